@@ -1,0 +1,230 @@
+//! Every operation of a decoder, forward and backward, behind one trait.
+//!
+//! A [`Backend`] method is one kernel. Nothing here knows what a layer is, nothing allocates in the
+//! steady state, and nothing remembers: the model owns the order of calls, the buffers and the
+//! recomputation. `x_back` stands next to `x`. Matrices are row-major; T is the number of packed
+//! tokens, H a hidden width, D a head's width, F the width of the feed-forward layer, V the vocabulary.
+//!
+//! Results do not depend on the number of threads: every sum has one order.
+
+pub mod cpu;
+mod error;
+
+pub use cpu::Cpu;
+pub use error::KernelError;
+
+pub type Result<T> = std::result::Result<T, KernelError>;
+
+/// A read-only matrix inside a buffer: row `i` starts at `off + i * ld`.
+#[derive(Debug)]
+pub struct Mat<'a, T> {
+    pub buf: &'a T,
+    pub off: usize,
+    pub ld: usize,
+}
+
+/// A writable matrix inside a buffer.
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    pub buf: &'a mut T,
+    pub off: usize,
+    pub ld: usize,
+}
+
+impl<T> Clone for Mat<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Mat<'_, T> {}
+
+pub fn mat<T>(buf: &T, off: usize, ld: usize) -> Mat<'_, T> {
+    Mat { buf, off, ld }
+}
+
+pub fn mat_mut<T>(buf: &mut T, off: usize, ld: usize) -> MatMut<'_, T> {
+    MatMut { buf, off, ld }
+}
+
+/// Whether a kernel overwrites its output or adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    Set,
+    Add,
+}
+
+/// Whether an operand of [`Backend::gemm`] is used as stored or transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    N,
+    T,
+}
+
+/// D[m,n] = alpha · op(A)[m,k] · op(B)[k,n] (+ D). `Op::T` on A means A is stored [k,m]; on B, [n,k].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gemm {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Op,
+    pub b: Op,
+    pub alpha: f32,
+    pub write: Write,
+}
+
+/// How queries, keys and values lie in one packed buffer [T, ld]: element (t, head h, j) of the
+/// queries is at `t * ld + q + h * head_dim + j`, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QkvLayout {
+    pub ld: usize,
+    pub q: usize,
+    pub k: usize,
+    pub v: usize,
+}
+
+/// Causal attention with grouped heads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    pub q_heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Multiplies q·k, before the soft-cap and the mask.
+    pub scale: f32,
+    /// A token sees itself and `window - 1` tokens before it.
+    pub window: Option<usize>,
+    /// s ← cap · tanh(s / cap)
+    pub softcap: Option<f32>,
+    pub layout: QkvLayout,
+}
+
+/// The gate of a gated feed-forward layer: act(gate) · up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x · sigmoid(x)
+    Silu,
+    /// GELU in its tanh form
+    GeluTanh,
+}
+
+/// Norm weights are used as `w + offset`: 0 for Llama and its kin, 1 for Gemma.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    pub eps: f32,
+    pub offset: f32,
+}
+
+/// The rows of a norm: `rows` × `groups` vectors of `dim`, vector (r, g) at `off + r * ld + g * dim`.
+/// `groups` is 1 for a layer's norm and the number of heads for a norm of queries or keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NormShape {
+    pub rows: usize,
+    pub groups: usize,
+    pub dim: usize,
+}
+
+/// One AdamW update (Loshchilov & Hutter 2019, as `torch.optim.AdamW` computes it):
+/// g ← grad · grad_scale; p ← p(1 − lr·decay); m, v averages; p ← p − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + eps).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    pub lr: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub weight_decay: f32,
+    /// 1 for the first update
+    pub t: u32,
+    /// the clipping factor
+    pub grad_scale: f32,
+}
+
+/// The source of a frozen weight's values, as found in a file. Little-endian.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    F32(&'a [f32]),
+    F16(&'a [half::f16]),
+    Bf16(&'a [half::bf16]),
+}
+
+pub trait Backend: Send + Sync + Sized + 'static {
+    /// f32 memory of a fixed length.
+    type Buf: Send + Sync;
+    /// i32 memory of a fixed capacity.
+    type Idx: Send + Sync;
+    /// A frozen matrix [out, in] in whatever form the products like best.
+    type Weight: Send + Sync;
+
+    // --- memory ---------------------------------------------------------------------------------
+    /// Zeroed memory of `len` floats.
+    fn alloc(&self, len: usize) -> Result<Self::Buf>;
+    fn len(&self, buf: &Self::Buf) -> usize;
+    /// dst[off..off + src.len()] = src
+    fn upload(&self, dst: &mut Self::Buf, off: usize, src: &[f32]) -> Result<()>;
+    /// out = src[off..off + out.len()]
+    fn download(&self, src: &Self::Buf, off: usize, out: &mut [f32]) -> Result<()>;
+    fn alloc_idx(&self, capacity: usize) -> Result<Self::Idx>;
+    fn upload_idx(&self, dst: &mut Self::Idx, src: &[i32]) -> Result<()>;
+    fn weight(&self, rows: usize, cols: usize, values: Values<'_>) -> Result<Self::Weight>;
+    /// The values that the products use, as f32 [rows * cols].
+    fn weight_values(&self, w: &Self::Weight) -> Result<Vec<f32>>;
+    fn weight_bytes(&self, w: &Self::Weight) -> usize;
+
+    // --- products -------------------------------------------------------------------------------
+    /// y[T,out] = x[T,in] · Wᵀ (+ y)
+    fn linear(&self, t: usize, x: Mat<Self::Buf>, w: &Self::Weight, y: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    /// dx[T,in] = dy[T,out] · W (+ dx)
+    fn linear_back(&self, t: usize, dy: Mat<Self::Buf>, w: &Self::Weight, dx: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    fn gemm(&self, g: Gemm, a: Mat<Self::Buf>, b: Mat<Self::Buf>, d: MatMut<Self::Buf>) -> Result<()>;
+
+    // --- rows -----------------------------------------------------------------------------------
+    /// out[i] = scale · W[ids[i]], i < t; out [t, cols]
+    fn embed(&self, t: usize, ids: &Self::Idx, w: &Self::Weight, scale: f32, out: &mut Self::Buf) -> Result<()>;
+    /// out[i] = scale · table[ids[i + first]], rows of `cols`, i < t  (write: Set or Add)
+    fn gather_rows(&self, t: usize, cols: usize, ids: &Self::Idx, first: usize, table: Mat<Self::Buf>, scale: f32, out: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    /// table[ids[i + first]] += scale · rows[i], in the order of i
+    fn scatter_add_rows(&self, t: usize, cols: usize, ids: &Self::Idx, first: usize, rows: Mat<Self::Buf>, scale: f32, table: MatMut<Self::Buf>) -> Result<()>;
+    /// dst[r, ..cols] = src[r, ..cols] for r < rows
+    fn copy(&self, rows: usize, cols: usize, src: Mat<Self::Buf>, dst: MatMut<Self::Buf>) -> Result<()>;
+    /// buf[off..off + len] = value
+    fn fill(&self, buf: &mut Self::Buf, off: usize, len: usize, value: f32) -> Result<()>;
+    /// y[i] += alpha · x[i], i < len
+    fn add(&self, len: usize, alpha: f32, x: &Self::Buf, y: &mut Self::Buf) -> Result<()>;
+    /// y[r, j] += bias[j]
+    fn add_bias(&self, rows: usize, cols: usize, bias: &Self::Buf, y: MatMut<Self::Buf>) -> Result<()>;
+    /// dbias[j] += Σ_r dy[r, j]
+    fn bias_back(&self, rows: usize, cols: usize, dy: Mat<Self::Buf>, dbias: &mut Self::Buf) -> Result<()>;
+
+    // --- norm, rope, activation -----------------------------------------------------------------
+    /// y = x / rms(x) · (w + offset); rstd [rows * groups] is kept for the backward pass.
+    fn rmsnorm(&self, s: NormShape, n: Norm, x: Mat<Self::Buf>, w: &Self::Buf, y: MatMut<Self::Buf>, rstd: &mut Self::Buf) -> Result<()>;
+    /// dx = (or +=) the norm's derivative; dw += its weight's, when it is trained.
+    fn rmsnorm_back(&self, s: NormShape, n: Norm, dy: Mat<Self::Buf>, x: Mat<Self::Buf>, w: &Self::Buf, rstd: &Self::Buf, dx: MatMut<Self::Buf>, write: Write, dw: Option<&mut Self::Buf>) -> Result<()>;
+    /// In place on `heads` heads of `dim` from x.off on; the first 2·half of each head turn, pair (j, j+half).
+    /// cos, sin: [positions, half]; pos: [t].
+    fn rope(&self, t: usize, heads: usize, dim: usize, half: usize, pos: &Self::Idx, cos: &Self::Buf, sin: &Self::Buf, x: MatMut<Self::Buf>) -> Result<()>;
+    /// The inverse turn, in place on the gradient.
+    fn rope_back(&self, t: usize, heads: usize, dim: usize, half: usize, pos: &Self::Idx, cos: &Self::Buf, sin: &Self::Buf, dx: MatMut<Self::Buf>) -> Result<()>;
+    /// h[T,F] = act(gu[:, ..F]) · gu[:, F..]; gu [T, 2F]
+    fn glu(&self, t: usize, f: usize, act: Activation, gu: &Self::Buf, h: &mut Self::Buf) -> Result<()>;
+    /// gu becomes its own gradient; h is written again (the down projection's adapter needs it).
+    fn glu_back(&self, t: usize, f: usize, act: Activation, dh: &Self::Buf, gu: &mut Self::Buf, h: &mut Self::Buf) -> Result<()>;
+    /// y = x · mask / (1 − p), mask a function of (key, element index) alone; backward is the same call on the gradient.
+    fn dropout(&self, rows: usize, cols: usize, p: f32, key: u64, x: Mat<Self::Buf>, y: MatMut<Self::Buf>, write: Write) -> Result<()>;
+
+    // --- attention ------------------------------------------------------------------------------
+    /// Causal within each sequence `cu[i]..cu[i+1]`. out [T, q_heads·D] row-major; lse [T, q_heads].
+    fn attention(&self, a: &Attention, cu: &[usize], qkv: &Self::Buf, out: &mut Self::Buf, lse: &mut Self::Buf) -> Result<()>;
+    /// dqkv (same layout as qkv) is overwritten.
+    fn attention_back(&self, a: &Attention, cu: &[usize], qkv: &Self::Buf, out: &Self::Buf, lse: &Self::Buf, dout: &Self::Buf, dqkv: &mut Self::Buf) -> Result<()>;
+
+    // --- loss -----------------------------------------------------------------------------------
+    /// logits [rows, V] with an optional soft-cap: loss[first + r] = −log softmax(cap(logits))[target]; targets from
+    /// `targets[first + r]`. Leaves the logits as they were (uncapped).
+    fn cross_entropy(&self, rows: usize, vocab: usize, softcap: Option<f32>, targets: &Self::Idx, first: usize, logits: &Self::Buf, loss: &mut Self::Buf) -> Result<()>;
+    /// As `cross_entropy`, and logits become scale · d loss / d logits (through the soft-cap).
+    fn cross_entropy_back(&self, rows: usize, vocab: usize, softcap: Option<f32>, targets: &Self::Idx, first: usize, scale: f32, logits: &mut Self::Buf, loss: &mut Self::Buf) -> Result<()>;
+
+    // --- optimiser ------------------------------------------------------------------------------
+    /// Σ x² in f64, one fixed order.
+    fn sum_squares(&self, len: usize, x: &Self::Buf) -> Result<f64>;
+    fn adamw(&self, len: usize, a: &AdamW, p: &mut Self::Buf, g: &Self::Buf, m: &mut Self::Buf, v: &mut Self::Buf) -> Result<()>;
+}

@@ -1,0 +1,72 @@
+//! Everything that knows an adaptation method by name.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What is trained, as meant (a run's plan.json holds it).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "lowercase")]
+pub enum AdapterPlan {
+    /// Nothing: the base as it is (evaluation).
+    None,
+    Lora(LoraPlan),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoraPlan {
+    pub r: usize,
+    pub alpha: f64,
+    pub dropout: f64,
+    pub rslora: bool,
+    pub targets: Targets,
+    /// Module names or suffixes left out.
+    pub exclude: Vec<String>,
+    /// Only these layers; None: all.
+    pub layers: Option<Vec<usize>>,
+    /// Regex → rank, matched as `(.*\.)?(key)$`; the first key wins. Order matters, so a list.
+    pub rank_pattern: Vec<(String, usize)>,
+    pub alpha_pattern: Vec<(String, f64)>,
+    /// Whole modules trained and saved beside the adapter.
+    pub modules_to_save: Vec<String>,
+    /// PEFT's `ensure_weight_tying`: a tied embedding in modules_to_save stays one tensor.
+    pub ensure_weight_tying: bool,
+    pub bias: BiasTraining,
+    pub init: InitWeights,
+    /// Continue from this adapter folder instead of a fresh start.
+    pub start_from: Option<PathBuf>,
+    pub seed: u64,
+    /// Written to adapter_config.json as base_model_name_or_path.
+    pub base_name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Targets {
+    /// Every linear layer but the output embedding.
+    AllLinear,
+    /// Names or dotted suffixes (`q_proj`, `layers.0.mlp.up_proj`); `embed_tokens` and `lm_head` may be named.
+    Names(Vec<String>),
+    /// A regex that must match the whole module path (`re.fullmatch`).
+    Regex(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasTraining {
+    None,
+    All,
+    LoraOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitWeights {
+    /// A: U(±1/√in), B: 0 (PEFT's default)
+    Kaiming,
+    /// A: N(0, 1/r), B: 0
+    Gaussian,
+}
+
+/// Kept here so that the plan is complete as data: pattern maps as PEFT writes them.
+pub type PatternMap<T> = BTreeMap<String, T>;
