@@ -153,6 +153,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// A frozen matrix [out, in] in whatever form the products like best.
     type Weight: Send + Sync;
 
+    /// Runs `f` where the kernels' threads are at hand. A caller that makes many small calls makes them in here:
+    /// each of them is then spared a hand-over between threads. Changes no result.
+    fn within<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R;
+
     // --- memory ---------------------------------------------------------------------------------
     /// Zeroed memory of `len` floats.
     fn alloc(&self, len: usize) -> Result<Self::Buf>;
@@ -172,16 +176,42 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// y[T,out] = x[T,in] · Wᵀ (+ y)
     fn linear(&self, t: usize, x: Mat<Self::Buf>, w: &Self::Weight, y: MatMut<Self::Buf>, write: Write) -> Result<()>;
     /// dx[T,in] = dy[T,out] · W (+ dx)
-    fn linear_back(&self, t: usize, dy: Mat<Self::Buf>, w: &Self::Weight, dx: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    fn linear_back(
+        &self,
+        t: usize,
+        dy: Mat<Self::Buf>,
+        w: &Self::Weight,
+        dx: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
     fn gemm(&self, g: Gemm, a: Mat<Self::Buf>, b: Mat<Self::Buf>, d: MatMut<Self::Buf>) -> Result<()>;
 
     // --- rows -----------------------------------------------------------------------------------
     /// out[i] = scale · W[ids[i]], i < t; out [t, cols]
     fn embed(&self, t: usize, ids: &Self::Idx, w: &Self::Weight, scale: f32, out: &mut Self::Buf) -> Result<()>;
     /// out[i] = scale · table[ids[i + first]], rows of `cols`, i < t  (write: Set or Add)
-    fn gather_rows(&self, t: usize, cols: usize, ids: &Self::Idx, first: usize, table: Mat<Self::Buf>, scale: f32, out: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    fn gather_rows(
+        &self,
+        t: usize,
+        cols: usize,
+        ids: &Self::Idx,
+        first: usize,
+        table: Mat<Self::Buf>,
+        scale: f32,
+        out: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
     /// table[ids[i + first]] += scale · rows[i], in the order of i
-    fn scatter_add_rows(&self, t: usize, cols: usize, ids: &Self::Idx, first: usize, rows: Mat<Self::Buf>, scale: f32, table: MatMut<Self::Buf>) -> Result<()>;
+    fn scatter_add_rows(
+        &self,
+        t: usize,
+        cols: usize,
+        ids: &Self::Idx,
+        first: usize,
+        rows: Mat<Self::Buf>,
+        scale: f32,
+        table: MatMut<Self::Buf>,
+    ) -> Result<()>;
     /// dst[r, ..cols] = src[r, ..cols] for r < rows
     fn copy(&self, rows: usize, cols: usize, src: Mat<Self::Buf>, dst: MatMut<Self::Buf>) -> Result<()>;
     /// buf[off..off + len] = value
@@ -195,36 +225,135 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // --- norm, rope, activation -----------------------------------------------------------------
     /// y = x / rms(x) · (w + offset); rstd [rows * groups] is kept for the backward pass.
-    fn rmsnorm(&self, s: NormShape, n: Norm, x: Mat<Self::Buf>, w: &Self::Buf, y: MatMut<Self::Buf>, rstd: &mut Self::Buf) -> Result<()>;
+    fn rmsnorm(
+        &self,
+        s: NormShape,
+        n: Norm,
+        x: Mat<Self::Buf>,
+        w: &Self::Buf,
+        y: MatMut<Self::Buf>,
+        rstd: &mut Self::Buf,
+    ) -> Result<()>;
     /// dx = (or +=) the norm's derivative; dw += its weight's, when it is trained.
-    fn rmsnorm_back(&self, s: NormShape, n: Norm, dy: Mat<Self::Buf>, x: Mat<Self::Buf>, w: &Self::Buf, rstd: &Self::Buf, dx: MatMut<Self::Buf>, write: Write, dw: Option<&mut Self::Buf>) -> Result<()>;
+    fn rmsnorm_back(
+        &self,
+        s: NormShape,
+        n: Norm,
+        dy: Mat<Self::Buf>,
+        x: Mat<Self::Buf>,
+        w: &Self::Buf,
+        rstd: &Self::Buf,
+        dx: MatMut<Self::Buf>,
+        write: Write,
+        dw: Option<&mut Self::Buf>,
+    ) -> Result<()>;
     /// In place on `heads` heads of `dim` from x.off on; the first 2·half of each head turn, pair (j, j+half).
     /// cos, sin: [positions, half]; pos: [t].
-    fn rope(&self, t: usize, heads: usize, dim: usize, half: usize, pos: &Self::Idx, cos: &Self::Buf, sin: &Self::Buf, x: MatMut<Self::Buf>) -> Result<()>;
+    fn rope(
+        &self,
+        t: usize,
+        heads: usize,
+        dim: usize,
+        half: usize,
+        pos: &Self::Idx,
+        cos: &Self::Buf,
+        sin: &Self::Buf,
+        x: MatMut<Self::Buf>,
+    ) -> Result<()>;
     /// The inverse turn, in place on the gradient.
-    fn rope_back(&self, t: usize, heads: usize, dim: usize, half: usize, pos: &Self::Idx, cos: &Self::Buf, sin: &Self::Buf, dx: MatMut<Self::Buf>) -> Result<()>;
+    fn rope_back(
+        &self,
+        t: usize,
+        heads: usize,
+        dim: usize,
+        half: usize,
+        pos: &Self::Idx,
+        cos: &Self::Buf,
+        sin: &Self::Buf,
+        dx: MatMut<Self::Buf>,
+    ) -> Result<()>;
     /// h[T,F] = act(gu[:, ..F]) · gu[:, F..]; gu [T, 2F]
     fn glu(&self, t: usize, f: usize, act: Activation, gu: &Self::Buf, h: &mut Self::Buf) -> Result<()>;
     /// gu becomes its own gradient; h is written again (the down projection's adapter needs it).
-    fn glu_back(&self, t: usize, f: usize, act: Activation, dh: &Self::Buf, gu: &mut Self::Buf, h: &mut Self::Buf) -> Result<()>;
+    fn glu_back(
+        &self,
+        t: usize,
+        f: usize,
+        act: Activation,
+        dh: &Self::Buf,
+        gu: &mut Self::Buf,
+        h: &mut Self::Buf,
+    ) -> Result<()>;
     /// y = x · mask / (1 − p), mask a function of (key, element index) alone; backward is the same call on the gradient.
-    fn dropout(&self, rows: usize, cols: usize, p: f32, key: u64, x: Mat<Self::Buf>, y: MatMut<Self::Buf>, write: Write) -> Result<()>;
+    fn dropout(
+        &self,
+        rows: usize,
+        cols: usize,
+        p: f32,
+        key: u64,
+        x: Mat<Self::Buf>,
+        y: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
 
     // --- attention ------------------------------------------------------------------------------
     /// Causal within each sequence `cu[i]..cu[i+1]`. out [T, q_heads·D] row-major; lse [T, q_heads].
-    fn attention(&self, a: &Attention, cu: &[usize], qkv: &Self::Buf, out: &mut Self::Buf, lse: &mut Self::Buf) -> Result<()>;
+    fn attention(
+        &self,
+        a: &Attention,
+        cu: &[usize],
+        qkv: &Self::Buf,
+        out: &mut Self::Buf,
+        lse: &mut Self::Buf,
+    ) -> Result<()>;
     /// dqkv (same layout as qkv) is overwritten.
-    fn attention_back(&self, a: &Attention, cu: &[usize], qkv: &Self::Buf, out: &Self::Buf, lse: &Self::Buf, dout: &Self::Buf, dqkv: &mut Self::Buf) -> Result<()>;
+    fn attention_back(
+        &self,
+        a: &Attention,
+        cu: &[usize],
+        qkv: &Self::Buf,
+        out: &Self::Buf,
+        lse: &Self::Buf,
+        dout: &Self::Buf,
+        dqkv: &mut Self::Buf,
+    ) -> Result<()>;
 
     // --- loss -----------------------------------------------------------------------------------
     /// logits [rows, V] with an optional soft-cap: loss[first + r] = −log softmax(cap(logits))[target]; targets from
     /// `targets[first + r]`. Leaves the logits as they were (uncapped).
-    fn cross_entropy(&self, rows: usize, vocab: usize, softcap: Option<f32>, targets: &Self::Idx, first: usize, logits: &Self::Buf, loss: &mut Self::Buf) -> Result<()>;
+    fn cross_entropy(
+        &self,
+        rows: usize,
+        vocab: usize,
+        softcap: Option<f32>,
+        targets: &Self::Idx,
+        first: usize,
+        logits: &Self::Buf,
+        loss: &mut Self::Buf,
+    ) -> Result<()>;
     /// As `cross_entropy`, and logits become scale · d loss / d logits (through the soft-cap).
-    fn cross_entropy_back(&self, rows: usize, vocab: usize, softcap: Option<f32>, targets: &Self::Idx, first: usize, scale: f32, logits: &mut Self::Buf, loss: &mut Self::Buf) -> Result<()>;
+    fn cross_entropy_back(
+        &self,
+        rows: usize,
+        vocab: usize,
+        softcap: Option<f32>,
+        targets: &Self::Idx,
+        first: usize,
+        scale: f32,
+        logits: &mut Self::Buf,
+        loss: &mut Self::Buf,
+    ) -> Result<()>;
 
     // --- optimiser ------------------------------------------------------------------------------
     /// Σ x² in f64, one fixed order.
     fn sum_squares(&self, len: usize, x: &Self::Buf) -> Result<f64>;
-    fn adamw(&self, len: usize, a: &AdamW, p: &mut Self::Buf, g: &Self::Buf, m: &mut Self::Buf, v: &mut Self::Buf) -> Result<()>;
+    fn adamw(
+        &self,
+        len: usize,
+        a: &AdamW,
+        p: &mut Self::Buf,
+        g: &Self::Buf,
+        m: &mut Self::Buf,
+        v: &mut Self::Buf,
+    ) -> Result<()>;
 }

@@ -1,0 +1,108 @@
+//! AdamW and the gradient's norm.
+
+use super::Cpu;
+use super::level::{Fma, per_level};
+use super::par::GRAIN;
+use crate::AdamW;
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A sum's pieces: their number does not depend on the threads, so the sum's order does not either.
+const PIECES: usize = 64;
+const F64_LANES: usize = 8;
+
+per_level! {
+    fn squares(x: &[f32]) -> f64 = squares_body
+}
+
+#[inline(always)]
+fn squares_body<M: Fma>(x: &[f32]) -> f64 {
+    let mut acc = [0.0f64; F64_LANES];
+    let chunks = x.chunks_exact(F64_LANES);
+    let rest = chunks.remainder();
+    for c in chunks {
+        for l in 0..F64_LANES {
+            let v = f64::from(c[l]);
+            acc[l] += v * v; // exact product: 24 + 24 bits
+        }
+    }
+    for (acc, v) in acc.iter_mut().zip(rest) {
+        *acc += f64::from(*v) * f64::from(*v);
+    }
+    acc.iter().sum()
+}
+
+/// Σ x² in one fixed order.
+pub(super) fn sum_squares(cpu: &Cpu, x: &[f32]) -> f64 {
+    let step = x.len().div_ceil(PIECES).next_multiple_of(1024);
+    let sums = [const { AtomicU64::new(0) }; PIECES];
+    cpu.pool.each(x.len().div_ceil(step.max(1)), |i| {
+        let piece = &x[i * step..((i + 1) * step).min(x.len())];
+        sums[i].store(squares(cpu.level, piece).to_bits(), Ordering::Relaxed);
+    });
+    let sums = sums.map(|s| f64::from_bits(s.into_inner()));
+    sums.iter().sum()
+}
+
+/// The factors of one update, as torch forms them: in f64, then used in f32.
+#[derive(Clone, Copy)]
+struct Factors {
+    grad_scale: f32,
+    /// 1 − lr·decay
+    shrink: f32,
+    /// 1 − β1
+    blend1: f32,
+    beta2: f32,
+    /// 1 − β2
+    blend2: f32,
+    /// √(1 − β2ᵗ)
+    root2: f32,
+    eps: f32,
+    /// lr / (1 − β1ᵗ)
+    step: f32,
+}
+
+impl Factors {
+    fn new(a: &AdamW) -> Factors {
+        let (lr, beta1, beta2) = (f64::from(a.lr), f64::from(a.beta1), f64::from(a.beta2));
+        let t = f64::from(a.t);
+        Factors {
+            grad_scale: a.grad_scale,
+            shrink: (1.0 - lr * f64::from(a.weight_decay)) as f32,
+            blend1: (1.0 - beta1) as f32,
+            beta2: a.beta2,
+            blend2: (1.0 - beta2) as f32,
+            root2: (1.0 - beta2.powf(t)).sqrt() as f32,
+            eps: a.eps,
+            step: (lr / (1.0 - beta1.powf(t))) as f32,
+        }
+    }
+}
+
+per_level! {
+    fn update(f: Factors, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) = update_body
+}
+
+#[inline(always)]
+fn update_body<M: Fma>(f: Factors, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+        let g = g * f.grad_scale;
+        *m = M::fma(f.blend1, g - *m, *m);
+        *v = M::fma(f.blend2 * g, g, *v * f.beta2);
+        let denominator = v.sqrt() / f.root2 + f.eps;
+        *p = *p * f.shrink - f.step * (*m / denominator);
+    }
+}
+
+/// All slices have one length.
+pub(super) fn adamw(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let f = Factors::new(a);
+    cpu.pool.within(|| {
+        let grads = g.par_chunks(GRAIN);
+        let moments = m.par_chunks_mut(GRAIN).zip(v.par_chunks_mut(GRAIN));
+        p.par_chunks_mut(GRAIN)
+            .zip(grads)
+            .zip(moments)
+            .for_each(|((p, g), (m, v))| update(cpu.level, f, p, g, m, v));
+    });
+}

@@ -1,0 +1,104 @@
+//! Frozen matrices, kept as their file has them: 16-bit values are exact in 16 bits and are widened
+//! where a product packs them, which costs less than reading twice the memory.
+
+use super::buf::Buf;
+use crate::{KernelError, Result, Values};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// A frozen matrix [rows, cols], row-major.
+#[derive(Debug)]
+pub struct Weight {
+    rows: usize,
+    cols: usize,
+    store: Store,
+}
+
+#[derive(Debug)]
+enum Store {
+    F32(Buf),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+impl Weight {
+    pub(super) fn new(rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
+        let expected = rows.saturating_mul(cols);
+        let got = match values {
+            Values::F32(v) => v.len(),
+            Values::F16(v) => v.len(),
+            Values::Bf16(v) => v.len(),
+        };
+        let what = "weight";
+        if got != expected {
+            return Err(KernelError::Length { what, expected, got });
+        }
+        let store = match values {
+            Values::F32(v) => {
+                let mut buf = Buf::new(what, v.len())?;
+                buf.values_mut().copy_from_slice(v);
+                Store::F32(buf)
+            }
+            Values::F16(v) => Store::F16(copied(v)?),
+            Values::Bf16(v) => Store::Bf16(copied(v)?),
+        };
+        Ok(Weight { rows, cols, store })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let width = match &self.store {
+            Store::F32(_) => 4,
+            Store::F16(_) | Store::Bf16(_) => 2,
+        };
+        self.rows * self.cols * width
+    }
+
+    /// out = the first `out.len()` values from element `at` on.
+    fn read(&self, at: usize, out: &mut [f32]) {
+        let all = at..at + out.len();
+        match &self.store {
+            Store::F32(v) => out.copy_from_slice(&v.values()[all]),
+            Store::F16(v) => v[all].convert_to_f32_slice(out),
+            Store::Bf16(v) => {
+                for (out, v) in out.iter_mut().zip(&v[all]) {
+                    *out = f32::from_bits(u32::from(v.to_bits()) << 16);
+                }
+            }
+        }
+    }
+
+    /// out = row `r`
+    pub(super) fn read_row(&self, r: usize, out: &mut [f32]) {
+        self.read(r * self.cols, out);
+    }
+
+    pub(super) fn values(&self) -> Result<Vec<f32>> {
+        let mut out = Vec::new();
+        out.try_reserve_exact(self.rows * self.cols)
+            .map_err(|_| KernelError::OutOfMemory {
+                what: "weight",
+                bytes: self.rows * self.cols * size_of::<f32>(),
+            })?;
+        out.resize(self.rows * self.cols, 0.0);
+        self.read(0, &mut out);
+        Ok(out)
+    }
+}
+
+fn copied<T: Copy>(v: &[T]) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(v.len()).map_err(|_| KernelError::OutOfMemory {
+        what: "weight",
+        bytes: size_of_val(v),
+    })?;
+    out.extend_from_slice(v);
+    Ok(out)
+}

@@ -1,0 +1,113 @@
+use kernels::cpu::{Buf, Level};
+use kernels::{Backend, Cpu};
+
+/// SplitMix64, so that a failure repeats.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// In −1..1, exact in f32.
+    pub fn value(&mut self) -> f32 {
+        (self.word() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    pub fn values(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.value()).collect()
+    }
+}
+
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|v| f64::from(*v)).collect()
+}
+
+pub fn buf(cpu: &Cpu, values: &[f32]) -> Buf {
+    let mut b = cpu.alloc(values.len()).unwrap();
+    cpu.upload(&mut b, 0, values).unwrap();
+    b
+}
+
+pub fn values(cpu: &Cpu, b: &Buf) -> Vec<f32> {
+    let mut out = vec![0.0; cpu.len(b)];
+    cpu.download(b, 0, &mut out).unwrap();
+    out
+}
+
+pub fn idx(cpu: &Cpu, ids: &[i32]) -> kernels::cpu::Idx {
+    let mut i = cpu.alloc_idx(ids.len()).unwrap();
+    cpu.upload_idx(&mut i, ids).unwrap();
+    i
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Runs `f` at every level; the number of threads must not change a bit. One result a level.
+pub fn everywhere(f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<(Level, Vec<f32>)> {
+    Level::all()
+        .into_iter()
+        .map(|level| {
+            let one = f(&Cpu::with_level(Some(1), level).unwrap());
+            for threads in [2, 3] {
+                let many = f(&Cpu::with_level(Some(threads), level).unwrap());
+                assert_eq!(
+                    bits(&one),
+                    bits(&many),
+                    "{}: {threads} threads differ from one",
+                    level.name()
+                );
+            }
+            (level, one)
+        })
+        .collect()
+}
+
+/// `f` at every level and number of threads is within `tolerance` of the largest |want|.
+#[track_caller]
+pub fn check(what: &str, tolerance: f64, want: &[f64], f: impl Fn(&Cpu) -> Vec<f32>) {
+    let peak = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    for (level, got) in everywhere(f) {
+        assert_eq!(got.len(), want.len(), "{what} at {}", level.name());
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let error = (f64::from(*got) - want).abs();
+            assert!(
+                error <= tolerance * peak.max(1e-30),
+                "{what} at {}: element {i} is {got}, expected {want} (peak {peak})",
+                level.name()
+            );
+        }
+    }
+}
+
+/// d f / d x by central differences. f is smooth and in f64: the error is about 1e-9 of the peak.
+pub fn gradient(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    const H: f64 = 1e-5;
+    let mut x = x.to_vec();
+    (0..x.len())
+        .map(|i| {
+            let at = x[i];
+            x[i] = at + H;
+            let up = f(&x);
+            x[i] = at - H;
+            let down = f(&x);
+            x[i] = at;
+            (up - down) / (2.0 * H)
+        })
+        .collect()
+}
+
+/// Σ a·b
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
