@@ -8,8 +8,8 @@ use crate::Activation;
 /// act(x) and act′(x)
 #[inline(always)]
 fn silu<M: Fma>(x: f32) -> (f32, f32) {
-    let s = math::sigmoid::<M>(x);
-    (x * s, s * M::fma(x, 1.0 - s, 1.0))
+    let (s, rest) = math::sigmoid::<M>(x);
+    (x * s, s * M::fma(x, rest, 1.0))
 }
 
 /// x/2 · (1 + tanh u) = x · sigmoid(2u), u = √(2/π) (x + 0.044715 x³) (Hendrycks & Gimpel 2016).
@@ -20,8 +20,8 @@ fn gelu<M: Fma>(x: f32) -> (f32, f32) {
     let x2 = x * x;
     let u = C * x * M::fma(CUBIC, x2, 1.0);
     let du = C * M::fma(3.0 * CUBIC, x2, 1.0);
-    let s = math::sigmoid::<M>(2.0 * u);
-    (x * s, M::fma(2.0 * x * s * (1.0 - s), du, s))
+    let (s, rest) = math::sigmoid::<M>(2.0 * u);
+    (x * s, M::fma(2.0 * x * s * rest, du, s))
 }
 
 per_level! {

@@ -39,10 +39,12 @@ pub(super) fn exp<M: Fma>(x: f32) -> f32 {
     e * scale
 }
 
-/// 1 / (1 + e⁻ˣ)
+/// σ(x) = 1 / (1 + e⁻ˣ), and 1 − σ(x) without the cancellation.
 #[inline(always)]
-pub(super) fn sigmoid<M: Fma>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<M>(-x))
+pub(super) fn sigmoid<M: Fma>(x: f32) -> (f32, f32) {
+    let e = exp::<M>(-x);
+    let s = 1.0 / (1.0 + e);
+    (s, e * s)
 }
 
 #[inline(always)]
