@@ -1,12 +1,32 @@
-//! Weight files: safetensors checkpoints (single or sharded, mapped) and PEFT adapters. Trusts no byte of a file
-//! and computes nothing but type conversions.
+//! Weight files: safetensors checkpoints (one file or shards, mapped into memory) and PEFT adapters.
+//!
+//! Trusts no byte of a file, and computes nothing but conversions between number formats. Every cause of refusal is
+//! a variant of [`WeightsError`] that carries the file, the tensor, what was expected and what was there. Opening a
+//! file allocates its header's tables and nothing else; tensors are read from the map when they are asked for.
+//!
+//! Pickle files (`pytorch_model.bin`, `adapter_model.bin`) can run code when they are opened. They are never opened.
 
-// ---- CONTRACT (bodies to come; may live in modules, keep the paths) -----------------------------
-// pub enum Dtype { F32, F16, BF16, F64, I64, I32, I8, U8, Bool, … }
-// pub struct View<'a> { pub name: &str, pub dtype, pub shape: &[usize], pub bytes: &'a [u8] }   View::to_f32() -> Result<Vec<f32>, WeightsError>; View::floats() -> Floats<'a> {F32(&[f32]), F16(&[f16]), Bf16(&[bf16])} zero-copy when aligned
-// pub struct Checkpoint;  Checkpoint::open(dir) (model.safetensors or the index's shards; every shard checked), Checkpoint::open_file(path)
-//     names() sorted, get(name) -> Result<View, WeightsError::Missing>, contains(name), metadata(), bytes_total(), files()
-// pub fn write_safetensors(out: &mut dyn io::Write, tensors: &[(String, Vec<usize>, &[f32])], metadata: &BTreeMap<String,String>) -> io::Result<()>   deterministic bytes, as the safetensors crate orders them
-// pub mod peft { pub struct AdapterConfig (every field of the reference's adapter_config.json, defaults, unknown ones kept), read(dir), to_json() = indent 2, sorted keys;
-//                pub fn open(dir) -> Result<(AdapterConfig, Checkpoint), WeightsError> }   // pickle (.bin, .pt) is never opened: refused by name
-// pub fn sha256_checkpoint(dir) -> hash of the weights and config, for the identity of the base (streamed)
+#[cfg(target_endian = "big")]
+compile_error!("safetensors files are little-endian and are mapped as they are");
+
+mod checkpoint;
+mod error;
+mod header;
+mod identity;
+mod layout;
+mod map;
+pub mod peft;
+mod python_json;
+mod quantized;
+mod read;
+mod view;
+mod write;
+
+pub use checkpoint::Checkpoint;
+pub use error::WeightsError;
+pub use header::{HEADER_BYTES_MAX, RANK_MAX};
+pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
+pub use quantized::{Quantization, quantization};
+pub use safetensors::Dtype;
+pub use view::{Floats, View};
+pub use write::{safetensors_bytes, write_safetensors};
