@@ -1,7 +1,24 @@
 //! Everything that knows an adaptation method by name.
 
+mod build;
+mod embedding;
+mod estimate;
+mod init;
+mod load;
+mod params;
+mod slot;
+mod state;
+mod targets;
+
+pub use build::{Bias, Builder, Built, Tied};
+pub use embedding::{Embedding, Gain};
+pub use estimate::{Estimate, ModuleShape, Shape, estimate};
+pub use load::plan_from;
+pub use params::{Param, ParamId, Params};
+pub use slot::{Cx, Mode, Slot, SlotScratch};
+pub use state::AdapterState;
+
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What is trained, as meant (a run's plan.json holds it).
@@ -10,7 +27,7 @@ use std::path::PathBuf;
 pub enum AdapterPlan {
     /// Nothing: the base as it is (evaluation).
     None,
-    Lora(LoraPlan),
+    Lora(Box<LoraPlan>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,5 +85,29 @@ pub enum InitWeights {
     Gaussian,
 }
 
-/// Kept here so that the plan is complete as data: pattern maps as PEFT writes them.
-pub type PatternMap<T> = BTreeMap<String, T>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan as the tests of this folder start from.
+    pub(super) fn plan(targets: Targets) -> LoraPlan {
+        LoraPlan {
+            r: 4,
+            alpha: 8.0,
+            dropout: 0.0,
+            rslora: false,
+            targets,
+            exclude: Vec::new(),
+            layers: None,
+            rank_pattern: Vec::new(),
+            alpha_pattern: Vec::new(),
+            modules_to_save: Vec::new(),
+            ensure_weight_tying: false,
+            bias: BiasTraining::None,
+            init: InitWeights::Kaiming,
+            start_from: None,
+            seed: 0,
+            base_name: "base".into(),
+        }
+    }
+}

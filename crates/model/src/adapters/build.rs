@@ -1,0 +1,470 @@
+//! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
+
+use super::embedding::{Embedding, EmbeddingLora, Gain};
+use super::init;
+use super::params::{Layout, ParamId, Params};
+use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector};
+use super::state::{Adapted, AdapterState, Whole};
+use super::targets::{Kind, Rules};
+use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
+use crate::{ModelError, ParamInfo};
+use kernels::{Backend, Values};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use weights::{Checkpoint, Floats, peft};
+
+/// Every saved tensor's name starts with PEFT's two wrappers.
+pub(super) const PREFIX: &str = "base_model.model.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    Absent,
+    Present,
+}
+
+/// Whether the output head uses the embedding's matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tied {
+    Yes,
+    No,
+}
+
+pub struct Builder<'a, B: Backend> {
+    backend: &'a B,
+    checkpoint: &'a Checkpoint,
+    tied: Tied,
+    tokens_max: usize,
+    lora: Option<(&'a LoraPlan, Rules<'a>)>,
+    /// The tensors to continue from.
+    start: Option<Checkpoint>,
+    params: Params<B>,
+    embedding: Option<(String, Matrix<B>)>,
+    used: BTreeSet<String>,
+    modules: Vec<String>,
+    adapted: Vec<Adapted<B>>,
+    whole: Vec<Whole>,
+    r_max: usize,
+    dropout_width: usize,
+}
+
+/// What `Builder::finish` hands over.
+pub struct Built<B: Backend> {
+    pub params: Params<B>,
+    pub scratch: SlotScratch<B>,
+    pub adapter: AdapterState<B>,
+}
+
+impl<'a, B: Backend> Builder<'a, B> {
+    /// `tokens_max`: the most rows a slot will be given at once.
+    pub fn new(
+        backend: &'a B,
+        plan: &'a AdapterPlan,
+        checkpoint: &'a Checkpoint,
+        tied: Tied,
+        tokens_max: usize,
+    ) -> Result<Self, ModelError> {
+        let lora = match plan {
+            AdapterPlan::None => None,
+            AdapterPlan::Lora(p) => Some((p.as_ref(), Rules::new(p)?)),
+        };
+        let start = match lora.as_ref().and_then(|(p, _)| p.start_from.as_ref()) {
+            Some(dir) => Some(peft::open(dir)?.1),
+            None => None,
+        };
+        Ok(Builder {
+            backend,
+            checkpoint,
+            tied,
+            tokens_max,
+            lora,
+            start,
+            params: Params::default(),
+            embedding: None,
+            used: BTreeSet::new(),
+            modules: Vec::new(),
+            adapted: Vec::new(),
+            whole: Vec::new(),
+            r_max: 0,
+            dropout_width: 0,
+        })
+    }
+
+    /// A linear layer `module` with weight [n_out, n_in].
+    pub fn slot(&mut self, module: &str, n_out: usize, n_in: usize, bias: Bias) -> Result<Slot<B>, ModelError> {
+        let weight = self.matrix(module, n_out, n_in)?;
+        self.linear(module, weight, n_out, n_in, bias, Kind::Linear)
+    }
+
+    /// The token embedding [vocab, hidden].
+    pub fn embedding(&mut self, module: &str, vocab: usize, hidden: usize) -> Result<Embedding<B>, ModelError> {
+        let weight = if self.whole_embedding(module) {
+            Matrix::Trained(self.train_whole(module, "weight", &[vocab, hidden])?)
+        } else {
+            self.frozen(module, vocab, hidden)?
+        };
+        self.embedding = Some((module.to_owned(), weight.clone()));
+        self.modules.push(module.to_owned());
+        let lora = match self.rank(module, Kind::Embedding)? {
+            None => None,
+            Some((plan, r, scale)) => {
+                let (a_name, b_name) = (saved(module, "lora_embedding_A"), saved(module, "lora_embedding_B"));
+                let a = self.adapter_param(&a_name, vec![r, vocab], Layout::Transposed, || vec![0.0; r * vocab])?;
+                let fresh = || init::embedding_b(plan.seed, &b_name, hidden, r);
+                let b = self.adapter_param(&b_name, vec![hidden, r], Layout::AsSaved, fresh)?;
+                self.r_max = self.r_max.max(r);
+                self.remember(module, Kind::Embedding, &weight, (a, b), (r, scale));
+                Some(EmbeddingLora { a, b, r, scale: scale as f32 })
+            }
+        };
+        Ok(Embedding { weight, lora, hidden })
+    }
+
+    /// The output head [vocab, hidden]; with a tied embedding, its matrix.
+    pub fn head(&mut self, module: &str, vocab: usize, hidden: usize) -> Result<Slot<B>, ModelError> {
+        let weight = match (self.tied, self.embedding.clone()) {
+            (Tied::Yes, Some((source, shared))) => self.tied_head(module, &source, shared, vocab, hidden)?,
+            _ => self.matrix(module, vocab, hidden)?,
+        };
+        self.linear(module, weight, vocab, hidden, Bias::Absent, Kind::Head)
+    }
+
+    /// A norm's weight [dim].
+    pub fn gain(&mut self, module: &str, dim: usize) -> Result<Gain<B>, ModelError> {
+        self.modules.push(module.to_owned());
+        if self.saved_whole(module) {
+            return Ok(Gain(Vector::Trained(self.train_whole(module, "weight", &[dim])?)));
+        }
+        Ok(Gain(self.frozen_vector(&format!("{module}.weight"), dim)?))
+    }
+
+    /// Refuses a checkpoint or an adapter with tensors that nothing asked for, and a plan that names nothing.
+    pub fn finish(self) -> Result<Built<B>, ModelError> {
+        self.refuse_leftovers()?;
+        let plan = self.lora.as_ref().map(|(p, _)| *p);
+        if let Some(p) = plan {
+            self.refuse_empty(p)?;
+        }
+        let scratch = SlotScratch::new(self.backend, self.tokens_max, self.r_max, self.dropout_width)?;
+        let adapter = AdapterState::new(plan.cloned(), self.tied, self.adapted, self.whole);
+        Ok(Built { params: self.params, scratch, adapter })
+    }
+
+    // --- weights ---------------------------------------------------------------------------------
+
+    fn matrix(&mut self, module: &str, n_out: usize, n_in: usize) -> Result<Matrix<B>, ModelError> {
+        if self.saved_whole(module) {
+            Ok(Matrix::Trained(self.train_whole(module, "weight", &[n_out, n_in])?))
+        } else {
+            self.frozen(module, n_out, n_in)
+        }
+    }
+
+    fn frozen(&mut self, module: &str, rows: usize, cols: usize) -> Result<Matrix<B>, ModelError> {
+        let name = format!("{module}.weight");
+        let view = self.view(&name, &[rows, cols])?;
+        let weight = match view.floats()? {
+            Floats::F32(x) => self.backend.weight(rows, cols, Values::F32(&x))?,
+            Floats::F16(x) => self.backend.weight(rows, cols, Values::F16(&x))?,
+            Floats::Bf16(x) => self.backend.weight(rows, cols, Values::Bf16(&x))?,
+        };
+        self.used.insert(name);
+        Ok(Matrix::Frozen(Arc::new(weight)))
+    }
+
+    fn frozen_vector(&mut self, name: &str, dim: usize) -> Result<Vector<B>, ModelError> {
+        let values = self.view(name, &[dim])?.to_f32()?;
+        self.used.insert(name.to_owned());
+        let mut buf = self.backend.alloc(dim)?;
+        self.backend.upload(&mut buf, 0, &values)?;
+        Ok(Vector::Frozen(buf))
+    }
+
+    fn view(&self, name: &str, shape: &[usize]) -> Result<weights::View<'a>, ModelError> {
+        let view = self.checkpoint.get(name)?;
+        if view.shape != shape {
+            return Err(ModelError::Shape {
+                tensor: name.to_owned(),
+                expected: shape.to_vec(),
+                got: view.shape.to_vec(),
+            });
+        }
+        Ok(view)
+    }
+
+    /// A tied head shares the embedding's matrix unless PEFT would untie the two: one of them is trained whole
+    /// and `ensure_weight_tying` is off.
+    fn tied_head(
+        &mut self,
+        module: &str,
+        source: &str,
+        shared: Matrix<B>,
+        vocab: usize,
+        hidden: usize,
+    ) -> Result<Matrix<B>, ModelError> {
+        let (head_whole, source_whole) = (self.saved_whole(module), self.saved_whole(source));
+        match &shared {
+            Matrix::Trained(id) if self.ensure_tying() => {
+                let id = *id;
+                if let Some(w) = self.whole.iter_mut().find(|w| w.id == id) {
+                    w.names.push(saved(module, "weight"));
+                }
+                Ok(shared)
+            }
+            _ if head_whole => {
+                let values = self.view(&format!("{source}.weight"), &[vocab, hidden])?.to_f32()?;
+                Ok(Matrix::Trained(self.train(module, "weight", &[vocab, hidden], values.into())?))
+            }
+            _ if source_whole => self.frozen(source, vocab, hidden),
+            _ => Ok(shared),
+        }
+    }
+
+    // --- what is trained -------------------------------------------------------------------------
+
+    fn linear(
+        &mut self,
+        module: &str,
+        weight: Matrix<B>,
+        n_out: usize,
+        n_in: usize,
+        bias: Bias,
+        kind: Kind,
+    ) -> Result<Slot<B>, ModelError> {
+        self.modules.push(module.to_owned());
+        let rank = self.rank(module, kind)?;
+        let bias = match bias {
+            Bias::Absent => None,
+            Bias::Present => Some(self.bias(module, n_out, rank.is_some())?),
+        };
+        let lora = match rank {
+            None => None,
+            Some((plan, r, scale)) => {
+                let (a_name, b_name) = (saved(module, "lora_A.weight"), saved(module, "lora_B.weight"));
+                let fresh = || init::linear_a(plan.init, plan.seed, &a_name, r, n_in);
+                let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, fresh)?;
+                let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || vec![0.0; n_out * r])?;
+                self.r_max = self.r_max.max(r);
+                if plan.dropout > 0.0 {
+                    self.dropout_width = self.dropout_width.max(n_in);
+                }
+                self.remember(module, kind, &weight, (a, b), (r, scale));
+                let dropout = plan.dropout as f32;
+                Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module) })
+            }
+        };
+        Ok(Slot { weight, bias, lora, n_in, n_out })
+    }
+
+    fn bias(&mut self, module: &str, dim: usize, adapted: bool) -> Result<Vector<B>, ModelError> {
+        let trained = self.saved_whole(module)
+            || match self.lora.as_ref().map_or(BiasTraining::None, |(p, _)| p.bias) {
+                BiasTraining::None => false,
+                BiasTraining::All => true,
+                BiasTraining::LoraOnly => adapted,
+            };
+        if !trained {
+            return self.frozen_vector(&format!("{module}.bias"), dim);
+        }
+        let leaf = if adapted { "base_layer.bias" } else { "bias" };
+        let values = self.view(&format!("{module}.bias"), &[dim])?.to_f32()?;
+        self.used.insert(format!("{module}.bias"));
+        Ok(Vector::Trained(self.train(module, leaf, &[dim], values.into())?))
+    }
+
+    /// This module's plan, rank and scale, if it gets an adapter.
+    fn rank(&self, module: &str, kind: Kind) -> Result<Option<(&'a LoraPlan, usize, f64)>, ModelError> {
+        let Some((plan, rules)) = &self.lora else { return Ok(None) };
+        if !rules.targeted(module, kind)? {
+            return Ok(None);
+        }
+        let (r, scale) = rules.rank_and_scale(module)?;
+        if r == 0 {
+            return Err(ModelError::Rank { module: module.to_owned(), r });
+        }
+        Ok(Some((*plan, r, scale)))
+    }
+
+    fn saved_whole(&self, module: &str) -> bool {
+        self.lora.as_ref().is_some_and(|(_, rules)| rules.saved_whole(module))
+    }
+
+    fn ensure_tying(&self) -> bool {
+        self.tied == Tied::Yes && self.lora.as_ref().is_some_and(|(p, _)| p.ensure_weight_tying)
+    }
+
+    fn whole_embedding(&self, module: &str) -> bool {
+        self.saved_whole(module) || (self.ensure_tying() && self.saved_whole("lm_head"))
+    }
+
+    fn train_whole(&mut self, module: &str, leaf: &str, shape: &[usize]) -> Result<ParamId, ModelError> {
+        let name = format!("{module}.{leaf}");
+        let values = self.view(&name, shape)?.to_f32()?;
+        self.used.insert(name);
+        self.train(module, leaf, shape, values.into())
+    }
+
+    /// A base tensor that is trained itself; it continues from the start adapter's copy where there is one.
+    fn train(
+        &mut self,
+        module: &str,
+        leaf: &str,
+        shape: &[usize],
+        base: Cow<'_, [f32]>,
+    ) -> Result<ParamId, ModelError> {
+        let name = saved(module, leaf);
+        let id = self.adapter_param(&name, shape.to_vec(), Layout::AsSaved, || base.into_owned())?;
+        let tensor = format!("{module}.{}", leaf.trim_start_matches("base_layer."));
+        self.whole.push(Whole { id, names: vec![name], tensor });
+        Ok(id)
+    }
+
+    fn adapter_param(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        layout: Layout,
+        fresh: impl FnOnce() -> Vec<f32>,
+    ) -> Result<ParamId, ModelError> {
+        let values = match &self.start {
+            None => fresh(),
+            Some(start) => {
+                let view = start.get(name)?;
+                if view.shape != shape.as_slice() {
+                    let got = view.shape.to_vec();
+                    return Err(ModelError::Shape { tensor: name.to_owned(), expected: shape, got });
+                }
+                view.to_f32()?
+            }
+        };
+        let info = ParamInfo { name: name.to_owned(), shape, decays: decays(name) };
+        self.params.add(self.backend, info, layout, &values)
+    }
+
+    fn remember(
+        &mut self,
+        module: &str,
+        kind: Kind,
+        weight: &Matrix<B>,
+        (a, b): (ParamId, ParamId),
+        (r, scale): (usize, f64),
+    ) {
+        let base = match (kind, weight) {
+            // PEFT saves the base of an adapted embedding or head beside the adapter.
+            (Kind::Embedding | Kind::Head, Matrix::Frozen(w)) => Some(Arc::clone(w)),
+            _ => None,
+        };
+        self.adapted.push(Adapted { module: module.to_owned(), kind, a, b, r, scale, base });
+    }
+
+    // --- refusals --------------------------------------------------------------------------------
+
+    fn refuse_leftovers(&self) -> Result<(), ModelError> {
+        for name in self.checkpoint.names() {
+            // Buffers that old exporters wrote, and the second name of a tied matrix.
+            let known = name.ends_with("rotary_emb.inv_freq") || (self.tied == Tied::Yes && name == "lm_head.weight");
+            if !known && !self.used.contains(name) {
+                return Err(ModelError::UnknownTensor { tensor: name.to_owned() });
+            }
+        }
+        let (Some(start), Some((plan, _))) = (&self.start, &self.lora) else { return Ok(()) };
+        let adapter = plan.start_from.clone().unwrap_or_default();
+        for name in start.names() {
+            if self.params.iter().any(|p| p.info.name == *name)
+                || self.whole.iter().any(|w| w.names.iter().any(|n| n == name))
+            {
+                continue;
+            }
+            let Some(module) = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(".base_layer.weight")) else {
+                return Err(ModelError::UnknownTensor { tensor: name.to_owned() });
+            };
+            self.refuse_other_base(start, name, module, &adapter)?;
+        }
+        Ok(())
+    }
+
+    /// An adapter that carries a copy of its base's matrix must have been trained on this base.
+    fn refuse_other_base(
+        &self,
+        start: &Checkpoint,
+        name: &str,
+        module: &str,
+        adapter: &std::path::Path,
+    ) -> Result<(), ModelError> {
+        let other = || ModelError::OtherBase { adapter: adapter.to_owned(), tensor: format!("{module}.weight") };
+        let a = self.adapted.iter().find(|a| a.module == module).ok_or_else(other)?;
+        let base = a.base.as_ref().ok_or_else(other)?;
+        if start.get(name)?.to_f32()? == self.backend.weight_values(base)? { Ok(()) } else { Err(other()) }
+    }
+
+    fn refuse_empty(&self, plan: &LoraPlan) -> Result<(), ModelError> {
+        let listed =
+            || self.modules.iter().map(|m| leaf(m)).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+        if self.adapted.is_empty() && self.whole.is_empty() {
+            let targets = match &plan.targets {
+                Targets::AllLinear => "all-linear".to_owned(),
+                Targets::Names(n) => n.join(", "),
+                Targets::Regex(r) => format!("the regular expression `{r}`"),
+            };
+            return Err(ModelError::NothingTargeted { targets, modules: listed() });
+        }
+        let nothing =
+            |field, name: &str| ModelError::NameMatchesNothing { field, name: name.to_owned(), modules: listed() };
+        for m in &plan.modules_to_save {
+            let hit = self.modules.iter().any(|module| ancestors(module).any(|path| path.ends_with(m.as_str())));
+            if !hit {
+                return Err(nothing("modules_to_save", m));
+            }
+        }
+        if let Targets::Names(names) = &plan.targets {
+            for n in names {
+                let hit = |a: &Adapted<B>| a.module == *n || a.module.ends_with(&format!(".{n}"));
+                if !self.adapted.iter().any(hit) {
+                    return Err(nothing("targets", n));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// PEFT's name of a module's tensor.
+fn saved(module: &str, leaf: &str) -> String {
+    format!("{PREFIX}{module}.{leaf}")
+}
+
+fn leaf(module: &str) -> &str {
+    module.rsplit_once('.').map_or(module, |(_, name)| name)
+}
+
+/// `a.b.c`, `a.b`, `a`
+fn ancestors(module: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(module), |p| p.rsplit_once('.').map(|(parent, _)| parent))
+}
+
+/// Trainer's rule (`get_decay_parameter_names`): no decay for biases and norm weights, told by their names.
+fn decays(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let is_norm = |part: &str| part == "norm" || part.ends_with("_norm");
+    !(name.contains("bias") || name.contains("layernorm") || name.contains("rmsnorm") || name.split('.').any(is_norm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decays;
+
+    #[test]
+    fn decay_follows_the_trainers_names() {
+        for (name, expect) in [
+            ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", true),
+            ("base_model.model.model.embed_tokens.lora_embedding_A", true),
+            ("base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias", false),
+            ("base_model.model.model.layers.0.input_layernorm.weight", false),
+            ("base_model.model.model.layers.0.self_attn.q_norm.weight", false),
+            ("base_model.model.model.norm.weight", false),
+            ("base_model.model.model.embed_tokens.weight", true),
+        ] {
+            assert_eq!(decays(name), expect, "{name}");
+        }
+    }
+}

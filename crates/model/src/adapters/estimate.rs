@@ -1,0 +1,79 @@
+//! How large an adapter will be, before anything is allocated.
+
+use super::targets::{Kind, Rules};
+use super::{AdapterPlan, Bias, BiasTraining};
+use crate::ModelError;
+
+/// A module of the base as the memory plan lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleShape {
+    /// As `model.layers.0.self_attn.q_proj`.
+    pub module: String,
+    pub shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Linear { n_out: usize, n_in: usize, bias: Bias },
+    Embedding { vocab: usize, hidden: usize },
+    Head { vocab: usize, hidden: usize },
+    Gain { dim: usize },
+}
+
+/// Elements, not bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    pub trainable: u64,
+    /// The largest rank, and the widest input that is dropped out: they size the slots' scratch.
+    pub r_max: usize,
+    pub dropout_width: usize,
+    /// Whether anything in a layer (`Some(lowest index)`) or the embedding itself is trained.
+    pub lowest_layer: Option<usize>,
+    pub embedding: bool,
+}
+
+/// What `plan` would train on these modules.
+pub fn estimate(plan: &AdapterPlan, modules: &[ModuleShape]) -> Result<Estimate, ModelError> {
+    let mut e = Estimate::default();
+    let AdapterPlan::Lora(plan) = plan else { return Ok(e) };
+    let rules = Rules::new(plan)?;
+    for m in modules {
+        let (kind, rows, cols, bias) = match m.shape {
+            Shape::Linear { n_out, n_in, bias } => (Kind::Linear, n_out, n_in, bias),
+            Shape::Embedding { vocab, hidden } => (Kind::Embedding, vocab, hidden, Bias::Absent),
+            Shape::Head { vocab, hidden } => (Kind::Head, vocab, hidden, Bias::Absent),
+            Shape::Gain { dim } => {
+                let whole = if rules.saved_whole(&m.module) { dim } else { 0 };
+                e.count(&m.module, whole);
+                continue;
+            }
+        };
+        let targeted = rules.targeted(&m.module, kind)?;
+        let mut trained = 0;
+        if targeted {
+            let (r, _) = rules.rank_and_scale(&m.module)?;
+            trained += r * (rows + cols);
+            e.r_max = e.r_max.max(r);
+            if plan.dropout > 0.0 && kind != Kind::Embedding {
+                e.dropout_width = e.dropout_width.max(cols);
+            }
+        }
+        let whole = rules.saved_whole(&m.module);
+        trained += if whole { rows * cols } else { 0 };
+        let bias_trained = whole || plan.bias == BiasTraining::All || (plan.bias == BiasTraining::LoraOnly && targeted);
+        trained += if bias == Bias::Present && bias_trained { rows } else { 0 };
+        e.count(&m.module, trained);
+        e.embedding |= kind == Kind::Embedding && trained > 0;
+    }
+    Ok(e)
+}
+
+impl Estimate {
+    fn count(&mut self, module: &str, trained: usize) {
+        self.trainable += trained as u64;
+        let layer = module.split('.').find_map(|part| part.parse::<usize>().ok());
+        if let (Some(layer), true) = (layer, trained > 0) {
+            self.lowest_layer = Some(self.lowest_layer.map_or(layer, |l| l.min(layer)));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! An adapter folder that another run, or PEFT, left behind, as a plan to continue from.
+
+use super::{BiasTraining, InitWeights, LoraPlan, Targets};
+use crate::ModelError;
+use serde_json::Value;
+use std::path::Path;
+use weights::peft::AdapterConfig;
+
+/// The plan that an adapter folder describes; training with it continues that adapter.
+/// A variant of LoRA that is not implemented is refused by its name.
+pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
+    let c = AdapterConfig::read(dir)?;
+    let unsupported = |what: &str| ModelError::UnsupportedAdapter { adapter: dir.to_owned(), what: what.to_owned() };
+    if let Some(what) = variant(&c) {
+        return Err(unsupported(what));
+    }
+    let targets = match &c.target_modules {
+        Some(Value::String(s)) if s == "all-linear" => Targets::AllLinear,
+        Some(Value::String(s)) => Targets::Regex(s.clone()),
+        Some(list @ Value::Array(_)) => Targets::Names(strings(list).ok_or_else(|| unsupported("target_modules"))?),
+        _ => return Err(unsupported("a missing target_modules")),
+    };
+    let exclude = match &c.exclude_modules {
+        None => Vec::new(),
+        Some(list) => strings(list).ok_or_else(|| unsupported("exclude_modules as a regular expression"))?,
+    };
+    let layers = match &c.layers_to_transform {
+        None => None,
+        Some(Value::Number(n)) => Some(vec![index(n).ok_or_else(|| unsupported("layers_to_transform"))?]),
+        Some(Value::Array(list)) => {
+            let one = |v: &Value| v.as_number().and_then(index);
+            let all: Option<Vec<usize>> = list.iter().map(one).collect();
+            Some(all.ok_or_else(|| unsupported("layers_to_transform"))?)
+        }
+        Some(_) => return Err(unsupported("layers_to_transform")),
+    };
+    let rank = |(k, v): (&String, &Value)| Some((k.clone(), usize::try_from(v.as_u64()?).ok()?));
+    let alpha = |(k, v): (&String, &Value)| Some((k.clone(), v.as_f64()?));
+    let ranks: Option<Vec<_>> = c.rank_pattern.iter().map(rank).collect();
+    let alphas: Option<Vec<_>> = c.alpha_pattern.iter().map(alpha).collect();
+    Ok(LoraPlan {
+        r: c.r,
+        alpha: c.lora_alpha,
+        dropout: c.lora_dropout,
+        rslora: c.use_rslora,
+        targets,
+        exclude,
+        layers: layers.filter(|l| !l.is_empty()),
+        rank_pattern: ranks.ok_or_else(|| unsupported("rank_pattern"))?,
+        alpha_pattern: alphas.ok_or_else(|| unsupported("alpha_pattern"))?,
+        modules_to_save: c.modules_to_save.unwrap_or_default(),
+        ensure_weight_tying: c.ensure_weight_tying,
+        bias: match c.bias.as_str() {
+            "none" => BiasTraining::None,
+            "all" => BiasTraining::All,
+            "lora_only" => BiasTraining::LoraOnly,
+            _ => return Err(unsupported("bias")),
+        },
+        init: if c.init_lora_weights == "gaussian" { InitWeights::Gaussian } else { InitWeights::Kaiming },
+        start_from: Some(dir.to_owned()),
+        seed,
+        base_name: c.base_model_name_or_path.unwrap_or_default(),
+    })
+}
+
+/// What makes this adapter another thing than B A beside a frozen weight.
+fn variant(c: &AdapterConfig) -> Option<&'static str> {
+    let set = |v: &Option<Value>| v.as_ref().is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
+    let names_layers = |v: &Option<Value>| match v {
+        None | Some(Value::Null) => false,
+        Some(Value::String(s)) => s != "layers",
+        Some(Value::Array(list)) => !list.is_empty() && list != &[Value::from("layers")],
+        Some(_) => true,
+    };
+    [
+        ("use_dora", c.use_dora),
+        ("fan_in_fan_out", c.fan_in_fan_out),
+        ("lora_bias", c.lora_bias),
+        ("use_qalora", c.use_qalora),
+        ("use_bdlora", set(&c.use_bdlora)),
+        ("layer_replication", set(&c.layer_replication)),
+        ("layers_pattern", names_layers(&c.layers_pattern)),
+        ("target_parameters", set(&c.target_parameters)),
+        ("trainable_token_indices", set(&c.trainable_token_indices)),
+        ("alora_invocation_tokens", set(&c.alora_invocation_tokens)),
+        ("arrow_config", set(&c.arrow_config)),
+        ("velora_config", set(&c.velora_config)),
+    ]
+    .into_iter()
+    .find_map(|(name, on)| on.then_some(name))
+}
+
+fn strings(v: &Value) -> Option<Vec<String>> {
+    v.as_array()?.iter().map(|s| s.as_str().map(ToOwned::to_owned)).collect()
+}
+
+fn index(n: &serde_json::Number) -> Option<usize> {
+    n.as_u64().and_then(|n| usize::try_from(n).ok())
+}

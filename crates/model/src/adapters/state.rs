@@ -1,0 +1,223 @@
+//! What an adapter is besides its tensors: the files that PEFT reads, and its sum with the base.
+
+use super::build::{PREFIX, Tied};
+use super::params::{ParamId, Params};
+use super::slot::product;
+use super::targets::{Kind, Rules, written_targets};
+use super::{BiasTraining, InitWeights, LoraPlan};
+use crate::{ModelError, Tensor};
+use kernels::{Backend, Gemm, Op, mat, mat_mut};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weights::{Checkpoint, peft::AdapterConfig};
+
+/// Regex → value, in order.
+type Patterns<T> = Vec<(String, T)>;
+
+/// A module with a low-rank adapter.
+pub(super) struct Adapted<B: Backend> {
+    pub module: String,
+    pub kind: Kind,
+    pub a: ParamId,
+    pub b: ParamId,
+    pub r: usize,
+    pub scale: f64,
+    /// The frozen base of an embedding or head, which is saved too.
+    pub base: Option<Arc<B::Weight>>,
+}
+
+/// A base tensor that is trained as a whole.
+pub(super) struct Whole {
+    pub id: ParamId,
+    /// Under which names it is saved (two for a tied matrix).
+    pub names: Vec<String>,
+    /// The base tensor it replaces.
+    pub tensor: String,
+}
+
+pub struct AdapterState<B: Backend> {
+    plan: Option<LoraPlan>,
+    tied: Tied,
+    adapted: Vec<Adapted<B>>,
+    whole: Vec<Whole>,
+}
+
+impl<B: Backend> AdapterState<B> {
+    pub(super) fn new(plan: Option<LoraPlan>, tied: Tied, adapted: Vec<Adapted<B>>, whole: Vec<Whole>) -> Self {
+        AdapterState { plan, tied, adapted, whole }
+    }
+
+    /// Modules with a low-rank adapter, in the order they were built.
+    pub fn modules(&self) -> impl Iterator<Item = &str> {
+        self.adapted.iter().map(|a| a.module.as_str())
+    }
+
+    /// (name, bytes) of `adapter_config.json` and `adapter_model.safetensors`; nothing without an adapter.
+    pub fn files(&self, backend: &B, params: &Params<B>) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+        let Some(plan) = &self.plan else { return Ok(Vec::new()) };
+        let tensors = self.tensors(backend, params)?;
+        let listed: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.values.as_slice())).collect();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = weights::safetensors_bytes(&listed, &metadata)?;
+        let config = self.config(plan).to_json();
+        Ok(vec![
+            (weights::peft::CONFIG_FILE.to_owned(), config.into_bytes()),
+            (weights::peft::TENSORS_FILE.to_owned(), bytes),
+        ])
+    }
+
+    /// Every tensor that PEFT saves: parameters, a tied matrix's second name, the base of an adapted embedding or head.
+    fn tensors(&self, backend: &B, params: &Params<B>) -> Result<Vec<Tensor>, ModelError> {
+        let mut out = params.export(backend, crate::State::Value)?;
+        for w in &self.whole {
+            for name in &w.names[1..] {
+                let p = params.get(w.id);
+                let values = p.values(backend)?;
+                out.push(Tensor { name: name.clone(), shape: p.info.shape.clone(), values });
+            }
+        }
+        for a in &self.adapted {
+            let Some(base) = &a.base else { continue };
+            let values = backend.weight_values(base)?;
+            let rows = base_rows(a, params);
+            let shape = vec![rows, values.len() / rows];
+            out.push(Tensor { name: format!("{PREFIX}{}.base_layer.weight", a.module), shape, values });
+        }
+        out.sort_by(|x, y| x.name.cmp(&y.name));
+        Ok(out)
+    }
+
+    fn config(&self, plan: &LoraPlan) -> AdapterConfig {
+        let chosen: Vec<String> = self.adapted.iter().map(|a| a.module.clone()).collect();
+        let mut saved = plan.modules_to_save.clone();
+        if self.tied == Tied::Yes && plan.ensure_weight_tying && self.whole.iter().any(|w| w.names.len() > 1) {
+            saved.push("model.embed_tokens".to_owned());
+            saved.sort();
+            saved.dedup();
+        }
+        let list = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
+        let (ranks, alphas) = self.written_patterns(plan);
+        AdapterConfig {
+            base_model_name_or_path: Some(plan.base_name.clone()),
+            r: plan.r,
+            lora_alpha: plan.alpha,
+            lora_dropout: plan.dropout,
+            target_modules: Some(written_targets(plan, &chosen)),
+            exclude_modules: list(&plan.exclude).map(Into::into),
+            modules_to_save: list(&saved),
+            bias: match plan.bias {
+                BiasTraining::None => "none",
+                BiasTraining::All => "all",
+                BiasTraining::LoraOnly => "lora_only",
+            }
+            .to_owned(),
+            init_lora_weights: match plan.init {
+                InitWeights::Kaiming => true.into(),
+                InitWeights::Gaussian => "gaussian".into(),
+            },
+            layers_to_transform: plan.layers.clone().map(Into::into),
+            rank_pattern: ranks.into_iter().map(|(k, v)| (k, v.into())).collect(),
+            alpha_pattern: alphas.into_iter().map(|(k, v)| (k, number(v))).collect(),
+            use_rslora: plan.rslora,
+            ensure_weight_tying: plan.ensure_weight_tying,
+            ..AdapterConfig::default()
+        }
+    }
+
+    /// The patterns as they can be written. PEFT's files sort their keys, and the first match counts: where sorting
+    /// would change a module's rank or scale, every module is named in full instead.
+    fn written_patterns(&self, plan: &LoraPlan) -> (Patterns<usize>, Patterns<f64>) {
+        let mut by_key = plan.clone();
+        by_key.rank_pattern.sort_by(|x, y| x.0.cmp(&y.0));
+        by_key.alpha_pattern.sort_by(|x, y| x.0.cmp(&y.0));
+        let same = Rules::new(&by_key).is_ok_and(|rules| {
+            self.adapted.iter().all(|a| rules.rank_and_scale(&a.module).is_ok_and(|(r, s)| (r, s) == (a.r, a.scale)))
+        });
+        if same {
+            return (by_key.rank_pattern, by_key.alpha_pattern);
+        }
+        let name = |a: &Adapted<B>| a.module.replace('.', r"\.");
+        let alpha = |a: &Adapted<B>| a.scale * if plan.rslora { (a.r as f64).sqrt() } else { a.r as f64 };
+        (
+            self.adapted.iter().map(|a| (name(a), a.r)).collect(),
+            self.adapted.iter().map(|a| (name(a), alpha(a))).collect(),
+        )
+    }
+
+    /// Visits every tensor of the base under its Hugging Face name with the adapter folded in, in f32, one at a time.
+    pub fn merge(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        base: &Checkpoint,
+        visit: &mut dyn FnMut(Tensor) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut names: Vec<String> = base.names().map(ToOwned::to_owned).collect();
+        if self.unties() && !base.contains("lm_head.weight") {
+            names.push("lm_head.weight".to_owned());
+        }
+        for name in names {
+            let source = if base.contains(&name) { name.as_str() } else { "model.embed_tokens.weight" };
+            let view = base.get(source)?;
+            let shape = view.shape.to_vec();
+            let values = match self.whole.iter().find(|w| self.replaces(w, &name)) {
+                Some(w) => params.get(w.id).values(backend)?,
+                None => self.folded(backend, params, &name, view.to_f32()?)?,
+            };
+            visit(Tensor { name, shape, values })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a base with a tied head needs one of its own after merging.
+    pub fn unties(&self) -> bool {
+        let touched = |module: &str| {
+            let tensor = format!("{module}.weight");
+            self.adapted.iter().any(|a| a.module == module) || self.whole.iter().any(|w| w.tensor == tensor)
+        };
+        let shared = self.whole.iter().any(|w| w.names.len() > 1);
+        self.tied == Tied::Yes && !shared && (touched("lm_head") || touched("model.embed_tokens"))
+    }
+
+    fn replaces(&self, w: &Whole, name: &str) -> bool {
+        w.tensor == name || w.names.iter().any(|n| n.strip_prefix(PREFIX) == Some(name))
+    }
+
+    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding.
+    fn folded(&self, backend: &B, params: &Params<B>, name: &str, mut w: Vec<f32>) -> Result<Vec<f32>, ModelError> {
+        let Some(a) = self.adapted.iter().find(|a| name.strip_suffix(".weight") == Some(a.module.as_str())) else {
+            return Ok(w);
+        };
+        let (pa, pb) = (params.get(a.a), params.get(a.b));
+        let r = pa.info.shape[0];
+        let (n_in, n_out) = (pa.info.shape[1], pb.info.shape[0]);
+        let mut delta = backend.alloc(w.len())?;
+        let alpha = a.scale as f32;
+        if a.kind == Kind::Embedding {
+            let g = Gemm { alpha, ..product(n_in, n_out, r, Op::N, Op::T) };
+            backend.gemm(g, mat(&pa.value, 0, r), mat(&pb.value, 0, r), mat_mut(&mut delta, 0, n_out))?;
+        } else {
+            let g = Gemm { alpha, ..product(n_out, n_in, r, Op::N, Op::N) };
+            backend.gemm(g, mat(&pb.value, 0, r), mat(&pa.value, 0, n_in), mat_mut(&mut delta, 0, n_in))?;
+        }
+        let mut values = vec![0.0; w.len()];
+        backend.download(&delta, 0, &mut values)?;
+        for (w, d) in w.iter_mut().zip(&values) {
+            *w += d;
+        }
+        Ok(w)
+    }
+}
+
+/// Rows of the base matrix: the vocabulary for an embedding, the outputs for a head.
+fn base_rows<B: Backend>(a: &Adapted<B>, params: &Params<B>) -> usize {
+    match a.kind {
+        Kind::Embedding => params.get(a.a).info.shape[1],
+        Kind::Linear | Kind::Head => params.get(a.b).info.shape[0],
+    }
+}
+
+/// As Python writes it: 8 rather than 8.0 for a whole number.
+fn number(x: f64) -> serde_json::Value {
+    if x.fract() == 0.0 && x.abs() < 1e15 { (x as i64).into() } else { x.into() }
+}
