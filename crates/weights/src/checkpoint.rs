@@ -62,11 +62,7 @@ impl Checkpoint {
             let found = checkpoint.tensors.get(tensor).map(|p| &checkpoint.files[p.file].path);
             if found != Some(shard) {
                 let (index, shard) = (index.path.clone(), shard.clone());
-                return Err(WeightsError::NotInShard {
-                    index,
-                    tensor: tensor.clone(),
-                    shard,
-                });
+                return Err(WeightsError::NotInShard { index, tensor: tensor.clone(), shard });
             }
         }
         Ok(checkpoint)
@@ -74,50 +70,24 @@ impl Checkpoint {
 
     fn empty(path: &Path) -> Checkpoint {
         let path = path.to_owned();
-        Checkpoint {
-            path,
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-        }
+        Checkpoint { path, files: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() }
     }
 
     fn add(&mut self, path: &Path) -> Result<(), WeightsError> {
         let map = Map::open(path)?;
         let header = header::parse(path, map.bytes())?;
         let file = self.files.len();
-        for TensorInfo {
-            name,
-            dtype,
-            shape,
-            range,
-        } in header.tensors
-        {
+        for TensorInfo { name, dtype, shape, range } in header.tensors {
             if let Some(other) = self.tensors.get(&name) {
                 let first = self.files[other.file].path.clone();
-                return Err(WeightsError::InTwoShards {
-                    tensor: name,
-                    first,
-                    second: path.to_owned(),
-                });
+                return Err(WeightsError::InTwoShards { tensor: name, first, second: path.to_owned() });
             }
-            self.tensors.insert(
-                name,
-                Place {
-                    file,
-                    dtype,
-                    shape,
-                    range,
-                },
-            );
+            self.tensors.insert(name, Place { file, dtype, shape, range });
         }
         if file == 0 {
             self.metadata = header.metadata;
         }
-        self.files.push(Mapped {
-            path: path.to_owned(),
-            map,
-        });
+        self.files.push(Mapped { path: path.to_owned(), map });
         Ok(())
     }
 
@@ -142,20 +112,11 @@ impl Checkpoint {
     /// The tensor `name`, or [`WeightsError::Missing`].
     pub fn get(&self, name: &str) -> Result<View<'_>, WeightsError> {
         let Some((name, place)) = self.tensors.get_key_value(name) else {
-            return Err(WeightsError::Missing {
-                path: self.path.clone(),
-                tensor: name.to_owned(),
-            });
+            return Err(WeightsError::Missing { path: self.path.clone(), tensor: name.to_owned() });
         };
         let file = &self.files[place.file];
         let bytes = &file.map.bytes()[place.range.clone()];
-        Ok(View {
-            name,
-            dtype: place.dtype,
-            shape: &place.shape,
-            bytes,
-            path: &file.path,
-        })
+        Ok(View { name, dtype: place.dtype, shape: &place.shape, bytes, path: &file.path })
     }
 
     /// Lets the system take back the memory in which `name`'s bytes were mapped, for a reader that has its own copy
@@ -189,9 +150,6 @@ impl Checkpoint {
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Checkpoint")
-            .field("path", &self.path)
-            .field("tensors", &self.tensors.len())
-            .finish()
+        f.debug_struct("Checkpoint").field("path", &self.path).field("tensors", &self.tensors.len()).finish()
     }
 }

@@ -7,11 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     #[error("{}: cannot {op}: {source}", path.display())]
-    Io {
-        op: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { op: &'static str, path: PathBuf, source: io::Error },
     #[error("{}: not a regular file", path.display())]
     NotAFile { path: PathBuf },
     #[error("{}: not a directory", path.display())]
@@ -44,17 +40,9 @@ pub enum WeightsError {
     #[error("{}: shard {} is missing", index.display(), shard.display())]
     ShardMissing { index: PathBuf, shard: PathBuf },
     #[error("{}: tensor {tensor} is not in {}, where the index says it is", index.display(), shard.display())]
-    NotInShard {
-        index: PathBuf,
-        tensor: String,
-        shard: PathBuf,
-    },
+    NotInShard { index: PathBuf, tensor: String, shard: PathBuf },
     #[error("tensor {tensor} is in {} and in {}", first.display(), second.display())]
-    InTwoShards {
-        tensor: String,
-        first: PathBuf,
-        second: PathBuf,
-    },
+    InTwoShards { tensor: String, first: PathBuf, second: PathBuf },
 
     // --- a safetensors header
     #[error("{}: {got} bytes are too short for a safetensors file", path.display())]
@@ -72,47 +60,19 @@ pub enum WeightsError {
     #[error("{}: tensor {tensor} has the unknown type {got:?}", path.display())]
     UnknownDtype { path: PathBuf, tensor: String, got: String },
     #[error("{}: tensor {tensor} has {got} dimensions; at most {limit} are read", path.display())]
-    Rank {
-        path: PathBuf,
-        tensor: String,
-        limit: usize,
-        got: usize,
-    },
+    Rank { path: PathBuf, tensor: String, limit: usize, got: usize },
     #[error("{}: tensor {tensor}: {dtype} × {shape:?} is more than any memory holds", path.display())]
-    ShapeOverflow {
-        path: PathBuf,
-        tensor: String,
-        dtype: Dtype,
-        shape: Vec<usize>,
-    },
+    ShapeOverflow { path: PathBuf, tensor: String, dtype: Dtype, shape: Vec<usize> },
     #[error("{}: tensor {tensor}: {dtype} × {shape:?} does not end on a whole byte", path.display())]
-    PartialByte {
-        path: PathBuf,
-        tensor: String,
-        dtype: Dtype,
-        shape: Vec<usize>,
-    },
+    PartialByte { path: PathBuf, tensor: String, dtype: Dtype, shape: Vec<usize> },
     /// The tensors of a file lie one after another: no hole, no overlap.
     #[error("{}: tensor {tensor} starts at {got}, the one before it ends at {expected}", path.display())]
-    Offset {
-        path: PathBuf,
-        tensor: String,
-        expected: u64,
-        got: u64,
-    },
+    Offset { path: PathBuf, tensor: String, expected: u64, got: u64 },
     #[error(
         "{}: tensor {tensor} lies at {begin}..{end}, but {dtype} × {shape:?} takes {expected} bytes",
         path.display()
     )]
-    TensorBytes {
-        path: PathBuf,
-        tensor: String,
-        dtype: Dtype,
-        shape: Vec<usize>,
-        expected: u64,
-        begin: u64,
-        end: u64,
-    },
+    TensorBytes { path: PathBuf, tensor: String, dtype: Dtype, shape: Vec<usize>, expected: u64, begin: u64, end: u64 },
     #[error("{}: its header describes a file of {expected} bytes, it has {got}: truncated or damaged", path.display())]
     FileBytes { path: PathBuf, expected: u64, got: u64 },
 
@@ -126,11 +86,7 @@ pub enum WeightsError {
     #[error("tensor {tensor} cannot be written: its name is taken")]
     NameTaken { tensor: String },
     #[error("tensor {tensor} cannot be written: its shape is {shape:?}, but it has {got} values")]
-    ValueCount {
-        tensor: String,
-        shape: Vec<usize>,
-        got: usize,
-    },
+    ValueCount { tensor: String, shape: Vec<usize>, got: usize },
 
     // --- JSON files beside the weights
     #[error("{}: {why}", path.display())]
@@ -138,20 +94,11 @@ pub enum WeightsError {
     #[error("{}: peft_type {got} is not supported; LORA is", path.display())]
     PeftType { path: PathBuf, got: String },
     #[error("{}: {field} is {got}, expected {expected}", path.display())]
-    AdapterField {
-        path: PathBuf,
-        field: String,
-        expected: String,
-        got: String,
-    },
+    AdapterField { path: PathBuf, field: String, expected: String, got: String },
 }
 
 impl WeightsError {
     pub(crate) fn io(op: &'static str, path: &std::path::Path, source: io::Error) -> Self {
-        WeightsError::Io {
-            op,
-            path: path.to_owned(),
-            source,
-        }
+        WeightsError::Io { op, path: path.to_owned(), source }
     }
 }

@@ -40,10 +40,8 @@ pub(crate) struct TensorInfo {
 /// The header of the file with these bytes. Everything it says about places is true of `bytes` afterwards.
 pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Header, WeightsError> {
     let (json, data_start) = header_text(path, bytes)?;
-    let raw: RawHeader = serde_json::from_str(json).map_err(|e| WeightsError::HeaderJson {
-        path: path.to_owned(),
-        why: e.to_string(),
-    })?;
+    let raw: RawHeader = serde_json::from_str(json)
+        .map_err(|e| WeightsError::HeaderJson { path: path.to_owned(), why: e.to_string() })?;
     refuse_listed_twice(path, &raw.tensors)?;
     let mut tensors = raw.tensors;
     tensors.sort_by_key(|(_, t)| t.data_offsets);
@@ -57,16 +55,9 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Header, WeightsError> {
     let expected = u128::from(data_start) + u128::from(end);
     if expected != bytes.len() as u128 {
         let expected = u64::try_from(expected).unwrap_or(u64::MAX);
-        return Err(WeightsError::FileBytes {
-            path: path.to_owned(),
-            expected,
-            got: bytes.len() as u64,
-        });
+        return Err(WeightsError::FileBytes { path: path.to_owned(), expected, got: bytes.len() as u64 });
     }
-    Ok(Header {
-        metadata: raw.metadata,
-        tensors: checked,
-    })
+    Ok(Header { metadata: raw.metadata, tensors: checked })
 }
 
 /// The JSON text, and where the data starts.
@@ -76,31 +67,18 @@ fn header_text<'a>(path: &Path, bytes: &'a [u8]) -> Result<(&'a str, u64), Weigh
         return Err(WeightsError::LfsPointer { path: path.to_owned() });
     }
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(WeightsError::TooShort {
-            path: path.to_owned(),
-            got,
-        });
+        return Err(WeightsError::TooShort { path: path.to_owned(), got });
     };
     let length = u64::from_le_bytes(*length);
     if length > HEADER_BYTES_MAX {
-        return Err(WeightsError::HeaderLength {
-            path: path.to_owned(),
-            limit: HEADER_BYTES_MAX,
-            got: length,
-        });
+        return Err(WeightsError::HeaderLength { path: path.to_owned(), limit: HEADER_BYTES_MAX, got: length });
     }
     let expected = LENGTH_BYTES + length;
     let Some(header) = rest.get(..length as usize) else {
-        return Err(WeightsError::HeaderTruncated {
-            path: path.to_owned(),
-            expected,
-            got,
-        });
+        return Err(WeightsError::HeaderTruncated { path: path.to_owned(), expected, got });
     };
-    let text = std::str::from_utf8(header).map_err(|e| WeightsError::HeaderUtf8 {
-        path: path.to_owned(),
-        at: e.valid_up_to(),
-    })?;
+    let text = std::str::from_utf8(header)
+        .map_err(|e| WeightsError::HeaderUtf8 { path: path.to_owned(), at: e.valid_up_to() })?;
     Ok((text, expected))
 }
 
@@ -108,10 +86,7 @@ fn refuse_listed_twice(path: &Path, tensors: &[(String, RawTensor)]) -> Result<(
     let mut names: Vec<&str> = tensors.iter().map(|(n, _)| n.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|w| w[0] == w[1]) {
-        Some(w) => Err(WeightsError::ListedTwice {
-            path: path.to_owned(),
-            tensor: w[0].to_owned(),
-        }),
+        Some(w) => Err(WeightsError::ListedTwice { path: path.to_owned(), tensor: w[0].to_owned() }),
         None => Ok(()),
     }
 }
@@ -127,77 +102,31 @@ fn check_tensor(
     let path = || path.to_owned();
     let named: Result<Dtype, value::Error> = Dtype::deserialize(raw.dtype.as_str().into_deserializer());
     let Ok(dtype) = named else {
-        return Err(WeightsError::UnknownDtype {
-            path: path(),
-            tensor,
-            got: raw.dtype,
-        });
+        return Err(WeightsError::UnknownDtype { path: path(), tensor, got: raw.dtype });
     };
     if raw.shape.rank > RANK_MAX {
-        return Err(WeightsError::Rank {
-            path: path(),
-            tensor,
-            limit: RANK_MAX,
-            got: raw.shape.rank,
-        });
+        return Err(WeightsError::Rank { path: path(), tensor, limit: RANK_MAX, got: raw.shape.rank });
     }
-    let bits = raw
-        .shape
-        .dims
-        .iter()
-        .try_fold(dtype.bitsize() as u64, |n, &d| n.checked_mul(d));
+    let bits = raw.shape.dims.iter().try_fold(dtype.bitsize() as u64, |n, &d| n.checked_mul(d));
     let shape: Option<Vec<usize>> = raw.shape.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let (Some(bits), Some(shape)) = (bits, shape) else {
-        let shape = raw
-            .shape
-            .dims
-            .iter()
-            .map(|&d| usize::try_from(d).unwrap_or(usize::MAX))
-            .collect();
-        return Err(WeightsError::ShapeOverflow {
-            path: path(),
-            tensor,
-            dtype,
-            shape,
-        });
+        let shape = raw.shape.dims.iter().map(|&d| usize::try_from(d).unwrap_or(usize::MAX)).collect();
+        return Err(WeightsError::ShapeOverflow { path: path(), tensor, dtype, shape });
     };
     if bits % 8 != 0 {
-        return Err(WeightsError::PartialByte {
-            path: path(),
-            tensor,
-            dtype,
-            shape,
-        });
+        return Err(WeightsError::PartialByte { path: path(), tensor, dtype, shape });
     }
     let (expected, (begin, stop)) = (bits / 8, raw.data_offsets);
     if begin != *end {
-        return Err(WeightsError::Offset {
-            path: path(),
-            tensor,
-            expected: *end,
-            got: begin,
-        });
+        return Err(WeightsError::Offset { path: path(), tensor, expected: *end, got: begin });
     }
     if stop.checked_sub(begin) != Some(expected) {
-        return Err(WeightsError::TensorBytes {
-            path: path(),
-            tensor,
-            dtype,
-            shape,
-            expected,
-            begin,
-            end: stop,
-        });
+        return Err(WeightsError::TensorBytes { path: path(), tensor, dtype, shape, expected, begin, end: stop });
     }
     *end = stop;
     // Both fit when the file's length turns out to be what the header says, which `parse` checks before it returns.
     let at = |offset: u64| data_start.saturating_add(offset) as usize;
-    Ok(TensorInfo {
-        name: tensor,
-        dtype,
-        shape,
-        range: at(begin)..at(stop),
-    })
+    Ok(TensorInfo { name: tensor, dtype, shape, range: at(begin)..at(stop) })
 }
 
 // --- the JSON ------------------------------------------------------------------------------------
@@ -229,10 +158,7 @@ impl<'de> Deserialize<'de> for RawHeader {
                 f.write_str("an object of tensors")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
-                let mut header = RawHeader {
-                    metadata: BTreeMap::new(),
-                    tensors: Vec::new(),
-                };
+                let mut header = RawHeader { metadata: BTreeMap::new(), tensors: Vec::new() };
                 while let Some(key) = map.next_key::<String>()? {
                     if key == METADATA_KEY {
                         header.metadata = map.next_value()?;
@@ -256,10 +182,7 @@ impl<'de> Deserialize<'de> for RawShape {
                 f.write_str("an array of dimensions")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawShape, A::Error> {
-                let mut shape = RawShape {
-                    dims: Vec::new(),
-                    rank: 0,
-                };
+                let mut shape = RawShape { dims: Vec::new(), rank: 0 };
                 while shape.rank < RANK_MAX {
                     let Some(dim) = seq.next_element()? else {
                         return Ok(shape);

@@ -42,10 +42,7 @@ pub fn identity(dir: &Path) -> Result<Identity, WeightsError> {
         all.update(format!("{}  {}\n", file.sha256, file.name));
         files.push(file);
     }
-    Ok(Identity {
-        sha256: hex(all),
-        files,
-    })
+    Ok(Identity { sha256: hex(all), files })
 }
 
 /// [`identity`]'s hash alone.
@@ -81,16 +78,8 @@ fn hash_file(path: &Path) -> Result<FileIdentity, WeightsError> {
             Err(e) => return Err(WeightsError::io("read", path, e)),
         }
     }
-    let name = path
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    Ok(FileIdentity {
-        name,
-        bytes,
-        modified,
-        sha256: hex(hash),
-    })
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(FileIdentity { name, bytes, modified, sha256: hex(hash) })
 }
 
 fn hex(hash: Sha256) -> String {

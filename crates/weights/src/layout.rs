@@ -32,10 +32,7 @@ pub(crate) struct Index {
 impl Layout {
     /// A single file wins over an index, as in transformers.
     pub(crate) fn find(dir: &Path) -> Result<Layout, WeightsError> {
-        if !std::fs::metadata(dir)
-            .map_err(|e| WeightsError::io("open", dir, e))?
-            .is_dir()
-        {
+        if !std::fs::metadata(dir).map_err(|e| WeightsError::io("open", dir, e))?.is_dir() {
             return Err(WeightsError::NotADirectory { path: dir.to_owned() });
         }
         let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
@@ -58,10 +55,7 @@ impl Layout {
     pub(crate) fn files(&self) -> Vec<&Path> {
         match self {
             Layout::Single(path) => vec![path],
-            Layout::Sharded(index) => std::iter::once(&index.path)
-                .chain(&index.shards)
-                .map(PathBuf::as_path)
-                .collect(),
+            Layout::Sharded(index) => std::iter::once(&index.path).chain(&index.shards).map(PathBuf::as_path).collect(),
         }
     }
 }
@@ -73,40 +67,24 @@ impl Index {
             weight_map: BTreeMap<String, String>,
         }
         let bytes = read_limited(&path, INDEX_BYTES_MAX)?;
-        let raw: Raw = serde_json::from_slice(&bytes).map_err(|e| WeightsError::Index {
-            path: path.clone(),
-            why: e.to_string(),
-        })?;
+        let raw: Raw = serde_json::from_slice(&bytes)
+            .map_err(|e| WeightsError::Index { path: path.clone(), why: e.to_string() })?;
         if raw.weight_map.is_empty() {
             return Err(WeightsError::IndexEmpty { path });
         }
         let names: BTreeSet<&str> = raw.weight_map.values().map(String::as_str).collect();
         if names.len() > SHARDS_MAX {
-            return Err(WeightsError::IndexShards {
-                path,
-                limit: SHARDS_MAX,
-                got: names.len(),
-            });
+            return Err(WeightsError::IndexShards { path, limit: SHARDS_MAX, got: names.len() });
         }
         if let Some(bad) = names.iter().find(|n| !plain_name(n)) {
-            return Err(WeightsError::IndexName {
-                shard: (*bad).to_owned(),
-                path,
-            });
+            return Err(WeightsError::IndexName { shard: (*bad).to_owned(), path });
         }
         let shards: Vec<PathBuf> = names.iter().map(|n| dir.join(n)).collect();
         if let Some(shard) = shards.iter().find(|s| !s.exists()) {
-            return Err(WeightsError::ShardMissing {
-                index: path,
-                shard: shard.clone(),
-            });
+            return Err(WeightsError::ShardMissing { index: path, shard: shard.clone() });
         }
         let weight_map = raw.weight_map.iter().map(|(t, n)| (t.clone(), dir.join(n))).collect();
-        Ok(Index {
-            weight_map,
-            shards,
-            path,
-        })
+        Ok(Index { weight_map, shards, path })
     }
 }
 

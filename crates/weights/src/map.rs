@@ -39,10 +39,8 @@ impl Map {
         // SAFETY: `DontNeed` is unchecked because it drops the contents of anonymous or private pages. This is a
         // shared, read-only map of a file: no page of it can be dirty, so a page dropped is a page read again with the
         // same bytes, and references into the map stay valid.
-        let _advice = unsafe {
-            self.0
-                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
-        };
+        let _advice =
+            unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
     }
 
     #[cfg(not(unix))]

@@ -153,10 +153,7 @@ pub fn open(dir: &Path) -> Result<(AdapterConfig, Checkpoint), WeightsError> {
     if pickle.exists() && is_pickle(&pickle) {
         return Err(WeightsError::Pickle { path: pickle });
     }
-    Err(WeightsError::NoWeights {
-        dir: dir.to_owned(),
-        expected: TENSORS_FILE,
-    })
+    Err(WeightsError::NoWeights { dir: dir.to_owned(), expected: TENSORS_FILE })
 }
 
 impl AdapterConfig {
@@ -169,17 +166,12 @@ impl AdapterConfig {
 
     /// [`AdapterConfig::read`] for bytes at hand; `path` is for messages.
     pub fn parse(path: &Path, json: &[u8]) -> Result<AdapterConfig, WeightsError> {
-        let given: Map<String, Value> = serde_json::from_slice(json).map_err(|e| WeightsError::Json {
-            path: path.to_owned(),
-            why: e.to_string(),
-        })?;
+        let given: Map<String, Value> = serde_json::from_slice(json)
+            .map_err(|e| WeightsError::Json { path: path.to_owned(), why: e.to_string() })?;
         match given.get("peft_type") {
             Some(Value::String(t)) if t == LORA => {}
             Some(other) => {
-                return Err(WeightsError::PeftType {
-                    path: path.to_owned(),
-                    got: bare(other),
-                });
+                return Err(WeightsError::PeftType { path: path.to_owned(), got: bare(other) });
             }
             None => return Err(field_error(path, "peft_type", "LORA", &Value::Null)),
         }
@@ -236,10 +228,7 @@ impl AdapterConfig {
         // These start from parts of the base's own weight and leave the rest of it as the base.
         let residual = ["pissa", "olora", "corda", "loftq", "lora_ga"];
         let init = self.init_lora_weights.as_str().unwrap_or_default().to_lowercase();
-        residual
-            .iter()
-            .any(|r| init.starts_with(r))
-            .then_some(("init_lora_weights", init))
+        residual.iter().any(|r| init.starts_with(r)).then_some(("init_lora_weights", init))
     }
 
     fn refuse_nonsense(&self, path: &Path) -> Result<(), WeightsError> {
@@ -257,29 +246,14 @@ impl AdapterConfig {
             return refuse("lora_dropout", "at least 0 and below 1", self.lora_dropout.into());
         }
         if !(self.init_lora_weights.is_boolean() || self.init_lora_weights.is_string()) {
-            return refuse(
-                "init_lora_weights",
-                "true, false or a name",
-                self.init_lora_weights.clone(),
-            );
+            return refuse("init_lora_weights", "true, false or a name", self.init_lora_weights.clone());
         }
-        for (field, value) in [
-            ("target_modules", &self.target_modules),
-            ("exclude_modules", &self.exclude_modules),
-        ] {
+        for (field, value) in [("target_modules", &self.target_modules), ("exclude_modules", &self.exclude_modules)] {
             if !names_or_regex(value) {
-                return refuse(
-                    field,
-                    "a list of names or one regular expression",
-                    value.clone().unwrap_or_default(),
-                );
+                return refuse(field, "a list of names or one regular expression", value.clone().unwrap_or_default());
             }
         }
-        if let Some(bad) = self
-            .rank_pattern
-            .values()
-            .find(|v| matches!(v.as_u64(), None | Some(0)))
-        {
+        if let Some(bad) = self.rank_pattern.values().find(|v| matches!(v.as_u64(), None | Some(0))) {
             return refuse("rank_pattern", "ranks of at least 1", bad.clone());
         }
         match self.alpha_pattern.values().find(|v| !positive(v)) {
@@ -303,16 +277,11 @@ fn culprit(path: &Path, fields: &Map<String, Value>, error: &serde_json::Error) 
         let alone = Map::from_iter([(key.clone(), value.clone())]);
         if let Err(e) = serde_json::from_value::<AdapterConfig>(Value::Object(alone)) {
             let why = e.to_string();
-            let expected = why
-                .rsplit_once("expected ")
-                .map_or(why.as_str(), |(_, expected)| expected);
+            let expected = why.rsplit_once("expected ").map_or(why.as_str(), |(_, expected)| expected);
             return field_error(path, key, expected, value);
         }
     }
-    WeightsError::Json {
-        path: path.to_owned(),
-        why: error.to_string(),
-    }
+    WeightsError::Json { path: path.to_owned(), why: error.to_string() }
 }
 
 fn field_error(path: &Path, field: &str, expected: &str, got: &Value) -> WeightsError {
@@ -339,9 +308,5 @@ fn bare(value: &Value) -> String {
 
 /// Python keeps an integer an integer: 8, and 16.5, but not 8.0.
 fn whole_as_integer<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
-    if x.fract() == 0.0 && x.abs() < 1e15 {
-        s.serialize_i64(*x as i64)
-    } else {
-        s.serialize_f64(*x)
-    }
+    if x.fract() == 0.0 && x.abs() < 1e15 { s.serialize_i64(*x as i64) } else { s.serialize_f64(*x) }
 }

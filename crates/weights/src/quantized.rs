@@ -30,10 +30,7 @@ pub enum Quantization {
 pub fn quantization(dir: &Path, checkpoint: &Checkpoint) -> Result<Option<Quantization>, WeightsError> {
     let path = dir.join("config.json");
     let bytes = read_limited(&path, CONFIG_BYTES_MAX)?;
-    let config: Value = serde_json::from_slice(&bytes).map_err(|e| WeightsError::Json {
-        path,
-        why: e.to_string(),
-    })?;
+    let config: Value = serde_json::from_slice(&bytes).map_err(|e| WeightsError::Json { path, why: e.to_string() })?;
     Ok(match config.get("quantization_config") {
         Some(q) if !q.is_null() => Some(announced(q)),
         _ => marked(checkpoint).map(|tensor| Quantization::Unannounced { tensor }),

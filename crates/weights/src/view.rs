@@ -37,19 +37,9 @@ impl<'a> View<'a> {
             Dtype::F32 => Floats::F32(cast(self.bytes)),
             Dtype::F16 => Floats::F16(cast(self.bytes)),
             Dtype::BF16 => Floats::Bf16(cast(self.bytes)),
-            Dtype::F64 => Floats::F32(
-                cast::<f64>(self.bytes)
-                    .iter()
-                    .map(|&x| x as f32)
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
+            Dtype::F64 => Floats::F32(cast::<f64>(self.bytes).iter().map(|&x| x as f32).collect::<Vec<_>>().into()),
             got => {
-                return Err(WeightsError::NotFloat {
-                    path: self.path.to_owned(),
-                    tensor: self.name.to_owned(),
-                    got,
-                });
+                return Err(WeightsError::NotFloat { path: self.path.to_owned(), tensor: self.name.to_owned(), got });
             }
         })
     }
@@ -69,11 +59,6 @@ impl<'a> View<'a> {
 fn cast<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(aligned) => Cow::Borrowed(aligned),
-        Err(_) => Cow::Owned(
-            bytes
-                .chunks_exact(size_of::<T>())
-                .map(bytemuck::pod_read_unaligned)
-                .collect(),
-        ),
+        Err(_) => Cow::Owned(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()),
     }
 }

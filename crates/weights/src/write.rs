@@ -47,11 +47,7 @@ fn sorted<'a, 'v>(tensors: &'a [Listed<'v>]) -> Result<Vec<&'a Listed<'v>>, Weig
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if elements != Some(values.len()) {
             let (tensor, shape) = (tensor.clone(), shape.clone());
-            return Err(WeightsError::ValueCount {
-                tensor,
-                shape,
-                got: values.len(),
-            });
+            return Err(WeightsError::ValueCount { tensor, shape, got: values.len() });
         }
     }
     let mut sorted: Vec<_> = tensors.iter().collect();
@@ -69,10 +65,7 @@ fn head(sorted: &[&Listed], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut begin = 0;
     for (name, shape, values) in sorted {
         let end = begin + size_of_val(*values);
-        header.insert(
-            name.clone(),
-            json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}),
-        );
+        header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}));
         begin = end;
     }
     let mut json = Value::Object(header).to_string().into_bytes();

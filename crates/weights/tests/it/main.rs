@@ -1,1 +1,10 @@
-mod checkpoint;
+//! The crate as its users see it: the reference's files in, typed refusals for everything hostile.
+
+mod adapters;
+mod checkpoints;
+mod files;
+mod fuzz;
+mod hostile;
+mod identity;
+mod quantized;
+mod writing;
