@@ -1,6 +1,7 @@
 //! Tokenised examples on disk, read back in any order in bounded memory. CONTRACT with `train` and `cli`.
 
-use crate::{DataError, DataPlan};
+use crate::DataError;
+use crate::cache::CacheReader;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Origin {
     pub file: Arc<str>,
-    /// 1-based line in the file; for a JSON array, csv or parquet, the 1-based row.
+    /// 1-based line at which the row begins, for jsonl, txt, csv and tsv; for a JSON array or parquet, the 1-based row.
     pub line: u64,
 }
 
@@ -27,6 +28,7 @@ pub struct Counts {
     pub rows: u64,
     pub examples: u64,
     pub tokens: u64,
+    /// Supervised tokens that count in the loss: without position 0 of each example.
     pub supervised_tokens: u64,
     pub longest: u64,
     /// reason → rows set aside, dropped, truncated or split
@@ -43,69 +45,43 @@ pub struct Prepared {
     pub valid_counts: Option<Counts>,
     /// sha256 over the bytes of every input file, the tokenizer and the template: the identity of the data.
     pub data_hash: String,
-    /// Lines such as `train.csv: csv, prompt_completion (found: columns text, category)`
+    /// Lines such as `train.csv: csv, prompt_completion (as told: prompt=text, completion=category)`
     pub notes: Vec<String>,
 }
 
+/// One side of a token cache, open for reading from any thread. Holds four bytes an example.
 pub struct Dataset {
-    // private
+    reader: CacheReader,
 }
 
 impl Dataset {
-    pub fn len(&self) -> usize {
-        todo!()
+    pub(crate) fn open(dir: &Path, side: &str, manifest: &crate::cache::Manifest) -> Result<Self, DataError> {
+        Ok(Self { reader: CacheReader::open(dir, side, manifest)? })
     }
+
+    pub fn len(&self) -> usize {
+        self.reader.lengths.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Tokens of an example, from memory; 0 where there is no such example.
     pub fn token_len(&self, index: usize) -> usize {
-        let _ = index;
-        todo!()
+        self.reader.lengths.get(index).map_or(0, |len| *len as usize)
     }
+
     /// The longest example's index and token count.
     pub fn longest(&self) -> Option<(usize, usize)> {
-        todo!()
+        self.reader.longest
     }
+
     /// Reads one example back from the cache.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `Io`, or `Cache` when the cache was damaged after it was opened.
     pub fn example(&self, index: usize) -> Result<Example, DataError> {
-        let _ = index;
-        todo!()
-    }
-}
-
-/// Reads, checks, renders and tokenises every row once, in bounded memory, into `cache_dir` (re-used when the identity matches).
-/// `progress(rows, bytes_read, bytes_total)` returns false to stop (an interrupt).
-pub fn prepare(plan: &DataPlan, seed: u64, cache_dir: &Path, progress: &mut dyn FnMut(u64, u64, u64) -> bool) -> Result<Prepared, DataError> {
-    let _ = (plan, seed, cache_dir, progress);
-    todo!()
-}
-
-/// The units (see `Packing`) of an epoch in shuffled order: a pure function of (dataset, packing, seed, epoch), O(1) or bounded-window memory.
-/// A unit is a list of (example index, token range) pieces that share a row.
-pub struct Epoch<'a> {
-    _d: std::marker::PhantomData<&'a ()>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    pub example: usize,
-    pub tokens: std::ops::Range<usize>,
-}
-
-impl<'a> Epoch<'a> {
-    pub fn new(data: &'a Dataset, lengths: &crate::LengthPlan, seed: u64, epoch: u64) -> Self {
-        let _ = (data, lengths, seed, epoch);
-        todo!()
-    }
-    /// Units in this epoch (for Examples: the number of examples).
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    pub fn unit(&self, index: usize) -> Result<Vec<Piece>, DataError> {
-        let _ = index;
-        todo!()
+        self.reader.example(index)
     }
 }

@@ -1,0 +1,3 @@
+//! Files, formats, the token cache, order and packing.
+
+mod packing;
