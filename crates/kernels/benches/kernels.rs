@@ -1,1 +1,271 @@
-fn main() {}
+//! The speed of the kernels at the sizes of a model with 135 million parameters (hidden 576, feed-forward 1536,
+//! 9 heads over 3 of 64, vocabulary 49152) on 2048 tokens, beside what the core can do at most:
+//! `cargo bench -p kernels [-- THREADS...]`.
+
+#![allow(unsafe_code)]
+
+use kernels::cpu::{Buf, Weight};
+use kernels::{Activation, Attention, Backend, Cpu, Gemm, Norm, NormShape, Op, QkvLayout, Values, Write, mat, mat_mut};
+use std::hint::black_box;
+use std::time::Instant;
+
+const T: usize = 2048;
+const H: usize = 576;
+const F: usize = 1536;
+const V: usize = 49152;
+const RANK: usize = 8;
+/// Rows of logits at a time.
+const HEAD_ROWS: usize = 512;
+
+fn main() {
+    let asked: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let counts = if asked.is_empty() { vec![1, 2] } else { asked };
+    for threads in counts {
+        let cpu = Cpu::new(Some(threads)).expect("threads");
+        let peak = peak::gflops() * threads as f64;
+        println!("\n{} · {threads} threads · peak {peak:.0} GFLOP/s", cpu.level().name());
+        let bench = Bench { cpu, peak };
+        bench.products();
+        bench.adapter();
+        bench.attention();
+        bench.rows();
+    }
+}
+
+struct Bench {
+    cpu: Cpu,
+    peak: f64,
+}
+
+/// The fastest of several runs, in seconds: what the machine does when nothing else disturbs it.
+fn best(mut f: impl FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    let mut runs = 0;
+    while runs < 3 || (start.elapsed().as_secs_f64() < 0.4 && runs < 200) {
+        let t = Instant::now();
+        f();
+        best = best.min(t.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    best
+}
+
+impl Bench {
+    fn buf(&self, len: usize) -> Buf {
+        let values: Vec<f32> = (0..len).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
+        let mut buf = self.cpu.alloc(len).expect("memory");
+        self.cpu.upload(&mut buf, 0, &values).expect("upload");
+        buf
+    }
+
+    fn weight(&self, rows: usize, cols: usize) -> Weight {
+        let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 31) % 997) as f32 / 5e4 - 0.01).collect();
+        self.cpu.weight(rows, cols, Values::F32(&values)).expect("weight")
+    }
+
+    fn line(&self, what: &str, flops: f64, f: impl FnMut()) {
+        let s = best(f);
+        let rate = flops / s / 1e9;
+        println!("{what:44} {:8.3} ms {rate:7.1} GFLOP/s {:4.0} %", s * 1e3, 100.0 * rate / self.peak);
+    }
+
+    fn memory_line(&self, what: &str, floats: usize, f: impl FnMut()) {
+        let s = best(f);
+        println!("{what:44} {:8.3} ms {:7.1} GB/s", s * 1e3, (floats * 4) as f64 / s / 1e9);
+    }
+
+    fn products(&self) {
+        let shapes = [
+            ("qkv", T, 960, H),
+            ("o", T, H, H),
+            ("gate up", T, 2 * F, H),
+            ("down", T, H, F),
+            ("gate", T, F, H),
+            ("head", HEAD_ROWS, V, H),
+        ];
+        for (name, t, out, inner) in shapes {
+            let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner), self.buf(t * out));
+            let flops = (2 * t * out * inner) as f64;
+            self.line(&format!("linear {name} {t}x{inner}x{out}"), flops, || {
+                self.cpu.linear(t, mat(&x, 0, inner), &w, mat_mut(&mut y, 0, out), Write::Set).expect("linear");
+            });
+            let mut dx = x;
+            self.line(&format!("linear_back {name}"), flops, || {
+                self.cpu.linear_back(t, mat(&y, 0, out), &w, mat_mut(&mut dx, 0, inner), Write::Set).expect("linear");
+            });
+        }
+    }
+
+    fn adapter(&self) {
+        let one = |name: &str, g: Gemm| {
+            let stored = |op: Op, rows: usize, cols: usize| if op == Op::N { cols } else { rows };
+            let (lda, ldb) = (stored(g.a, g.m, g.k), stored(g.b, g.k, g.n));
+            let (a, b, mut d) = (self.buf(g.m * g.k), self.buf(g.k * g.n), self.buf(g.m * g.n));
+            let what = format!("{name} {}x{}x{}", g.m, g.n, g.k);
+            self.line(&what, (2 * g.m * g.n * g.k) as f64, || {
+                self.cpu.gemm(g, mat(&a, 0, lda), mat(&b, 0, ldb), mat_mut(&mut d, 0, g.n)).expect("gemm");
+            });
+        };
+        let g = |m, n, k, a, b, write| Gemm { m, n, k, a, b, alpha: 1.0, write };
+        for r in [RANK, 16, 64] {
+            one("xa = x At", g(T, r, H, Op::N, Op::T, Write::Set));
+            one("y += xa Bt", g(T, F, r, Op::N, Op::T, Write::Add));
+            one("dxa = dy B", g(T, r, F, Op::N, Op::N, Write::Set));
+            one("dB += dyt xa", g(F, r, T, Op::T, Op::N, Write::Add));
+            one("dA += dxat x", g(r, H, T, Op::T, Op::N, Write::Add));
+            one("dx += dxa A", g(T, H, r, Op::N, Op::N, Write::Add));
+        }
+    }
+
+    fn attention(&self) {
+        let a = Attention {
+            q_heads: 9,
+            kv_heads: 3,
+            head_dim: 64,
+            scale: 0.125,
+            window: None,
+            softcap: None,
+            layout: QkvLayout { ld: 960, q: 0, k: 576, v: 768 },
+        };
+        let qkv = self.buf(T * 960);
+        let (mut out, mut lse, mut dqkv) = (self.buf(T * H), self.buf(T * 9), self.buf(T * 960));
+        for sequences in [16, 4, 1] {
+            let len = T / sequences;
+            let cu: Vec<usize> = (0..=sequences).map(|i| i * len).collect();
+            let flops = (sequences * len * (len + 1) / 2 * 9 * 64 * 4) as f64;
+            self.line(&format!("attention {sequences} of {len}"), flops, || {
+                self.cpu.attention(&a, &cu, &qkv, &mut out, &mut lse).expect("attention");
+            });
+            let dout = self.buf(T * H);
+            self.line(&format!("attention_back {sequences} of {len}"), 2.5 * flops, || {
+                self.cpu.attention_back(&a, &cu, &qkv, &out, &lse, &dout, &mut dqkv).expect("attention");
+            });
+        }
+    }
+
+    fn rows(&self) {
+        let cpu = &self.cpu;
+        let s = NormShape { rows: T, groups: 1, dim: H };
+        let n = Norm { eps: 1e-5, offset: 0.0 };
+        let (x, w, mut y, mut rstd) = (self.buf(T * H), self.buf(H), self.buf(T * H), self.buf(T));
+        self.memory_line("rmsnorm", 2 * T * H, || {
+            cpu.rmsnorm(s, n, mat(&x, 0, H), &w, mat_mut(&mut y, 0, H), &mut rstd).expect("norm");
+        });
+        let dy = self.buf(T * H);
+        self.memory_line("rmsnorm_back", 3 * T * H, || {
+            let dx = mat_mut(&mut y, 0, H);
+            cpu.rmsnorm_back(s, n, mat(&dy, 0, H), mat(&x, 0, H), &w, &rstd, dx, Write::Set, None).expect("norm");
+        });
+        let (mut gu, mut h, dh) = (self.buf(T * 2 * F), self.buf(T * F), self.buf(T * F));
+        for act in [Activation::Silu, Activation::GeluTanh] {
+            self.memory_line(&format!("glu {act:?}"), 3 * T * F, || {
+                cpu.glu(T, F, act, &gu, &mut h).expect("glu");
+            });
+            self.memory_line(&format!("glu_back {act:?}"), 6 * T * F, || {
+                cpu.glu_back(T, F, act, &dh, &mut gu, &mut h).expect("glu");
+            });
+        }
+        let mut logits = self.buf(HEAD_ROWS * V);
+        let (mut loss, mut ids) = (self.buf(HEAD_ROWS), cpu.alloc_idx(HEAD_ROWS).expect("memory"));
+        cpu.upload_idx(&mut ids, &vec![5; HEAD_ROWS]).expect("upload");
+        for softcap in [None, Some(30.0)] {
+            self.memory_line(&format!("cross_entropy_back cap {softcap:?}"), 2 * HEAD_ROWS * V, || {
+                cpu.cross_entropy_back(HEAD_ROWS, V, softcap, &ids, 0, 1.0, &mut logits, &mut loss).expect("loss");
+            });
+        }
+        let mut dropped = self.buf(T * H);
+        self.memory_line("dropout", 2 * T * H, || {
+            let y = mat_mut(&mut dropped, 0, H);
+            cpu.dropout(T, H, 0.1, 7, mat(&x, 0, H), y, Write::Set).expect("dropout");
+        });
+        let (cos, sin, mut pos) = (self.buf(T * 32), self.buf(T * 32), cpu.alloc_idx(T).expect("memory"));
+        cpu.upload_idx(&mut pos, &(0..T as i32).collect::<Vec<_>>()).expect("upload");
+        self.memory_line("rope 12 heads", 2 * T * 12 * 64, || {
+            let x = mat_mut(&mut gu, 0, 960);
+            cpu.rope(T, 12, 64, 32, &pos, &cos, &sin, x).expect("rope");
+        });
+        black_box(values(cpu, &loss));
+    }
+}
+
+fn values(cpu: &Cpu, b: &Buf) -> Vec<f32> {
+    let mut out = vec![0.0; cpu.len(b)];
+    cpu.download(b, 0, &mut out).expect("download");
+    out
+}
+
+/// Fused multiply-adds in registers alone: no product can be faster.
+mod peak {
+    use std::time::Instant;
+
+    const STEPS: usize = 4_000_000;
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512() -> f64 {
+        use std::arch::x86_64::*;
+        let (a, b) = (_mm512_set1_ps(1.000_1), _mm512_set1_ps(1e-9));
+        let mut acc = [_mm512_setzero_ps(); 24];
+        for _ in 0..STEPS {
+            acc.iter_mut().for_each(|x| *x = _mm512_fmadd_ps(a, b, *x));
+            // SAFETY: no instruction; it keeps the compiler from merging the steps.
+            unsafe { std::arch::asm!("", options(nomem, nostack)) };
+        }
+        std::hint::black_box(acc);
+        (24 * 32 * STEPS) as f64
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2() -> f64 {
+        use std::arch::x86_64::*;
+        let (a, b) = (_mm256_set1_ps(1.000_1), _mm256_set1_ps(1e-9));
+        let mut acc = [_mm256_setzero_ps(); 12];
+        for _ in 0..STEPS {
+            acc.iter_mut().for_each(|x| *x = _mm256_fmadd_ps(a, b, *x));
+            // SAFETY: as above.
+            unsafe { std::arch::asm!("", options(nomem, nostack)) };
+        }
+        std::hint::black_box(acc);
+        (12 * 16 * STEPS) as f64
+    }
+
+    fn portable() -> f64 {
+        let mut acc = [[0.0f32; 4]; 24];
+        for _ in 0..STEPS {
+            for x in acc.iter_mut().flatten() {
+                *x = 1.000_1 * *x + 1e-9;
+            }
+            acc = std::hint::black_box(acc);
+        }
+        (24 * 8 * STEPS) as f64
+    }
+
+    /// Of one core, the best of five.
+    pub fn gflops() -> f64 {
+        (0..5)
+            .map(|_| {
+                let start = Instant::now();
+                let flops = once();
+                flops / start.elapsed().as_secs_f64() / 1e9
+            })
+            .fold(0.0, f64::max)
+    }
+
+    fn once() -> f64 {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: just detected.
+                return unsafe { avx512() };
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: just detected.
+                return unsafe { avx2() };
+            }
+        }
+        portable()
+    }
+}

@@ -2,25 +2,13 @@
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     #[error("{what}: needs {need} elements, the buffer holds {have}")]
-    TooSmall {
-        what: &'static str,
-        need: usize,
-        have: usize,
-    },
+    TooSmall { what: &'static str, need: usize, have: usize },
     #[error("cannot allocate {bytes} bytes for {what}")]
     OutOfMemory { what: &'static str, bytes: usize },
     #[error("{what}: index {index} is outside 0..{limit}")]
-    Index {
-        what: &'static str,
-        index: i64,
-        limit: usize,
-    },
+    Index { what: &'static str, index: i64, limit: usize },
     #[error("{what}: {got} values, expected {expected}")]
-    Length {
-        what: &'static str,
-        expected: usize,
-        got: usize,
-    },
+    Length { what: &'static str, expected: usize, got: usize },
     #[error("{what}: rows of {cols} overlap when they start {ld} apart")]
     Overlap { what: &'static str, cols: usize, ld: usize },
     #[error("sequence bounds must not fall: entry {at} is {value} after {before}")]

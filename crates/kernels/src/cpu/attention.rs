@@ -21,12 +21,8 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
         let (seq, kv) = task(a, cu, i);
         let heads = kv * group..(kv + 1) * group;
         // SAFETY: tasks share neither sequences nor heads.
-        let (mut out, mut lse) = unsafe {
-            (
-                out.part(seq.clone(), heads.start * d..heads.end * d),
-                lse.part(seq.clone(), heads.clone()),
-            )
-        };
+        let (mut out, mut lse) =
+            unsafe { (out.part(seq.clone(), heads.start * d..heads.end * d), lse.part(seq.clone(), heads.clone())) };
         let key = |t: usize| &qkv.row(seq.start + t)[a.layout.k + kv * d..][..d];
         let value = |t: usize| &qkv.row(seq.start + t)[a.layout.v + kv * d..][..d];
         for q in 0..seq.len() {

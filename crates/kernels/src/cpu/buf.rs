@@ -20,11 +20,8 @@ const LINE: usize = 16;
 impl Buf {
     /// Zeroed.
     pub(super) fn new(what: &'static str, len: usize) -> Result<Buf> {
-        let lines =
-            bytemuck::allocation::try_zeroed_slice_box(len.div_ceil(LINE)).map_err(|()| KernelError::OutOfMemory {
-                what,
-                bytes: len.saturating_mul(size_of::<f32>()),
-            })?;
+        let lines = bytemuck::allocation::try_zeroed_slice_box(len.div_ceil(LINE))
+            .map_err(|()| KernelError::OutOfMemory { what, bytes: len.saturating_mul(size_of::<f32>()) })?;
         Ok(Buf { lines, len })
     }
 
@@ -91,6 +88,13 @@ impl<'a> Rows<'a> {
         Ok(Rows { data, ld, rows, cols })
     }
 
+    /// All of `data` in rows of `cols`, without gaps.
+    pub(super) fn dense(data: &'a [f32], cols: usize) -> Rows<'a> {
+        let rows = data.len().checked_div(cols).unwrap_or(0);
+        let ld = cols;
+        Rows { data, ld, rows, cols }
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
@@ -118,12 +122,7 @@ impl<'a> Rows<'a> {
         let (r, c) = (rows.len(), cols.len());
         let start = rows.start * self.ld + cols.start;
         let data = &self.data[start.min(self.data.len())..];
-        Rows {
-            data,
-            ld: self.ld,
-            rows: r,
-            cols: c,
-        }
+        Rows { data, ld: self.ld, rows: r, cols: c }
     }
 }
 
@@ -157,18 +156,8 @@ impl<'a> RowsMut<'a> {
         if need > have {
             return Err(KernelError::TooSmall { what, need, have });
         }
-        let start = if need == 0 {
-            data.as_mut_ptr()
-        } else {
-            data[off..].as_mut_ptr()
-        };
-        Ok(RowsMut {
-            start,
-            ld,
-            rows,
-            cols,
-            life: PhantomData,
-        })
+        let start = if need == 0 { data.as_mut_ptr() } else { data[off..].as_mut_ptr() };
+        Ok(RowsMut { start, ld, rows, cols, life: PhantomData })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -206,12 +195,6 @@ impl<'a> RowsMut<'a> {
         assert!(rows.end <= self.rows && cols.end <= self.cols);
         // wrapping: an empty part may start one row past the buffer, and is never read
         let start = self.start.wrapping_add(rows.start * self.ld + cols.start);
-        RowsMut {
-            start,
-            ld: self.ld,
-            rows: rows.len(),
-            cols: cols.len(),
-            life: PhantomData,
-        }
+        RowsMut { start, ld: self.ld, rows: rows.len(), cols: cols.len(), life: PhantomData }
     }
 }

@@ -26,9 +26,7 @@ fn normaliser<M: Fma>(x: &[f32], softcap: Option<f32>) -> (f32, f64) {
     for block in x.chunks(BLOCK) {
         sum += f64::from(match softcap {
             None => math::sum1(block, |acc, x| acc + math::exp::<M>(x - max)),
-            Some(cap) => math::sum1(block, |acc, x| {
-                acc + math::exp::<M>(cap * math::tanh::<M>(x / cap) - max)
-            }),
+            Some(cap) => math::sum1(block, |acc, x| acc + math::exp::<M>(cap * math::tanh::<M>(x / cap) - max)),
         });
     }
     (max, sum)

@@ -18,6 +18,7 @@ mod optim;
 mod par;
 mod rope;
 mod rows;
+mod scratch;
 mod weight;
 
 pub use buf::Buf;
@@ -28,13 +29,16 @@ use crate::{
     Activation, AdamW, Attention, Backend, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, Result, Values, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
+use gemm::{Operand, Product, Source};
 use par::Pool;
+use scratch::Scratch;
 
 /// Kernels for this processor, on a pool of threads of their own.
 #[derive(Debug)]
 pub struct Cpu {
     pool: Pool,
     level: Level,
+    scratch: Scratch,
 }
 
 /// i32 memory of a fixed capacity; what was uploaded last lies at its front.
@@ -55,12 +59,10 @@ impl Cpu {
 
     /// As [`Cpu::new`] with chosen instructions: for comparing them.
     pub fn with_level(threads: Option<usize>, level: Level) -> Result<Cpu> {
-        let threads = threads
-            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-            .unwrap_or(1)
-            .max(1);
+        let threads =
+            threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).max(1);
         let pool = Pool::new(threads)?;
-        Ok(Cpu { pool, level })
+        Ok(Cpu { pool, level, scratch: Scratch::default() })
     }
 
     pub fn threads(&self) -> usize {
@@ -69,6 +71,11 @@ impl Cpu {
 
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// Bytes of working memory held between calls; grows to what the largest call so far needed.
+    pub fn scratch_bytes(&self) -> usize {
+        self.scratch.bytes()
     }
 }
 
@@ -105,11 +112,7 @@ fn indices<'a>(
     let inside = |id: &i32| usize::try_from(*id).is_ok_and(|id| id < limit) || Some(*id) == spare;
     match ids.iter().find(|id| !inside(id)) {
         None => Ok(ids),
-        Some(id) => Err(KernelError::Index {
-            what,
-            index: i64::from(*id),
-            limit,
-        }),
+        Some(id) => Err(KernelError::Index { what, index: i64::from(*id), limit }),
     }
 }
 
@@ -125,11 +128,7 @@ fn rows_that_fit(len: usize, off: usize, ld: usize, cols: usize) -> usize {
 fn tokens(cu: &[usize]) -> Result<usize> {
     for (i, pair) in cu.windows(2).enumerate() {
         if pair[1] < pair[0] {
-            return Err(KernelError::Bounds {
-                at: i + 1,
-                value: pair[1],
-                before: pair[0],
-            });
+            return Err(KernelError::Bounds { at: i + 1, value: pair[1], before: pair[0] });
         }
     }
     Ok(cu.last().copied().unwrap_or(0))
@@ -137,17 +136,11 @@ fn tokens(cu: &[usize]) -> Result<usize> {
 
 fn check_attention(a: &Attention) -> Result<()> {
     if a.kv_heads == 0 || a.q_heads % a.kv_heads != 0 {
-        return Err(KernelError::Heads {
-            q_heads: a.q_heads,
-            kv_heads: a.kv_heads,
-        });
+        return Err(KernelError::Heads { q_heads: a.q_heads, kv_heads: a.kv_heads });
     }
     let l = a.layout;
-    let mut parts = [
-        (l.q, size(a.q_heads, a.head_dim)),
-        (l.k, size(a.kv_heads, a.head_dim)),
-        (l.v, size(a.kv_heads, a.head_dim)),
-    ];
+    let mut parts =
+        [(l.q, size(a.q_heads, a.head_dim)), (l.k, size(a.kv_heads, a.head_dim)), (l.v, size(a.kv_heads, a.head_dim))];
     parts.sort_unstable();
     let ends = [parts[1].0, parts[2].0, l.ld];
     for ((start, width), end) in parts.into_iter().zip(ends) {
@@ -165,10 +158,7 @@ fn check_attention(a: &Attention) -> Result<()> {
 fn check_rope(dim: usize, half: usize) -> Result<()> {
     match size(half, 2) <= dim {
         true => Ok(()),
-        false => Err(KernelError::Rotary {
-            turned: size(half, 2),
-            dim,
-        }),
+        false => Err(KernelError::Rotary { turned: size(half, 2), dim }),
     }
 }
 
@@ -217,20 +207,13 @@ impl Backend for Cpu {
         let mut values = Vec::new();
         values
             .try_reserve_exact(capacity)
-            .map_err(|_| KernelError::OutOfMemory {
-                what: "indices",
-                bytes: size(capacity, size_of::<i32>()),
-            })?;
+            .map_err(|_| KernelError::OutOfMemory { what: "indices", bytes: size(capacity, size_of::<i32>()) })?;
         Ok(Idx { values, capacity })
     }
 
     fn upload_idx(&self, dst: &mut Idx, src: &[i32]) -> Result<()> {
         if src.len() > dst.capacity {
-            return Err(KernelError::TooSmall {
-                what: "indices",
-                need: src.len(),
-                have: dst.capacity,
-            });
+            return Err(KernelError::TooSmall { what: "indices", need: src.len(), have: dst.capacity });
         }
         dst.values.clear();
         dst.values.extend_from_slice(src);
@@ -252,19 +235,15 @@ impl Backend for Cpu {
     fn linear(&self, t: usize, x: Mat<Buf>, w: &Weight, y: MatMut<Buf>, write: Write) -> Result<()> {
         let x = rows("linear: x", x, (t, w.cols()))?;
         let y = rows_mut("linear: y", y, (t, w.rows()))?;
-        let values = w.values()?;
-        let w = Rows::new("w", &values, (0, w.cols()), (w.rows(), w.cols()))?;
-        gemm::gemm(self, w.cols(), 1.0, (Op::N, x), (Op::T, w), y, write);
-        Ok(())
+        let p = Product::new(w.cols(), 1.0, write);
+        gemm::gemm(self, p, (Op::N, x), Operand::new(Op::T, w.source()), y)
     }
 
     fn linear_back(&self, t: usize, dy: Mat<Buf>, w: &Weight, dx: MatMut<Buf>, write: Write) -> Result<()> {
         let dy = rows("linear_back: dy", dy, (t, w.rows()))?;
         let dx = rows_mut("linear_back: dx", dx, (t, w.cols()))?;
-        let values = w.values()?;
-        let w = Rows::new("w", &values, (0, w.cols()), (w.rows(), w.cols()))?;
-        gemm::gemm(self, w.rows(), 1.0, (Op::N, dy), (Op::N, w), dx, write);
-        Ok(())
+        let p = Product::new(w.rows(), 1.0, write);
+        gemm::gemm(self, p, (Op::N, dy), Operand::new(Op::N, w.source()), dx)
     }
 
     fn gemm(&self, g: Gemm, a: Mat<Buf>, b: Mat<Buf>, d: MatMut<Buf>) -> Result<()> {
@@ -279,8 +258,8 @@ impl Backend for Cpu {
         let a = rows("gemm: a", a, a_shape)?;
         let b = rows("gemm: b", b, b_shape)?;
         let d = rows_mut("gemm: d", d, (g.m, g.n))?;
-        gemm::gemm(self, g.k, g.alpha, (g.a, a), (g.b, b), d, g.write);
-        Ok(())
+        let b = Operand::new(g.b, Source::F32(b));
+        gemm::gemm(self, Product::new(g.k, g.alpha, g.write), (g.a, a), b, d)
     }
 
     fn embed(&self, t: usize, ids: &Idx, w: &Weight, scale: f32, out: &mut Buf) -> Result<()> {
@@ -406,19 +385,7 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let (cos, sin) = (cos.values(), sin.values());
         let sign = 1.0;
-        self.turn(
-            t,
-            heads,
-            rope::Turn {
-                dim,
-                half,
-                cos,
-                sin,
-                sign,
-            },
-            pos,
-            x,
-        )
+        self.turn(t, heads, rope::Turn { dim, half, cos, sin, sign }, pos, x)
     }
 
     fn rope_back(
@@ -434,19 +401,7 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let (cos, sin) = (cos.values(), sin.values());
         let sign = -1.0;
-        self.turn(
-            t,
-            heads,
-            rope::Turn {
-                dim,
-                half,
-                cos,
-                sin,
-                sign,
-            },
-            pos,
-            dx,
-        )
+        self.turn(t, heads, rope::Turn { dim, half, cos, sin, sign }, pos, dx)
     }
 
     fn glu(&self, t: usize, f: usize, act: Activation, gu: &Buf, h: &mut Buf) -> Result<()> {

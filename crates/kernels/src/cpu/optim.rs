@@ -100,9 +100,6 @@ pub(super) fn adamw(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32
     cpu.pool.within(|| {
         let grads = g.par_chunks(GRAIN);
         let moments = m.par_chunks_mut(GRAIN).zip(v.par_chunks_mut(GRAIN));
-        p.par_chunks_mut(GRAIN)
-            .zip(grads)
-            .zip(moments)
-            .for_each(|((p, g), (m, v))| update(cpu.level, f, p, g, m, v));
+        p.par_chunks_mut(GRAIN).zip(grads).zip(moments).for_each(|((p, g), (m, v))| update(cpu.level, f, p, g, m, v));
     });
 }

@@ -23,10 +23,7 @@ impl Pool {
                     .num_threads(threads)
                     .thread_name(|i| format!("kernels-{i}"))
                     .build()
-                    .map_err(|e| KernelError::Threads {
-                        threads,
-                        reason: e.to_string(),
-                    })?,
+                    .map_err(|e| KernelError::Threads { threads, reason: e.to_string() })?,
             ),
         };
         Ok(Pool { threads, workers })
@@ -42,6 +39,13 @@ impl Pool {
             None => f(),
             Some(w) => w.install(f),
         }
+    }
+
+    /// A number below `threads()` that no other thread of this pool has: for memory of its own. Tasks never wait for
+    /// other tasks, so a thread is in one task at a time.
+    pub(super) fn slot(&self) -> usize {
+        let inside = |w: &rayon::ThreadPool| w.current_thread_index();
+        self.workers.as_ref().and_then(inside).unwrap_or(0)
     }
 
     /// f(0), …, f(tasks − 1), each once, in any order.

@@ -23,7 +23,7 @@ fn scaled_body<M: Fma>(scale: f32, x: &[f32], y: &mut [f32], write: Write) {
 /// `ids[i]` must be a row of `w`.
 pub(super) fn embed(cpu: &Cpu, ids: &[i32], w: &Weight, scale: f32, out: RowsMut) {
     par::rows(&cpu.pool, out, |r, out| {
-        w.read_row(ids[r] as usize, out);
+        w.read(ids[r] as usize, 0, out);
         if scale != 1.0 {
             out.iter_mut().for_each(|v| *v *= scale);
         }
@@ -52,15 +52,12 @@ pub(super) fn copy(cpu: &Cpu, src: Rows, dst: RowsMut) {
 }
 
 pub(super) fn fill(cpu: &Cpu, dst: &mut [f32], value: f32) {
-    cpu.pool
-        .within(|| dst.par_chunks_mut(GRAIN).for_each(|d| d.fill(value)));
+    cpu.pool.within(|| dst.par_chunks_mut(GRAIN).for_each(|d| d.fill(value)));
 }
 
 pub(super) fn add(cpu: &Cpu, alpha: f32, x: &[f32], y: &mut [f32]) {
     cpu.pool.within(|| {
-        y.par_chunks_mut(GRAIN)
-            .zip(x.par_chunks(GRAIN))
-            .for_each(|(y, x)| scaled(cpu.level, alpha, x, y, Write::Add));
+        y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| scaled(cpu.level, alpha, x, y, Write::Add));
     });
 }
 

@@ -1,7 +1,8 @@
 //! Frozen matrices, kept as their file has them: 16-bit values are exact in 16 bits and are widened
 //! where a product packs them, which costs less than reading twice the memory.
 
-use super::buf::Buf;
+use super::buf::{Buf, Rows};
+use super::gemm::Source;
 use crate::{KernelError, Result, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -61,8 +62,14 @@ impl Weight {
         self.rows * self.cols * width
     }
 
-    /// out = the first `out.len()` values from element `at` on.
-    fn read(&self, at: usize, out: &mut [f32]) {
+    /// out = the values of row `r` from column `c` on.
+    #[inline]
+    pub(super) fn read(&self, r: usize, c: usize, out: &mut [f32]) {
+        self.widen(r * self.cols + c, out);
+    }
+
+    #[inline]
+    fn widen(&self, at: usize, out: &mut [f32]) {
         let all = at..at + out.len();
         match &self.store {
             Store::F32(v) => out.copy_from_slice(&v.values()[all]),
@@ -75,30 +82,29 @@ impl Weight {
         }
     }
 
-    /// out = row `r`
-    pub(super) fn read_row(&self, r: usize, out: &mut [f32]) {
-        self.read(r * self.cols, out);
+    /// How products read it.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.store {
+            Store::F32(buf) => Source::F32(Rows::dense(buf.values(), self.cols)),
+            Store::F16(_) | Store::Bf16(_) => Source::Narrow(self),
+        }
     }
 
     pub(super) fn values(&self) -> Result<Vec<f32>> {
         let mut out = Vec::new();
-        out.try_reserve_exact(self.rows * self.cols)
-            .map_err(|_| KernelError::OutOfMemory {
-                what: "weight",
-                bytes: self.rows * self.cols * size_of::<f32>(),
-            })?;
+        out.try_reserve_exact(self.rows * self.cols).map_err(|_| KernelError::OutOfMemory {
+            what: "weight",
+            bytes: self.rows * self.cols * size_of::<f32>(),
+        })?;
         out.resize(self.rows * self.cols, 0.0);
-        self.read(0, &mut out);
+        self.widen(0, &mut out);
         Ok(out)
     }
 }
 
 fn copied<T: Copy>(v: &[T]) -> Result<Vec<T>> {
     let mut out = Vec::new();
-    out.try_reserve_exact(v.len()).map_err(|_| KernelError::OutOfMemory {
-        what: "weight",
-        bytes: size_of_val(v),
-    })?;
+    out.try_reserve_exact(v.len()).map_err(|_| KernelError::OutOfMemory { what: "weight", bytes: size_of_val(v) })?;
     out.extend_from_slice(v);
     Ok(out)
 }

@@ -44,12 +44,7 @@ fn shape(q_heads: usize, kv_heads: usize, head_dim: usize) -> Attention {
         window: None,
         softcap: None,
         // a gap in front, and one between keys and values
-        layout: QkvLayout {
-            ld: q + 2 * kv + 5,
-            q: 1,
-            k: 1 + q,
-            v: 4 + q + kv,
-        },
+        layout: QkvLayout { ld: q + 2 * kv + 5, q: 1, k: 1 + q, v: 4 + q + kv },
     }
 }
 
@@ -63,18 +58,10 @@ fn forward(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: &[f32]) -> (Vec<f32>, Ve
 
 #[track_caller]
 fn check_forward(a: &Attention, cu: &[usize], seed: u64) {
-    let qkv: Vec<f32> = Random::new(seed)
-        .values(cu[cu.len() - 1] * a.layout.ld)
-        .iter()
-        .map(|v| v * 3.0)
-        .collect();
+    let qkv: Vec<f32> = Random::new(seed).values(cu[cu.len() - 1] * a.layout.ld).iter().map(|v| v * 3.0).collect();
     let (out, lse) = attend(a, cu, &wide(&qkv));
-    check(&format!("attention {a:?} {cu:?}"), 2e-6, &out, |cpu| {
-        forward(cpu, a, cu, &qkv).0
-    });
-    check(&format!("attention's lse {a:?} {cu:?}"), 2e-6, &lse, |cpu| {
-        forward(cpu, a, cu, &qkv).1
-    });
+    check(&format!("attention {a:?} {cu:?}"), 2e-6, &out, |cpu| forward(cpu, a, cu, &qkv).0);
+    check(&format!("attention's lse {a:?} {cu:?}"), 2e-6, &lse, |cpu| forward(cpu, a, cu, &qkv).1);
 }
 
 #[track_caller]
@@ -111,21 +98,10 @@ fn attention_of_every_head_size() {
 #[test]
 fn attention_with_windows_and_caps() {
     for window in [1, 2, 6, 70, 200, 1000] {
-        check_forward(
-            &Attention {
-                window: Some(window),
-                ..shape(2, 1, 16)
-            },
-            &[0, 5, 400],
-            7,
-        );
+        check_forward(&Attention { window: Some(window), ..shape(2, 1, 16) }, &[0, 5, 400], 7);
     }
     for softcap in [0.5, 50.0] {
-        let a = Attention {
-            softcap: Some(softcap),
-            window: Some(150),
-            ..shape(3, 1, 24)
-        };
+        let a = Attention { softcap: Some(softcap), window: Some(150), ..shape(3, 1, 24) };
         check_forward(&a, &[0, 3, 310], 8);
     }
 }
@@ -137,31 +113,9 @@ fn attention_backward_by_differences() {
         check_backward(&shape(2, 1, d), &cu, d as u64);
     }
     check_backward(&shape(6, 3, 4), &cu, 20);
-    check_backward(
-        &Attention {
-            window: Some(3),
-            ..shape(2, 2, 8)
-        },
-        &cu,
-        21,
-    );
-    check_backward(
-        &Attention {
-            softcap: Some(1.5),
-            ..shape(2, 1, 8)
-        },
-        &cu,
-        22,
-    );
-    check_backward(
-        &Attention {
-            window: Some(4),
-            softcap: Some(2.0),
-            ..shape(3, 1, 5)
-        },
-        &cu,
-        23,
-    );
+    check_backward(&Attention { window: Some(3), ..shape(2, 2, 8) }, &cu, 21);
+    check_backward(&Attention { softcap: Some(1.5), ..shape(2, 1, 8) }, &cu, 22);
+    check_backward(&Attention { window: Some(4), softcap: Some(2.0), ..shape(3, 1, 5) }, &cu, 23);
 }
 
 /// dq, dk, dv by the formula, where differences would take too long.
@@ -201,21 +155,8 @@ fn attention_backward_over_several_tiles() {
     let cases = [
         (shape(4, 2, 8), vec![0, 1, 300, 431]),
         (shape(3, 1, 64), vec![0, 270]),
-        (
-            Attention {
-                window: Some(33),
-                ..shape(2, 2, 32)
-            },
-            vec![0, 400],
-        ),
-        (
-            Attention {
-                window: Some(200),
-                softcap: Some(3.0),
-                ..shape(2, 1, 24)
-            },
-            vec![0, 7, 420],
-        ),
+        (Attention { window: Some(33), ..shape(2, 2, 32) }, vec![0, 400]),
+        (Attention { window: Some(200), softcap: Some(3.0), ..shape(2, 1, 24) }, vec![0, 7, 420]),
         (shape(2, 1, 128), vec![0, 140]),
     ];
     for (i, (a, cu)) in cases.into_iter().enumerate() {

@@ -2,10 +2,7 @@ use crate::support::{Random, buf, check, everywhere, gradient, idx, values, wide
 use kernels::{Backend, Cpu};
 
 fn loss(x: &[f64], cap: Option<f32>, target: usize) -> f64 {
-    let z: Vec<f64> = x
-        .iter()
-        .map(|x| cap.map_or(*x, |c| f64::from(c) * (x / f64::from(c)).tanh()))
-        .collect();
+    let z: Vec<f64> = x.iter().map(|x| cap.map_or(*x, |c| f64::from(c) * (x / f64::from(c)).tanh())).collect();
     let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln() - z[target]
 }
@@ -43,19 +40,13 @@ fn cross_entropy_and_its_derivative() {
             let (mut l, mut out) = (buf(cpu, &logits), buf(cpu, &vec![0.5; rows + first]));
             let targets = idx(cpu, &targets);
             match back {
-                false => cpu
-                    .cross_entropy(rows, vocab, cap, &targets, first, &l, &mut out)
-                    .unwrap(),
-                true => cpu
-                    .cross_entropy_back(rows, vocab, cap, &targets, first, 0.25, &mut l, &mut out)
-                    .unwrap(),
+                false => cpu.cross_entropy(rows, vocab, cap, &targets, first, &l, &mut out).unwrap(),
+                true => cpu.cross_entropy_back(rows, vocab, cap, &targets, first, 0.25, &mut l, &mut out).unwrap(),
             }
             (values(cpu, &l), values(cpu, &out))
         };
         check("cross_entropy", 5e-7, &want, |cpu| run(cpu, false).1);
-        check("cross_entropy leaves the logits", 0.0, &wide(&logits), |cpu| {
-            run(cpu, false).0
-        });
+        check("cross_entropy leaves the logits", 0.0, &wide(&logits), |cpu| run(cpu, false).0);
         check("cross_entropy_back's loss", 5e-7, &want, |cpu| run(cpu, true).1);
         check("cross_entropy_back", 1e-6, &grad, |cpu| run(cpu, true).0);
     }
@@ -67,8 +58,7 @@ fn a_nan_logit_is_a_nan_loss() {
         let mut logits = vec![0.5; 300];
         logits[77] = f32::NAN;
         let mut loss = cpu.alloc(1).unwrap();
-        cpu.cross_entropy(1, 300, None, &idx(cpu, &[3]), 0, &buf(cpu, &logits), &mut loss)
-            .unwrap();
+        cpu.cross_entropy(1, 300, None, &idx(cpu, &[3]), 0, &buf(cpu, &logits), &mut loss).unwrap();
         vec![if values(cpu, &loss)[0].is_nan() { 1.0 } else { 0.0 }]
     }) {
         assert_eq!(loss, [1.0], "{}", level.name());

@@ -6,10 +6,7 @@ fn norm(s: NormShape, n: Norm, x: &[f64], w: &[f64]) -> Vec<f64> {
         .flat_map(|v| {
             let mean = v.iter().map(|v| v * v).sum::<f64>() / s.dim as f64;
             let rstd = 1.0 / (mean + f64::from(n.eps)).sqrt();
-            v.iter()
-                .zip(w)
-                .map(move |(x, w)| x * rstd * (w + f64::from(n.offset)))
-                .collect::<Vec<_>>()
+            v.iter().zip(w).map(move |(x, w)| x * rstd * (w + f64::from(n.offset))).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -42,8 +39,7 @@ fn rmsnorm_and_its_derivatives() {
                 let x = buf(cpu, &spread(&x, cols, ld));
                 let mut y = buf(cpu, &vec![0.0; 2 + rows * ld]);
                 let mut rstd = cpu.alloc(rows * groups).unwrap();
-                cpu.rmsnorm(s, n, mat(&x, 2, ld), &buf(cpu, &w), mat_mut(&mut y, 2, ld), &mut rstd)
-                    .unwrap();
+                cpu.rmsnorm(s, n, mat(&x, 2, ld), &buf(cpu, &w), mat_mut(&mut y, 2, ld), &mut rstd).unwrap();
                 gathered(&values(cpu, &y), cols, ld)
             });
             let loss = |x: &[f64], w: &[f64]| dot(&norm(s, n, x, w), &wide(&dy));
@@ -54,23 +50,12 @@ fn rmsnorm_and_its_derivatives() {
                 let (wb, dyb) = (buf(cpu, &w), buf(cpu, &spread(&dy, cols, ld)));
                 let mut y = buf(cpu, &vec![0.0; 2 + rows * ld]);
                 let mut rstd = cpu.alloc(rows * groups).unwrap();
-                cpu.rmsnorm(s, n, mat(&xb, 2, ld), &wb, mat_mut(&mut y, 2, ld), &mut rstd)
-                    .unwrap();
+                cpu.rmsnorm(s, n, mat(&xb, 2, ld), &wb, mat_mut(&mut y, 2, ld), &mut rstd).unwrap();
                 let mut dx = buf(cpu, &spread(&dx0, cols, ld));
                 let mut dw = buf(cpu, &dw0);
                 let dxm = mat_mut(&mut dx, 2, ld);
-                cpu.rmsnorm_back(
-                    s,
-                    n,
-                    mat(&dyb, 2, ld),
-                    mat(&xb, 2, ld),
-                    &wb,
-                    &rstd,
-                    dxm,
-                    write,
-                    Some(&mut dw),
-                )
-                .unwrap();
+                cpu.rmsnorm_back(s, n, mat(&dyb, 2, ld), mat(&xb, 2, ld), &wb, &rstd, dxm, write, Some(&mut dw))
+                    .unwrap();
                 (gathered(&values(cpu, &dx), cols, ld), values(cpu, &dw))
             };
             check("rmsnorm_back dx", 3e-6, &dx, |cpu| back(cpu, Write::Set).0);
@@ -112,14 +97,9 @@ fn rope(r: &Rope, x: &[f64]) -> Vec<f64> {
 #[test]
 fn rope_and_its_inverse() {
     let mut rng = Random::new(2);
-    for (t, heads, dim, half) in [
-        (1, 1, 2, 1),
-        (5, 3, 8, 4),
-        (7, 2, 32, 12),
-        (90, 4, 64, 32),
-        (3, 2, 8, 0),
-        (0, 1, 4, 2),
-    ] {
+    for (t, heads, dim, half) in
+        [(1, 1, 2, 1), (5, 3, 8, 4), (7, 2, 32, 12), (90, 4, 64, 32), (3, 2, 8, 0), (0, 1, 4, 2)]
+    {
         let positions = 11;
         let r = Rope {
             t,
@@ -160,9 +140,7 @@ fn act(a: Activation, x: f64) -> f64 {
 }
 
 fn glu(a: Activation, f: usize, gu: &[f64]) -> Vec<f64> {
-    gu.chunks(2 * f)
-        .flat_map(|r| (0..f).map(|j| act(a, r[j]) * r[f + j]).collect::<Vec<_>>())
-        .collect()
+    gu.chunks(2 * f).flat_map(|r| (0..f).map(|j| act(a, r[j]) * r[f + j]).collect::<Vec<_>>()).collect()
 }
 
 #[test]
@@ -206,15 +184,9 @@ fn activations_keep_their_ends_and_let_nan_through() {
             let gu = [-1e4, 1e4, -100.0, f32::NAN, 1.0, 1.0, 1.0, 1.0];
             let mut h = cpu.alloc(4).unwrap();
             cpu.glu(1, 4, a, &buf(cpu, &gu), &mut h).unwrap();
-            values(cpu, &h)
-                .iter()
-                .map(|v| if v.is_nan() { 77.0 } else { *v })
-                .collect()
+            values(cpu, &h).iter().map(|v| if v.is_nan() { 77.0 } else { *v }).collect()
         }) {
-            assert!(
-                got[0].abs() < 1e-30 && got[1] == 1e4 && got[2].abs() < 1e-30 && got[3] == 77.0,
-                "{got:?}"
-            );
+            assert!(got[0].abs() < 1e-30 && got[1] == 1e4 && got[2].abs() < 1e-30 && got[3] == 77.0, "{got:?}");
         }
     }
 }

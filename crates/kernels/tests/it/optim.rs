@@ -7,15 +7,7 @@ fn adamw_is_torchs() {
     let n = 40_001;
     let mut rng = Random::new(1);
     let (p0, grads) = (rng.values(n), [rng.values(n), rng.values(n), rng.values(n)]);
-    let a = |t| AdamW {
-        lr: 1e-3,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        weight_decay: 0.01,
-        t,
-        grad_scale: 0.5,
-    };
+    let a = |t| AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t, grad_scale: 0.5 };
     let mut want = wide(&p0);
     let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
     for (t, g) in grads.iter().enumerate() {
@@ -32,17 +24,12 @@ fn adamw_is_torchs() {
     for (level, got) in everywhere(|cpu| {
         let (mut p, mut m, mut v) = (buf(cpu, &p0), cpu.alloc(n).unwrap(), cpu.alloc(n).unwrap());
         for (t, g) in grads.iter().enumerate() {
-            cpu.adamw(n, &a(t as u32 + 1), &mut p, &buf(cpu, g), &mut m, &mut v)
-                .unwrap();
+            cpu.adamw(n, &a(t as u32 + 1), &mut p, &buf(cpu, g), &mut m, &mut v).unwrap();
         }
         values(cpu, &p)
     }) {
         for (got, want) in got.iter().zip(&want) {
-            assert!(
-                (f64::from(*got) - want).abs() < 3e-7,
-                "{}: {got} for {want}",
-                level.name()
-            );
+            assert!((f64::from(*got) - want).abs() < 3e-7, "{}: {got} for {want}", level.name());
         }
     }
 }

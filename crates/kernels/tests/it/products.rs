@@ -12,11 +12,7 @@ struct Placed {
 impl Placed {
     fn new(rng: &mut Random, rows: usize, cols: usize) -> Placed {
         let (off, ld) = (3, cols + 5);
-        Placed {
-            data: rng.values(off + rows * ld),
-            off,
-            ld,
-        }
+        Placed { data: rng.values(off + rows * ld), off, ld }
     }
     fn at(&self, r: usize, c: usize) -> f64 {
         f64::from(self.data[self.off + r * self.ld + c])
@@ -95,29 +91,9 @@ fn products_of_every_form_and_odd_size() {
     for (m, n, k) in shapes {
         for a in [Op::N, Op::T] {
             for b in [Op::N, Op::T] {
-                let (alpha, write) = if (m + n) % 2 == 0 {
-                    (1.0, Write::Set)
-                } else {
-                    (0.5, Write::Add)
-                };
-                check_gemm(Gemm {
-                    m,
-                    n,
-                    k,
-                    a,
-                    b,
-                    alpha,
-                    write,
-                });
-                check_gemm(Gemm {
-                    m,
-                    n,
-                    k,
-                    a,
-                    b,
-                    alpha: -2.0,
-                    write: Write::Add,
-                });
+                let (alpha, write) = if (m + n) % 2 == 0 { (1.0, Write::Set) } else { (0.5, Write::Add) };
+                check_gemm(Gemm { m, n, k, a, b, alpha, write });
+                check_gemm(Gemm { m, n, k, a, b, alpha: -2.0, write: Write::Add });
             }
         }
     }
@@ -127,48 +103,16 @@ fn products_of_every_form_and_odd_size() {
 fn products_large_enough_for_several_blocks_and_threads() {
     for (m, n, k) in [(400, 300, 530), (700, 8, 576), (8, 700, 576), (350, 700, 8)] {
         for (a, b) in [(Op::N, Op::T), (Op::N, Op::N), (Op::T, Op::N), (Op::T, Op::T)] {
-            check_gemm(Gemm {
-                m,
-                n,
-                k,
-                a,
-                b,
-                alpha: 1.0,
-                write: Write::Set,
-            });
+            check_gemm(Gemm { m, n, k, a, b, alpha: 1.0, write: Write::Set });
         }
     }
 }
 
 #[test]
 fn a_product_of_nothing() {
-    check_gemm(Gemm {
-        m: 0,
-        n: 4,
-        k: 3,
-        a: Op::N,
-        b: Op::T,
-        alpha: 1.0,
-        write: Write::Set,
-    });
-    check_gemm(Gemm {
-        m: 4,
-        n: 0,
-        k: 3,
-        a: Op::N,
-        b: Op::N,
-        alpha: 1.0,
-        write: Write::Set,
-    });
-    check_gemm(Gemm {
-        m: 4,
-        n: 3,
-        k: 0,
-        a: Op::T,
-        b: Op::N,
-        alpha: 1.0,
-        write: Write::Add,
-    });
+    check_gemm(Gemm { m: 0, n: 4, k: 3, a: Op::N, b: Op::T, alpha: 1.0, write: Write::Set });
+    check_gemm(Gemm { m: 4, n: 0, k: 3, a: Op::N, b: Op::N, alpha: 1.0, write: Write::Set });
+    check_gemm(Gemm { m: 4, n: 3, k: 0, a: Op::T, b: Op::N, alpha: 1.0, write: Write::Add });
 }
 
 /// y = xWᵀ and dx = dyW for every storage of W, whose values are first rounded to what it can hold.
@@ -203,16 +147,14 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut y = buf(cpu, &y0);
                     let x = buf(cpu, &x);
-                    cpu.linear(t, mat(&x, 0, cols + 1), &w, mat_mut(&mut y, 0, rows), write)
-                        .unwrap();
+                    cpu.linear(t, mat(&x, 0, cols + 1), &w, mat_mut(&mut y, 0, rows), write).unwrap();
                     values(cpu, &y)
                 });
                 check("linear_back", 2e-6, &dx, |cpu| {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut dx = buf(cpu, &dx0);
                     let dy = buf(cpu, &dy);
-                    cpu.linear_back(t, mat(&dy, 0, rows), &w, mat_mut(&mut dx, 0, cols), write)
-                        .unwrap();
+                    cpu.linear_back(t, mat(&dy, 0, rows), &w, mat_mut(&mut dx, 0, cols), write).unwrap();
                     values(cpu, &dx)
                 });
             }
@@ -236,34 +178,15 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
         let product = |cpu: &kernels::Cpu, first: usize, t: usize| {
             let (x, w) = (buf(cpu, &x), buf(cpu, &w));
             let mut y = cpu.alloc(t * rows).unwrap();
-            let g = Gemm {
-                m: t,
-                n: rows,
-                k: cols,
-                a: Op::N,
-                b: Op::T,
-                alpha: 1.0,
-                write: Write::Set,
-            };
-            cpu.gemm(
-                g,
-                mat(&x, first * cols, cols),
-                mat(&w, 0, cols),
-                mat_mut(&mut y, 0, rows),
-            )
-            .unwrap();
+            let g = Gemm { m: t, n: rows, k: cols, a: Op::N, b: Op::T, alpha: 1.0, write: Write::Set };
+            cpu.gemm(g, mat(&x, first * cols, cols), mat(&w, 0, cols), mat_mut(&mut y, 0, rows)).unwrap();
             values(cpu, &y)
         };
         let whole = everywhere(|cpu| product(cpu, 0, t));
         for (first, len) in [(0, 1), (7, 1), (5, 13), (39, 1), (10, 30)] {
             let part = everywhere(|cpu| product(cpu, first, len));
             for ((level, whole), (_, part)) in whole.iter().zip(&part) {
-                assert_eq!(
-                    &whole[first * rows..(first + len) * rows],
-                    part,
-                    "{} n {rows}",
-                    level.name()
-                );
+                assert_eq!(&whole[first * rows..(first + len) * rows], part, "{} n {rows}", level.name());
             }
         }
     }

@@ -10,12 +10,7 @@ fn embedding_looks_rows_up() {
         let ids: Vec<i32> = (0..t).map(|i| ((i * 5) % rows) as i32).collect();
         let want: Vec<f64> = ids
             .iter()
-            .flat_map(|i| {
-                w[*i as usize * cols..][..cols]
-                    .iter()
-                    .map(|v| f64::from(*v) * 8.0)
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|i| w[*i as usize * cols..][..cols].iter().map(|v| f64::from(*v) * 8.0).collect::<Vec<_>>())
             .collect();
         check("embed", 0.0, &want, |cpu| {
             let w = cpu.weight(rows, cols, Values::F32(&w)).unwrap();
@@ -35,10 +30,7 @@ fn rows_are_gathered_and_scattered() {
         let ids: Vec<i32> = (0..t + 2).map(|i| ((i * i) % rows) as i32).collect();
         let table = rng.values(rows * ld);
         let (out0, dout) = (rng.values(t * cols), rng.values(t * cols));
-        let mut want: Vec<f64> = out0
-            .iter()
-            .map(|v| if write == Write::Add { f64::from(*v) } else { 0.0 })
-            .collect();
+        let mut want: Vec<f64> = out0.iter().map(|v| if write == Write::Add { f64::from(*v) } else { 0.0 }).collect();
         let mut scattered = wide(&table);
         for i in 0..t {
             for c in 0..cols {
@@ -50,24 +42,13 @@ fn rows_are_gathered_and_scattered() {
         check("gather_rows", 2e-7, &want, |cpu| {
             let (table, mut out) = (buf(cpu, &table), buf(cpu, &out0));
             let ids = idx(cpu, &ids);
-            cpu.gather_rows(
-                t,
-                cols,
-                &ids,
-                2,
-                mat(&table, 0, ld),
-                0.5,
-                mat_mut(&mut out, 0, cols),
-                write,
-            )
-            .unwrap();
+            cpu.gather_rows(t, cols, &ids, 2, mat(&table, 0, ld), 0.5, mat_mut(&mut out, 0, cols), write).unwrap();
             values(cpu, &out)
         });
         check("scatter_add_rows", 1e-6, &scattered, |cpu| {
             let (mut table, dout) = (buf(cpu, &table), buf(cpu, &dout));
             let ids = idx(cpu, &ids);
-            cpu.scatter_add_rows(t, cols, &ids, 2, mat(&dout, 0, cols), 0.5, mat_mut(&mut table, 0, ld))
-                .unwrap();
+            cpu.scatter_add_rows(t, cols, &ids, 2, mat(&dout, 0, cols), 0.5, mat_mut(&mut table, 0, ld)).unwrap();
             values(cpu, &table)
         });
     }
@@ -77,11 +58,7 @@ fn rows_are_gathered_and_scattered() {
 fn plain_rows() {
     let mut rng = Random::new(3);
     for (rows, cols) in [(0, 4), (1, 1), (7, 19), (300, 130)] {
-        let (src, dst, bias) = (
-            rng.values(rows * (cols + 2) + 1),
-            rng.values(rows * (cols + 1)),
-            rng.values(cols),
-        );
+        let (src, dst, bias) = (rng.values(rows * (cols + 2) + 1), rng.values(rows * (cols + 1)), rng.values(cols));
         let (mut copied, mut biased) = (wide(&dst), wide(&dst));
         let mut dbias = wide(&bias);
         for r in 0..rows {
@@ -93,14 +70,12 @@ fn plain_rows() {
         }
         check("copy", 0.0, &copied, |cpu| {
             let (src, mut dst) = (buf(cpu, &src), buf(cpu, &dst));
-            cpu.copy(rows, cols, mat(&src, 1, cols + 2), mat_mut(&mut dst, 0, cols + 1))
-                .unwrap();
+            cpu.copy(rows, cols, mat(&src, 1, cols + 2), mat_mut(&mut dst, 0, cols + 1)).unwrap();
             values(cpu, &dst)
         });
         check("add_bias", 1e-7, &biased, |cpu| {
             let mut dst = buf(cpu, &dst);
-            cpu.add_bias(rows, cols, &buf(cpu, &bias), mat_mut(&mut dst, 0, cols + 1))
-                .unwrap();
+            cpu.add_bias(rows, cols, &buf(cpu, &bias), mat_mut(&mut dst, 0, cols + 1)).unwrap();
             values(cpu, &dst)
         });
         check("bias_back", 1e-6, &dbias, |cpu| {
@@ -108,11 +83,7 @@ fn plain_rows() {
             cpu.bias_back(rows, cols, mat(&dst, 0, cols + 1), &mut dbias).unwrap();
             values(cpu, &dbias)
         });
-        let sum: Vec<f64> = dst
-            .iter()
-            .zip(&src)
-            .map(|(d, s)| f64::from(*d) - 0.25 * f64::from(*s))
-            .collect();
+        let sum: Vec<f64> = dst.iter().zip(&src).map(|(d, s)| f64::from(*d) - 0.25 * f64::from(*s)).collect();
         check("add", 1e-7, &sum, |cpu| {
             let mut dst = buf(cpu, &dst);
             cpu.add(rows * (cols + 1), -0.25, &buf(cpu, &src), &mut dst).unwrap();
@@ -132,8 +103,7 @@ fn dropout_keeps_its_share_and_its_mean() {
     let run = |cpu: &kernels::Cpu, key: u64, first: f32, write: Write| {
         let x = buf(cpu, &vec![1.0; rows * cols]);
         let mut y = buf(cpu, &vec![first; rows * cols]);
-        cpu.dropout(rows, cols, p, key, mat(&x, 0, cols), mat_mut(&mut y, 0, cols), write)
-            .unwrap();
+        cpu.dropout(rows, cols, p, key, mat(&x, 0, cols), mat_mut(&mut y, 0, cols), write).unwrap();
         values(cpu, &y)
     };
     let mut all = everywhere(|cpu| run(cpu, 5, 9.0, Write::Set));
@@ -160,16 +130,7 @@ fn dropout_of_nothing_is_a_copy() {
     let x = Random::new(4).values(60);
     check("dropout", 0.0, &wide(&x), |cpu| {
         let mut y = cpu.alloc(60).unwrap();
-        cpu.dropout(
-            4,
-            15,
-            0.0,
-            1,
-            mat(&buf(cpu, &x), 0, 15),
-            mat_mut(&mut y, 0, 15),
-            Write::Set,
-        )
-        .unwrap();
+        cpu.dropout(4, 15, 0.0, 1, mat(&buf(cpu, &x), 0, 15), mat_mut(&mut y, 0, 15), Write::Set).unwrap();
         values(cpu, &y)
     });
 }

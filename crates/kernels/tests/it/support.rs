@@ -61,12 +61,7 @@ pub fn everywhere(f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<(Level, Vec<f32>)> {
             let one = f(&Cpu::with_level(Some(1), level).unwrap());
             for threads in [2, 3] {
                 let many = f(&Cpu::with_level(Some(threads), level).unwrap());
-                assert_eq!(
-                    bits(&one),
-                    bits(&many),
-                    "{}: {threads} threads differ from one",
-                    level.name()
-                );
+                assert_eq!(bits(&one), bits(&many), "{}: {threads} threads differ from one", level.name());
             }
             (level, one)
         })

@@ -1,28 +1,221 @@
-//! Matrix products.
+//! Matrix products, D (+)= alpha · op(A) · op(B).
+//!
+//! Three ways, chosen by the form of the operands and by n and k alone (where A's rows are tokens, m
+//! must not matter: a token's result does not depend on the others):
+//! - `packed`: both operands are repacked into panels that the innermost loop reads in order (Goto &
+//!   van de Geijn 2008); every size.
+//! - `thin_dots`: few columns, both contiguous along k (x·Aᵀ of a low-rank adapter): nothing is packed.
+//! - `thin_sums`: few rows or columns, the contraction runs over tokens (dyᵀ·x): the large operand is
+//!   read where it lies.
+//!
+//! An element's sum always has the same order: blocks of k in turn, within a block one after another.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod micro;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pack;
+mod portable;
+mod simd;
+mod thin;
 
 use super::buf::{Rows, RowsMut};
 use super::{Cpu, par};
-use crate::{Op, Write};
+use crate::{Op, Result, Write};
+use micro::{Kernels, SLACK, Tile, kernels};
+pub(super) use pack::Source;
+use std::ops::Range;
 
-/// D[m,n] = alpha · op(A) · op(B) (+ D); k is the contracted length.
-pub(super) fn gemm(cpu: &Cpu, k: usize, alpha: f32, a: (Op, Rows), b: (Op, Rows), d: RowsMut, write: Write) {
-    par::row_blocks(&cpu.pool, d, k * 64, |r0, mut d| {
-        for i in 0..d.rows() {
-            let d = d.row(i);
-            if write == Write::Set {
-                d.fill(0.0);
-            }
-            for l in 0..k {
-                let a = alpha
-                    * match a.0 {
-                        Op::N => a.1.row(r0 + i)[l],
-                        Op::T => a.1.row(l)[r0 + i],
-                    };
-                match b.0 {
-                    Op::N => d.iter_mut().zip(b.1.row(l)).for_each(|(d, b)| *d += a * b),
-                    Op::T => d.iter_mut().enumerate().for_each(|(j, d)| *d += a * b.1.row(j)[l]),
-                }
+/// Longest stretch of k in one pass: a panel of B that long stays in the first-level cache.
+const KC: usize = 256;
+/// Rows of A packed at a time: with [`KC`] they take a good part of the second-level cache.
+const MC: usize = 168;
+/// Longest stretch of k for which B is packed at a time: A is packed again for every such block of B.
+const K_BLOCK: usize = 8 * KC;
+/// Floats of B packed at a time: a good part of what a core has of the last-level cache.
+const B_BLOCK: usize = 1 << 20;
+/// Up to here a product counts as thin.
+const THIN_DOTS: usize = 16;
+const THIN_SUMS: usize = 32;
+
+/// An operand and how it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Operand<'a> {
+    pub op: Op,
+    pub source: Source<'a>,
+}
+
+impl<'a> Operand<'a> {
+    pub(super) fn new(op: Op, source: Source<'a>) -> Operand<'a> {
+        Operand { op, source }
+    }
+
+    /// The plain matrix, if it is one.
+    fn plain(&self) -> Option<(Op, Rows<'a>)> {
+        match self.source {
+            Source::F32(rows) => Some((self.op, rows)),
+            _ => None,
+        }
+    }
+}
+
+/// The contraction's length, its factor, and what happens to D.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub k: usize,
+    pub alpha: f32,
+    pub write: Write,
+}
+
+impl Product {
+    pub(super) fn new(k: usize, alpha: f32, write: Write) -> Product {
+        Product { k, alpha, write }
+    }
+}
+
+pub(super) fn gemm(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, mut d: RowsMut) -> Result<()> {
+    let (m, n) = (d.rows(), d.cols());
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    if p.k == 0 {
+        if p.write == Write::Set {
+            (0..m).for_each(|r| d.row(r).fill(0.0));
+        }
+        return Ok(());
+    }
+    match (a.0, b.plain()) {
+        (Op::N, Some(b)) if n <= THIN_DOTS => thin::dots(cpu, p, a.1, b, d),
+        (Op::T, Some((Op::N, b))) if m.min(n) <= THIN_SUMS => thin::sums(cpu, p, a.1, b, d),
+        _ => packed(cpu, p, a, b, d),
+    }
+}
+
+/// Cuts `len` into `parts` nearly equal pieces that are multiples of `unit`; the piece's length.
+fn share(len: usize, parts: usize, unit: usize) -> usize {
+    len.div_ceil(parts).next_multiple_of(unit)
+}
+
+/// How a packed product is cut.
+struct Plan {
+    /// length of a block of k, and how much of k is packed at a time: a multiple of it
+    kc: usize,
+    k_block: usize,
+    /// panels of B in a block
+    panels: usize,
+    /// rows of a task
+    mc: usize,
+    /// panels of a task
+    task_panels: usize,
+}
+
+impl Plan {
+    fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize)) -> Plan {
+        let kc = share(k, k.div_ceil(KC), 2);
+        let k_block = (K_BLOCK / kc * kc).min(k);
+        let all = n.div_ceil(kern.nr);
+        let fit = (B_BLOCK / (k_block * kern.nr)).clamp(1, all);
+        let panels = all.div_ceil(all.div_ceil(fit));
+        let threads = cpu.threads();
+        let chunks = m.div_ceil(MC).next_multiple_of(threads);
+        let mc = share(m, chunks, kern.mr);
+        // too few rows for the threads: cut the columns too
+        let groups = (2 * threads).div_ceil(m.div_ceil(mc)).clamp(1, panels);
+        let groups = if threads == 1 { 1 } else { groups };
+        let task_panels = panels.div_ceil(groups);
+        Plan { kc, k_block, panels, mc, task_panels }
+    }
+}
+
+fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, d: RowsMut) -> Result<()> {
+    let kern = kernels(cpu.level);
+    let (m, n) = (d.rows(), d.cols());
+    let plan = Plan::new(cpu, kern, (m, n, p.k));
+    let mut b_memory = cpu.scratch.take(plan.panels * plan.k_block * kern.nr)?;
+    let a_each = plan.mc * plan.kc + SLACK;
+    let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
+    let a_shape = (cpu.threads(), a_each);
+    let a_slots = RowsMut::new("packed a", a_memory.values(), (0, a_each), a_shape)?;
+    let all = n.div_ceil(kern.nr);
+    for first in (0..all).step_by(plan.panels) {
+        let panels = first..(first + plan.panels).min(all);
+        for start in (0..p.k).step_by(plan.k_block) {
+            let ks = start..(start + plan.k_block).min(p.k);
+            let shape = (panels.len(), ks.len() * kern.nr);
+            let out = RowsMut::new("packed b", b_memory.values(), (0, shape.1), shape)?;
+            par::rows(&cpu.pool, out, |q, out| {
+                let column = (panels.start + q) * kern.nr;
+                pack::columns(kern, b, column..(column + kern.nr).min(n), ks.clone(), out);
+            });
+            let packed_b = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
+            let groups = panels.len().div_ceil(plan.task_panels);
+            cpu.pool.each(m.div_ceil(plan.mc) * groups, |task| {
+                let (i, g) = (task / groups, task % groups);
+                let rows = i * plan.mc..((i + 1) * plan.mc).min(m);
+                let group = g * plan.task_panels..((g + 1) * plan.task_panels).min(panels.len());
+                let column = |q: usize| ((panels.start + q) * kern.nr).min(n);
+                let slot = cpu.pool.slot();
+                // SAFETY: tasks share neither rows nor columns of D, and a thread has its slot alone.
+                let (d, mut a_slot) = unsafe {
+                    (
+                        d.part(rows.clone(), column(group.start)..column(group.end)),
+                        a_slots.part(slot..slot + 1, 0..a_each),
+                    )
+                };
+                let b = packed_b.part(group, 0..shape.1);
+                let stretch = Stretch { ks: ks.clone(), kc: plan.kc };
+                block(kern, p, stretch, (a, rows), b, a_slot.row(0), d);
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The part of k for which B is packed, and how it is cut.
+struct Stretch {
+    ks: Range<usize>,
+    kc: usize,
+}
+
+/// D's block of some rows times some panels of B, one stretch of k after another.
+fn block(
+    kern: &Kernels,
+    p: Product,
+    s: Stretch,
+    (a, rows): ((Op, Rows), Range<usize>),
+    b: Rows,
+    a_memory: &mut [f32],
+    d: RowsMut,
+) {
+    for start in s.ks.clone().step_by(s.kc) {
+        let ks = start..(start + s.kc).min(s.ks.end);
+        pack::rows(kern, a, rows.clone(), ks.clone(), a_memory);
+        let write = if start == 0 { p.write } else { Write::Add };
+        for j in 0..b.rows() {
+            let b = &b.row(j)[(start - s.ks.start) * kern.nr..];
+            let n = kern.nr.min(d.cols() - j * kern.nr);
+            for i in (0..rows.len()).step_by(kern.mr) {
+                let m = kern.mr.min(rows.len() - i);
+                let a = &a_memory[i * ks.len()..][..m * ks.len()];
+                let b = &b[..ks.len() * kern.nr];
+                let at = d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr);
+                let tile = Tile {
+                    k: ks.len(),
+                    a: a.as_ptr(),
+                    b: b.as_ptr(),
+                    ldb: kern.nr,
+                    d: at,
+                    ldd: d.ld(),
+                    n,
+                    alpha: p.alpha,
+                    write,
+                };
+                // SAFETY: the slices above have the tile's lengths, and m rows of n values from d on are D's.
+                unsafe { (kern.tile)(m, tile) };
             }
         }
-    });
+    }
 }
