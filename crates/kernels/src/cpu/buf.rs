@@ -182,6 +182,19 @@ impl<'a> RowsMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(r * self.ld), self.cols) }
     }
 
+    /// All of `data` in rows of `cols`, without gaps.
+    pub(super) fn dense(data: &'a mut [f32], cols: usize) -> RowsMut<'a> {
+        let rows = data.len().checked_div(cols).unwrap_or(0);
+        let start = data.as_mut_ptr();
+        RowsMut { start, ld: cols, rows, cols, life: PhantomData }
+    }
+
+    /// Its upper left corner.
+    pub(super) fn corner(self, rows: usize, cols: usize) -> RowsMut<'a> {
+        assert!(rows <= self.rows && cols <= self.cols);
+        RowsMut { rows, cols, ..self }
+    }
+
     /// The same memory for a shorter time.
     pub(super) fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { ..*self }

@@ -120,9 +120,3 @@ pub(super) fn max(a: &[f32]) -> f32 {
     }
     acc.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
-
-/// Σ a·b
-#[inline(always)]
-pub(super) fn dot<M: Fma>(a: &[f32], b: &[f32]) -> f32 {
-    sum2(a, b, |acc, a, b| M::fma(a, b, acc))
-}

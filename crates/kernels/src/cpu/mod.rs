@@ -442,8 +442,7 @@ impl Backend for Cpu {
         let qkv = dense("attention: qkv", qkv, (t, a.layout.ld))?;
         let out = dense_mut("attention: out", out, (t, size(a.q_heads, a.head_dim)))?;
         let lse = dense_mut("attention: lse", lse, (t, a.q_heads))?;
-        attention::attention(self, a, cu, qkv, out, lse);
-        Ok(())
+        attention::attention(self, a, cu, qkv, out, lse)
     }
 
     fn attention_back(
@@ -466,8 +465,7 @@ impl Backend for Cpu {
             dout: dense("attention_back: dout", dout, (t, width))?,
         };
         let dqkv = dense_mut("attention_back: dqkv", dqkv, (t, a.layout.ld))?;
-        attention::attention_back(self, a, cu, saved, dqkv);
-        Ok(())
+        attention::attention_back(self, a, cu, saved, dqkv)
     }
 
     fn cross_entropy(

@@ -37,22 +37,22 @@ pub(super) struct Dots {
 }
 
 /// The kernels of one instruction set.
-pub(super) struct Kernels {
+pub(in crate::cpu) struct Kernels {
     /// Rows and columns of a tile.
     pub mr: usize,
     pub nr: usize,
     /// (rows ≤ mr, tile)
-    pub tile: unsafe fn(usize, Tile),
+    pub(super) tile: unsafe fn(usize, Tile),
     /// (rows ≤ DOT_ROWS, columns ≤ DOT_COLS, dots)
-    pub dots: unsafe fn(usize, usize, Dots),
+    pub(super) dots: unsafe fn(usize, usize, Dots),
     /// As [`pack_rows`].
-    pub pack_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    pub(super) pack_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
 }
 
 pub(super) const DOT_ROWS: usize = 4;
 pub(super) const DOT_COLS: usize = 4;
 /// Values behind a packed panel that [`Simd::transpose`] may write.
-pub(super) const SLACK: usize = 16;
+pub(in crate::cpu) const SLACK: usize = 16;
 
 #[inline(always)]
 unsafe fn tile<V: Simd, const M: usize, const N: usize>(t: Tile) {
@@ -223,7 +223,7 @@ instances!(avx2, std::arch::x86_64::__m256, features "avx2,fma", rows [1 2 3 4 5
 instances!(neon, std::arch::aarch64::float32x4_t, rows [1 2 3 4 5 6 7 8], vectors 3);
 instances!(portable, super::super::portable::Four, rows [1 2 3 4], vectors 2);
 
-pub(super) fn kernels(level: Level) -> &'static Kernels {
+pub(in crate::cpu) fn kernels(level: Level) -> &'static Kernels {
     match level.isa() {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => &avx512::KERNELS,

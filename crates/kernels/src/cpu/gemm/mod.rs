@@ -17,7 +17,7 @@ mod avx512;
 mod micro;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod pack;
+pub(super) mod pack;
 mod portable;
 mod simd;
 mod thin;
@@ -25,7 +25,8 @@ mod thin;
 use super::buf::{Rows, RowsMut};
 use super::{Cpu, par};
 use crate::{Op, Result, Write};
-use micro::{Kernels, SLACK, Tile, kernels};
+use micro::Tile;
+pub(super) use micro::{Kernels, SLACK, kernels};
 pub(super) use pack::Source;
 use std::ops::Range;
 
@@ -188,34 +189,38 @@ fn block(
     (a, rows): ((Op, Rows), Range<usize>),
     b: Rows,
     a_memory: &mut [f32],
-    d: RowsMut,
+    mut d: RowsMut,
 ) {
     for start in s.ks.clone().step_by(s.kc) {
         let ks = start..(start + s.kc).min(s.ks.end);
         pack::rows(kern, a, rows.clone(), ks.clone(), a_memory);
         let write = if start == 0 { p.write } else { Write::Add };
-        for j in 0..b.rows() {
-            let b = &b.row(j)[(start - s.ks.start) * kern.nr..];
-            let n = kern.nr.min(d.cols() - j * kern.nr);
-            for i in (0..rows.len()).step_by(kern.mr) {
-                let m = kern.mr.min(rows.len() - i);
-                let a = &a_memory[i * ks.len()..][..m * ks.len()];
-                let b = &b[..ks.len() * kern.nr];
-                let at = d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr);
-                let tile = Tile {
-                    k: ks.len(),
-                    a: a.as_ptr(),
-                    b: b.as_ptr(),
-                    ldb: kern.nr,
-                    d: at,
-                    ldd: d.ld(),
-                    n,
-                    alpha: p.alpha,
-                    write,
-                };
-                // SAFETY: the slices above have the tile's lengths, and m rows of n values from d on are D's.
-                unsafe { (kern.tile)(m, tile) };
-            }
+        let p = Product { k: ks.len(), write, ..p };
+        multiply(kern, p, a_memory, (b, start - s.ks.start), d.reborrow());
+    }
+}
+
+/// D (+)= alpha · A · B from packed operands: A in panels of rows, B a panel a row of which the contraction
+/// starts at the given k.
+pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows, usize), d: RowsMut) {
+    let (m, n) = (d.rows(), d.cols());
+    for j in 0..n.div_ceil(kern.nr) {
+        let b = &b.row(j)[first * kern.nr..][..p.k * kern.nr];
+        for i in (0..m).step_by(kern.mr) {
+            let rows = kern.mr.min(m - i);
+            let tile = Tile {
+                k: p.k,
+                a: a[i * p.k..][..rows * p.k].as_ptr(),
+                b: b.as_ptr(),
+                ldb: kern.nr,
+                d: d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr),
+                ldd: d.ld(),
+                n: kern.nr.min(n - j * kern.nr),
+                alpha: p.alpha,
+                write: p.write,
+            };
+            // SAFETY: the slices above have the tile's lengths, and rows × n values from there on are D's.
+            unsafe { (kern.tile)(rows, tile) };
         }
     }
 }

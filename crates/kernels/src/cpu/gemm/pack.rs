@@ -21,7 +21,7 @@ const WIDEN: usize = 64;
 const NR_MAX: usize = 32;
 
 /// Panels of up to `mr` rows of op(A), each [k][rows], one behind the other. `out` has room for the slack.
-pub(super) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
+pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
     assert!(out.len() >= rows.len() * ks.len() + super::SLACK);
     for i in (0..rows.len()).step_by(kern.mr) {
         let m = kern.mr.min(rows.len() - i);
@@ -40,7 +40,7 @@ pub(super) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<
 
 /// One panel of op(B): [k][nr], from the columns `cols` (at most `nr`). What stands in the columns beyond
 /// does not matter.
-pub(super) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
+pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
     assert!(out.len() >= ks.len() * kern.nr && cols.len() <= kern.nr);
     match (b.op, b.source) {
         (Op::T, Source::F32(b)) => transpose(kern, b.part(cols, ks), out),
