@@ -1,0 +1,119 @@
+//! The command line as typed.
+
+use crate::plan::Set;
+use crate::ui::Look;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Fine-tune language models: a plan in, an adapter that PEFT and vLLM load out
+#[derive(Debug, Parser)]
+#[command(name = "athanor", version, max_term_width = 80, after_help = crate::exit::table())]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: clap::ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train what a plan says, into its `out` folder
+    Train {
+        #[command(flatten)]
+        plan: PlanArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Go on with an interrupted run from its newest valid checkpoint
+    Resume {
+        /// The run's folder (the plan's `out`)
+        run: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what a plan would train, on what, with what memory; train nothing
+    Plan {
+        /// List every key of a plan with its default, and do nothing else
+        #[arg(long, exclusive = true)]
+        keys: bool,
+        #[command(flatten)]
+        plan: Option<PlanArgs>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what this machine offers: processor, memory, disk, GPU
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+impl Command {
+    pub fn look(&self) -> Look {
+        match self {
+            Command::Train { output, .. }
+            | Command::Resume { output, .. }
+            | Command::Plan { output, .. }
+            | Command::Doctor { output } => output.look(),
+            Command::Completions { .. } => Look::Human,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The plan, a YAML file
+    #[arg(value_name = "PLAN", required_unless_present = "keys")]
+    pub path: PathBuf,
+
+    /// Override a key of the plan, such as adapter.r=16 (repeatable; values are YAML)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<Set>,
+
+    /// Set bad rows aside and count them (data.quarantine=true)
+    #[arg(long)]
+    pub quarantine: bool,
+
+    /// Threads to use (train.threads); results do not depend on it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u32>,
+}
+
+impl PlanArgs {
+    /// Flags that stand for keys come last, so that they win over `--set`.
+    pub fn overrides(&self) -> Vec<Set> {
+        let mut sets = self.sets.clone();
+        if self.quarantine {
+            sets.push(Set::new("data.quarantine", "true"));
+        }
+        if let Some(threads) = self.threads {
+            sets.push(Set::new("train.threads", &threads.to_string()));
+        }
+        sets
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print the result alone
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
+
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    pub fn look(&self) -> Look {
+        match (self.quiet, self.json) {
+            (_, true) => Look::Json,
+            (true, false) => Look::Quiet,
+            (false, false) => Look::Human,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+pub mod completions;
+pub mod doctor;
+pub mod plan;
+pub mod train;

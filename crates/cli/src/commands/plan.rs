@@ -1,0 +1,211 @@
+//! `athanor plan`: what a run would train, on what, with what memory, and one example with its loss mask.
+
+use crate::args::PlanArgs;
+use crate::exit::Failure;
+use crate::plan::keys::KEYS;
+use crate::signals::Signals;
+use crate::ui::text::{COLUMNS, bytes, count, shortened, visible, wrapped};
+use crate::ui::{Look, Reporter, shown_path};
+use anstyle::{AnsiColor, Style};
+use data::Counts;
+use serde_json::json;
+use std::fmt::Write;
+use train::{Plan, Preview};
+use unicode_width::UnicodeWidthStr;
+
+/// Most columns of text shown of the one example.
+const SAMPLE_COLUMNS: usize = 20 * COLUMNS;
+const LABEL: usize = 14;
+
+pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
+    let plan = crate::plan::load(&args.path, &args.overrides())?;
+    let signals = Signals::install()?;
+    let mut reporter = Reporter::new(look);
+    let result = train::preview(&plan, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
+    reporter.finish();
+    let preview = result.map_err(|e| Failure::of_run(e, &signals))?;
+    crate::ui::print(&match look {
+        Look::Json => format!("{}\n", as_json(&plan, &preview)),
+        Look::Human | Look::Quiet => as_text(&plan, &preview),
+    })?;
+    Ok(())
+}
+
+/// Every key with its default, for `athanor plan --keys`.
+pub fn keys() -> Result<(), Failure> {
+    let width = KEYS.iter().map(|k| k.path.len()).max().unwrap_or(0) + 2;
+    let mut out = String::new();
+    for k in KEYS {
+        let default = if k.default.is_empty() { String::new() } else { format!(" (default {})", k.default) };
+        let text =
+            wrapped(&format!("{}{default}", k.what), COLUMNS - width, 0).replace('\n', &format!("\n{:width$}", ""));
+        out.push_str(&format!("{:width$}{text}\n", k.path));
+    }
+    crate::ui::print(&out)?;
+    Ok(())
+}
+
+fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
+    json!({
+        "event": "plan",
+        "plan": plan,
+        "notes": p.notes,
+        "steps": p.steps,
+        "parameters": p.parameters,
+        "trainable": p.trainable,
+        "train": p.counts,
+        "valid": p.valid_counts,
+        "memory": p.memory,
+        "sample": {
+            "origin": p.sample_origin,
+            "tokens": p.sample.iter().map(|(text, supervised)| json!({"text": text, "supervised": supervised})).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn as_text(plan: &Plan, p: &Preview) -> String {
+    let mut page = Page::default();
+    page.row("model", &shown_path(&plan.model));
+    let share = 100.0 * p.trainable as f64 / p.parameters.max(1) as f64;
+    page.row("trains", &format!("{} of {} parameters ({share:.2} %)", count(p.trainable), count(p.parameters)));
+    page.row("adapter", &adapter_line(plan));
+    page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
+    page.row("out", &shown_path(&plan.out));
+
+    page.title("data");
+    counts(&mut page, "train", &p.counts);
+    match &p.valid_counts {
+        Some(valid) => counts(&mut page, "valid", valid),
+        None => page.row("valid", "none (data.valid): no best checkpoint, no early stop"),
+    }
+    for note in &p.notes {
+        page.row("note", &visible(note));
+    }
+
+    page.title("memory");
+    let m = &p.memory;
+    for (name, n) in [
+        ("weights", m.weights),
+        ("adapter", m.adapter),
+        ("optimiser", m.optimiser),
+        ("activations", m.activations),
+        ("scratch", m.scratch),
+    ] {
+        page.row(name, &format!("{:>10}", bytes(n)));
+    }
+    page.row("total", &format!("{:>10} of {}", bytes(m.total), bytes(m.limit)));
+
+    if !p.sample.is_empty() {
+        sample(&mut page, p);
+    }
+    page.text
+}
+
+fn adapter_line(plan: &Plan) -> String {
+    match &plan.adapter {
+        model::AdapterPlan::None => "none".into(),
+        model::AdapterPlan::Lora(l) => {
+            let targets = match &l.targets {
+                model::Targets::AllLinear => "all linear layers".into(),
+                model::Targets::Names(names) => names.join(", "),
+                model::Targets::Regex(regex) => format!("/{regex}/"),
+            };
+            format!("LoRA, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
+        }
+    }
+}
+
+fn batch_unit(plan: &Plan) -> &'static str {
+    match plan.data.lengths.packing {
+        data::Packing::Examples => "examples",
+        data::Packing::Bfd | data::Packing::BfdSplit | data::Packing::Wrapped => "packed rows",
+    }
+}
+
+fn counts(page: &mut Page, name: &str, c: &Counts) {
+    let supervised = 100.0 * c.supervised_tokens as f64 / c.tokens.max(1) as f64;
+    page.row(
+        name,
+        &format!(
+            "{} examples of {} rows, {} tokens ({supervised:.0} % supervised), longest {}",
+            count(c.examples),
+            count(c.rows),
+            count(c.tokens),
+            count(c.longest)
+        ),
+    );
+    for (reason, n) in &c.aside {
+        page.row("", &format!("{} rows: {}", count(*n), visible(&reason.replace('_', " "))));
+    }
+    if c.control_text > 0 {
+        page.row("", &format!("{} pieces of control-token text became ordinary tokens", count(c.control_text)));
+    }
+}
+
+/// One example token by token. Supervised tokens are coloured; brackets say the same where there is no colour.
+fn sample(page: &mut Page, p: &Preview) {
+    let colored = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    let origin = p.sample_origin.as_ref().map_or(String::new(), |o| format!(", {}:{}", visible(&o.file), o.line));
+    let legend = if colored { "coloured" } else { "in [brackets]" };
+    page.title(&format!("one example{origin} (learned tokens {legend})"));
+    let style = Style::new().fg_color(Some(AnsiColor::Green.into())).bold();
+    let (mut used, mut column, mut in_mask) = (0, 0, false);
+    let mut text = String::from("  ");
+    for (token, supervised) in &p.sample {
+        let shown = visible(token);
+        if used + shown.width() > SAMPLE_COLUMNS {
+            break;
+        }
+        used += shown.width();
+        if *supervised != in_mask {
+            text.push_str(&mark(*supervised, colored, style));
+            column += usize::from(!colored);
+            in_mask = *supervised;
+        }
+        for c in shown.chars() {
+            let width = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+            if column + width > COLUMNS - 4 {
+                text.push_str("\n  ");
+                column = 0;
+            }
+            text.push(c);
+            column += width;
+        }
+    }
+    if in_mask {
+        text.push_str(&mark(false, colored, style));
+    }
+    if used < p.sample.iter().map(|(t, _)| visible(t).width()).sum() {
+        text.push_str(" …");
+    }
+    page.text.push_str(&text);
+    page.text.push('\n');
+}
+
+fn mark(begins: bool, colored: bool, style: Style) -> String {
+    match (begins, colored) {
+        (true, true) => style.render().to_string(),
+        (false, true) => style.render_reset().to_string(),
+        (true, false) => "[".into(),
+        (false, false) => "]".into(),
+    }
+}
+
+/// Label and value, a line each, within the columns.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn row(&mut self, label: &str, value: &str) {
+        let value = wrapped(value, COLUMNS - LABEL, 0).replace('\n', &format!("\n{:LABEL$}", ""));
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{label:<LABEL$}{value}");
+    }
+
+    fn title(&mut self, text: &str) {
+        let bold = Style::new().bold();
+        let _ = writeln!(self.text, "\n{bold}{}{bold:#}", shortened(text, COLUMNS));
+    }
+}

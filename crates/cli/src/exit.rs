@@ -1,0 +1,362 @@
+//! The one place where errors become exit codes, sentences and hints.
+
+use crate::plan::PlanError;
+use crate::signals::Signals;
+use crate::ui::text::visible;
+use crate::ui::{self, Look};
+use anstyle::{AnsiColor, Style};
+use data::{DataError, RowFault, TextError};
+use kernels::KernelError;
+use model::ModelError;
+use runfs::RunFsError;
+use serde_json::json;
+use std::io;
+use train::TrainError;
+use weights::WeightsError;
+
+/// How the program can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    Done,
+    OwnFault,
+    Usage,
+    Plan,
+    Data,
+    Model,
+    Memory,
+    NoCheckpoint,
+    Disk,
+    InUse,
+    BadNumbers,
+    Interrupted,
+    Terminated,
+}
+
+pub const CODES: &[(Code, u8, &str)] = &[
+    (Code::Done, 0, "done"),
+    (Code::OwnFault, 1, "our own fault; please report it"),
+    (Code::Usage, 2, "the command line is wrong"),
+    (Code::Plan, 10, "the plan is refused"),
+    (Code::Data, 11, "the data are refused"),
+    (Code::Model, 12, "the model, tokenizer or adapter is refused"),
+    (Code::Memory, 13, "it does not fit in memory"),
+    (Code::NoCheckpoint, 20, "there is no valid checkpoint"),
+    (Code::Disk, 21, "the disk is full, read-only or failing"),
+    (Code::InUse, 22, "the run folder is in use"),
+    (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
+    (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
+    (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
+];
+
+impl Code {
+    pub fn number(self) -> u8 {
+        CODES.iter().find(|(code, ..)| *code == self).map_or(1, |(_, number, _)| *number)
+    }
+}
+
+/// The table of codes, below `athanor --help`.
+pub fn table() -> String {
+    let rows: String = CODES.iter().map(|(_, number, what)| format!("  {number:>3}  {what}\n")).collect();
+    format!("Exit codes:\n{}", rows.trim_end())
+}
+
+/// Why the program ends otherwise than well.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: Code,
+    pub sentence: String,
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    fn new(code: Code, sentence: impl ToString) -> Failure {
+        Failure { code, sentence: sentence.to_string(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// An error of a run, with the code of the signal that interrupted it where one did.
+    pub fn of_run(e: TrainError, signals: &Signals) -> Failure {
+        let failure = Failure::from(e);
+        match failure.code {
+            Code::Interrupted if signals.came_sigterm() => Failure { code: Code::Terminated, ..failure },
+            _ => failure,
+        }
+    }
+
+    /// Says it on stderr, and with `--json` also as an event on stdout; returns the code.
+    pub fn tell(&self, look: Look) -> Code {
+        let bold = Style::new().bold();
+        let red = bold.fg_color(Some(AnsiColor::Red.into()));
+        let (word, word_style) = match self.code {
+            Code::Interrupted | Code::Terminated => ("stopped", bold),
+            _ => ("error", red),
+        };
+        let mut text = format!("{word_style}{word}:{word_style:#} {}\n", visible(&self.sentence));
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("{bold}hint:{bold:#} {}\n", visible(hint)));
+        }
+        let mut told = ui::eprint(&text);
+        if look == Look::Json {
+            let event = json!({
+                "event": "error", "code": self.code.number(), "message": self.sentence, "hint": self.hint,
+            });
+            told = told.and(ui::print(&format!("{event}\n")));
+        }
+        // With both streams closed the exit code is all that is left to tell with.
+        drop(told);
+        self.code
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(e: PlanError) -> Failure {
+        let hint = e.hint();
+        let sentence = e.to_string();
+        match e {
+            PlanError::DatasetInfo { source, .. } => Failure { sentence, ..Failure::from(source) },
+            PlanError::CurrentDir { .. } => Failure::new(Code::Disk, sentence),
+            _ => Failure { code: Code::Plan, sentence, hint },
+        }
+    }
+}
+
+/// Of our own output: a full disk behind a redirected stdout, say.
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Failure {
+        Failure::new(Code::Disk, format!("cannot read or write: {e}"))
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(e: TrainError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            TrainError::Data(e) => e.into(),
+            TrainError::Model(e) => e.into(),
+            TrainError::Weights(e) => e.into(),
+            TrainError::Folder(e) => e.into(),
+            TrainError::Plan { field, .. } => say(Code::Plan).hint(format!("change `{field}`")),
+            TrainError::RunExists { dir } => say(Code::Plan).hint(format!(
+                "go on with `athanor resume {}`, or train anew with another `out` (--set out=…)",
+                dir.display()
+            )),
+            TrainError::NoRun { .. } => {
+                say(Code::NoCheckpoint).hint("name the `out` folder of a plan that was trained")
+            }
+            TrainError::RunFile { .. } => say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)"),
+            TrainError::NoExamples { .. } => say(Code::Data)
+                .hint("look at the counts above; `data.over_length`, `data.quarantine` and `data.columns` decide them"),
+            TrainError::NothingSupervised { .. } => {
+                say(Code::Data).hint("raise `train.batch`, or set `data.loss_on: all`")
+            }
+            TrainError::RowOverPass { .. } => say(Code::Plan).hint("raise `train.micro_tokens`, or take it out"),
+            TrainError::Memory { .. } => {
+                say(Code::Memory).hint("lower `train.seq_len_max` or `train.micro_tokens`, or raise `train.memory`")
+            }
+            TrainError::DiskSpace { .. } => {
+                say(Code::Disk).hint("free space, lower `train.checkpoints_keep`, or move `out`")
+            }
+            TrainError::PlanChanged { .. } | TrainError::DataChanged { .. } | TrainError::ModelChanged { .. } => {
+                say(Code::Plan).hint("put it back as it was, or train anew with another `out` (--set out=…)")
+            }
+            TrainError::StateShape { .. } | TrainError::StateTensor { .. } => {
+                say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)")
+            }
+            TrainError::NoCheckpoint { .. } => {
+                say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)")
+            }
+            TrainError::NumbersWentBad { .. } => say(Code::BadNumbers).hint("lower `train.lr`, or look at those rows"),
+            TrainError::Interrupted { .. } => say(Code::Interrupted),
+        }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(e: DataError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            DataError::Text(e) => e.into(),
+            DataError::Interrupted => say(Code::Interrupted),
+            DataError::Io { .. } => say(Code::Disk),
+            DataError::NoSuchFile { .. } | DataError::NotAFile { .. } => {
+                say(Code::Data).hint("change `path` in `data.train` or `data.valid`; it is relative to the plan's file")
+            }
+            DataError::UnknownFileKind { .. } => say(Code::Data).hint("rename the file by its kind"),
+            DataError::Encoding { .. } => say(Code::Data).hint("convert the file, such as with iconv -t UTF-8"),
+            DataError::BrokenContainer { .. } | DataError::BrokenArray { .. } => say(Code::Data).hint("mend the file"),
+            DataError::ParquetNotBuilt { .. } => say(Code::Data).hint("build with `--features parquet`"),
+            DataError::UnknownFormat { .. } => say(Code::Data).hint("set `format` and `columns` of this source"),
+            DataError::OtherTask { .. } => {
+                say(Code::Data).hint("set `format` and `columns` of this source to what is to be learned")
+            }
+            DataError::UnknownRole { .. } | DataError::NoSuchColumn { .. } => {
+                say(Code::Data).hint("change `columns` of this source")
+            }
+            DataError::UnknownTag { .. }
+            | DataError::DatasetInfo { .. }
+            | DataError::NoSuchEntry { .. }
+            | DataError::RemoteEntry { .. }
+            | DataError::EntryField { .. } => {
+                say(Code::Data).hint("change `name` of this source, or the entry in `dataset_info`")
+            }
+            DataError::BadRow { fault, .. } => say(Code::Data).hint(row_hint(&fault)),
+            DataError::NothingLeft { .. } | DataError::Empty { .. } => {
+                say(Code::Data).hint("change `data.train` or `data.valid`")
+            }
+            DataError::Share { .. } => say(Code::Data).hint("change `data.valid.share`"),
+            DataError::ChangedWhileReading { .. } => say(Code::Data).hint("start again when nothing writes to it"),
+            DataError::Cache { .. } => say(Code::Disk).hint("start again; the cache is rebuilt"),
+            DataError::OutOfRange { .. } => say(Code::OwnFault),
+        }
+    }
+}
+
+fn row_hint(fault: &RowFault) -> &'static str {
+    match fault {
+        RowFault::TooLong { .. } => "raise `train.seq_len_max`, or set `data.over_length` to drop, truncate or split",
+        RowFault::TooLarge { .. } => "raise `data.record_max`, or pass --quarantine to set such rows aside",
+        RowFault::Text { .. } => "set `data.template`, or pass --quarantine to set such rows aside",
+        RowFault::MissingField { .. } => "set `columns` of this source, or pass --quarantine to set such rows aside",
+        _ => "mend the row, or pass --quarantine to set such rows aside and count them",
+    }
+}
+
+impl From<RunFsError> for Failure {
+    fn from(e: RunFsError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            RunFsError::DiskFull { .. } => {
+                say(Code::Disk).hint("free space, lower `train.checkpoints_keep`, or move `out`")
+            }
+            RunFsError::ReadOnly { .. } => say(Code::Disk).hint("set `out` to a folder that can be written"),
+            RunFsError::Io { .. } => say(Code::Disk),
+            RunFsError::Corrupt { .. } => say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)"),
+            RunFsError::InUse { .. } => say(Code::InUse).hint("wait for it to end, or set another `out` (--set out=…)"),
+            RunFsError::Name { .. } | RunFsError::Json { .. } => say(Code::OwnFault),
+        }
+    }
+}
+
+impl From<WeightsError> for Failure {
+    fn from(e: WeightsError) -> Failure {
+        let failure = Failure::new(Code::Model, &e);
+        match e {
+            WeightsError::PeftType { .. } | WeightsError::AdapterField { .. } => {
+                failure.hint("change `adapter.start_from`")
+            }
+            WeightsError::NotFloat { .. } => failure.hint("set `model` to weights in f32, f16 or bf16"),
+            _ => failure.hint("check the folder that `model` (or `adapter.start_from`) names"),
+        }
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(e: KernelError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            KernelError::OutOfMemory { .. } => {
+                say(Code::Memory).hint("lower `train.micro_tokens` or `train.seq_len_max`")
+            }
+            KernelError::Threads { .. } => say(Code::Plan).hint("lower `train.threads`"),
+            _ => say(Code::OwnFault),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(e: ModelError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            ModelError::Kernel(e) => e.into(),
+            ModelError::Weights(e) => e.into(),
+            ModelError::ConfigRead { .. }
+            | ModelError::ConfigTooLarge { .. }
+            | ModelError::ConfigParse { .. }
+            | ModelError::ConfigMissing { .. }
+            | ModelError::ConfigValue { .. } => {
+                say(Code::Model).hint("set `model` to the folder of a Hugging Face model, relative to the plan's file")
+            }
+            ModelError::Architecture { .. } | ModelError::ConfigUnsupported { .. } => {
+                say(Code::Model).hint("set `model` to one of the supported families")
+            }
+            ModelError::Limit { field, .. } => say(Code::Plan).hint(format!("change `{field}`")),
+            ModelError::SequenceLimit { .. } => say(Code::Plan).hint("lower `train.seq_len_max`"),
+            ModelError::FreeMemory { .. } => say(Code::Memory).hint("set `train.memory`, such as train.memory: 8GiB"),
+            ModelError::DoesNotFit { .. } => {
+                say(Code::Memory).hint("lower `train.seq_len_max` or `train.micro_tokens`, or raise `train.memory`")
+            }
+            ModelError::TokenId { .. } | ModelError::TargetId { .. } => say(Code::Model)
+                .hint("`model` has a tokenizer with more tokens than its weights; take both from the same model"),
+            ModelError::Shape { .. } | ModelError::MissingTensor { .. } | ModelError::UnknownTensor { .. } => {
+                say(Code::Model).hint("check `model` and `adapter.start_from`: they must belong together")
+            }
+            ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
+                say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
+            }
+            ModelError::Pattern { field, .. } => say(Code::Plan).hint(format!("change `{}`", adapter_key(field))),
+            ModelError::NothingTargeted { .. } => say(Code::Plan).hint("change `adapter.targets`"),
+            ModelError::NameMatchesNothing { field, .. } => say(Code::Plan).hint(format!("change `adapter.{field}`")),
+            ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
+            ModelError::TargetCount { .. }
+            | ModelError::TooManyTokens { .. }
+            | ModelError::ExampleBounds { .. }
+            | ModelError::ExampleTooLong { .. }
+            | ModelError::GradientStops { .. } => say(Code::OwnFault),
+        }
+    }
+}
+
+/// The model says `rank_pattern` or `adapter.rank_pattern`; a plan says the latter.
+fn adapter_key(field: &str) -> String {
+    if field.starts_with("adapter.") { field.to_owned() } else { format!("adapter.{field}") }
+}
+
+impl From<TextError> for Failure {
+    fn from(e: TextError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match &e {
+            TextError::NoTokenizer { .. }
+            | TextError::BadTokenizer { .. }
+            | TextError::BadConfig { .. }
+            | TextError::Io { .. }
+            | TextError::TooLarge { .. }
+            | TextError::UnknownSpecialToken { .. }
+            | TextError::NoEos { .. }
+            | TextError::Tokenize { .. } => {
+                say(Code::Model).hint("check the tokenizer's files in the folder that `model` names")
+            }
+            TextError::BadPlainTemplate { .. } | TextError::MissingField { .. } | TextError::NotPlain { .. } => {
+                say(Code::Plan).hint("change `data.template`")
+            }
+            TextError::BadTemplate { .. }
+            | TextError::TemplateTooLarge { .. }
+            | TextError::NoDefaultTemplate { .. }
+            | TextError::WrongTemplate { .. }
+            | TextError::MissingEos { .. }
+            | TextError::Raised { .. }
+            | TextError::Render { .. }
+            | TextError::OutOfFuel { .. }
+            | TextError::Dropped { .. }
+            | TextError::SpanNotFound { .. }
+            | TextError::DoubledBos { .. } => say(Code::Model)
+                .hint("set `data.template` to {file: …} with a template that fits the model, or to a plain text"),
+            TextError::BadMessage { .. }
+            | TextError::NoMessages
+            | TextError::TextTooLarge { .. }
+            | TextError::ReservedCharacter { .. }
+            | TextError::ControlText { .. }
+            | TextError::NothingSupervised { .. } => {
+                say(Code::Data).hint("mend the row, or pass --quarantine to set such rows aside")
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Every key of a plan with its default and meaning: what `athanor plan --keys` and the README show. Tests hold this
+//! table equal to what typing accepts and to the defaults that resolving applies.
+
+/// One key.
+pub struct Key {
+    /// Dotted, `[]` where a list of such things is meant.
+    pub path: &'static str,
+    /// As it would be written; empty: must be given, or nothing is set without it.
+    pub default: &'static str,
+    pub what: &'static str,
+}
+
+const fn key(path: &'static str, default: &'static str, what: &'static str) -> Key {
+    Key { path, default, what }
+}
+
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("model", "", "folder of a Hugging Face model; required"),
+    key("out", "", "run folder, relative to the current folder; required"),
+    key("data.train", "", "one or more sources; required"),
+    key("data.train[].path", "", "a file: jsonl, json, csv, tsv, parquet, txt; each also .gz, .zst"),
+    key("data.train[].format", "", "alpaca, sharegpt, messages, prompt_completion, text; found by looking"),
+    key("data.train[].columns", "", "role: column of the file, such as {prompt: text, completion: label}"),
+    key("data.train[].dataset_info", "", "a LLaMA-Factory dataset_info.json, instead of path"),
+    key("data.train[].name", "", "the entry's name in it"),
+    key("data.valid", "", "sources as in data.train, or {share: 0.05} of the training rows"),
+    key("data.valid.share", "", "part of the training rows to hold back, chosen by seed"),
+    key("data.template", "auto", "auto, a text such as \"{prompt} => {completion}\", or {file: chat.jinja}"),
+    key("data.loss_on", "response", "response: the answers alone; all: every token"),
+    key("data.over_length", "refuse", "examples over seq_len_max: refuse, drop, truncate, split"),
+    key("data.packing", "examples", "what batch counts: examples, or rows by bfd, bfd_split, wrapped"),
+    key("data.quarantine", "false", "set bad rows aside and count them instead of stopping"),
+    key("data.record_max", "16MiB", "longest record that is read"),
+    key("adapter.method", "lora", "lora"),
+    key("adapter.r", "8", "rank"),
+    key("adapter.alpha", "", "scale is alpha / r; 2 r without it"),
+    key("adapter.dropout", "0.0", "on the adapter's input"),
+    key("adapter.targets", "all-linear", "all-linear, [names or suffixes], or {regex: \"…\"} on the whole path"),
+    key("adapter.exclude", "[]", "names or suffixes left out"),
+    key("adapter.layers", "", "only these layers, from 0"),
+    key("adapter.rank_pattern", "{}", "regex: rank of its own; the first that matches"),
+    key("adapter.alpha_pattern", "{}", "regex: alpha of its own"),
+    key("adapter.rslora", "false", "scale is alpha / √r"),
+    key("adapter.bias", "none", "biases trained too: none, all, lora_only"),
+    key("adapter.modules_to_save", "[]", "whole modules trained and saved beside the adapter"),
+    key("adapter.ensure_weight_tying", "true", "a tied embedding that is trained whole stays one matrix"),
+    key("adapter.init", "kaiming", "of A: kaiming, gaussian; B starts at zero"),
+    key("adapter.start_from", "", "an adapter folder to go on from"),
+    key("adapter.base_name", "", "base_model_name_or_path in adapter_config.json; the model's folder without it"),
+    key("train.steps", "", "optimiser steps; or epochs"),
+    key("train.epochs", "1", "passes over the data; or steps"),
+    key("train.batch", "16", "examples (or packed rows) in a step"),
+    key("train.micro_tokens", "", "most tokens in one forward pass; from the memory plan without it"),
+    key("train.seq_len_max", "1024", "longest example in tokens; at most the model's own limit"),
+    key("train.lr", "2e-4", "highest learning rate"),
+    key("train.schedule", "cosine", "constant, linear, cosine"),
+    key("train.warmup", "0.05", "below 1: share of the steps; else a number of steps"),
+    key("train.weight_decay", "0.0", "not on biases and norms"),
+    key("train.betas", "[0.9, 0.999]", "of AdamW"),
+    key("train.eps", "1e-8", "of AdamW"),
+    key("train.clip", "1.0", "largest gradient norm, or none"),
+    key("train.eval_every", "", "steps between validations; at each checkpoint without it"),
+    key("train.early_stop.patience", "", "validations without a better loss before the run ends"),
+    key("train.early_stop.min_delta", "0.0", "what counts as better"),
+    key("train.checkpoint_every", "100", "steps"),
+    key("train.checkpoints_keep", "2", "newest checkpoints kept, besides the best"),
+    key("train.seed", "0", "of order, dropout and the adapter's start"),
+    key("train.precision", "f32", "f32"),
+    key("train.memory", "", "most memory, such as 8GiB; what is free without it"),
+    key("train.threads", "", "threads; every core without it. Results do not depend on it"),
+];
+
+/// The table in markdown, as the README carries it.
+pub fn markdown() -> String {
+    let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for k in KEYS {
+        let default = if k.default.is_empty() { String::new() } else { format!("`{}`", k.default) };
+        out.push_str(&format!("| `{}` | {default} | {} |\n", k.path, k.what.replace('|', "\\|")));
+    }
+    out
+}

@@ -1,0 +1,372 @@
+//! What was typed → what is meant: defaults, ranges, absolute paths, and the choices that exclude each other.
+
+use super::error::PlanError;
+use super::node::Node;
+use super::typed::{
+    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, SourceFile, TemplateFile, TrainFile, ValidFile,
+};
+use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
+use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use train::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+
+const R: u64 = 8;
+const R_MAX: u64 = 4096;
+const EPOCHS: f64 = 1.0;
+const BATCH: u64 = 16;
+const BATCH_MAX: u64 = 1 << 20;
+const SEQ_LEN_MAX: u64 = 1024;
+const SEQ_LEN_LIMIT: u64 = 1 << 20;
+const LR: f64 = 2e-4;
+const WARMUP_RATIO: f64 = 0.05;
+const BETAS: (f64, f64) = (0.9, 0.999);
+const EPS: f64 = 1e-8;
+const CLIP: f64 = 1.0;
+const CHECKPOINT_EVERY: u64 = 100;
+const CHECKPOINTS_KEEP: u64 = 2;
+const CHECKPOINTS_KEEP_MAX: u64 = 10_000;
+const STEPS_MAX: u64 = 1 << 40;
+const LAYERS_MAX: u64 = 100_000;
+const THREADS_MAX: u64 = 4096;
+const RECORD_BYTES_MAX: u64 = 16 << 20;
+const RECORD_BYTES_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
+
+/// Where relative paths start.
+pub struct Roots<'a> {
+    /// Of inputs: the plan's folder, absolute.
+    pub inputs: &'a Path,
+    /// Of `out`: the current folder.
+    pub outputs: &'a Path,
+}
+
+/// The plan as meant, or the first thing that cannot be meant.
+pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, PlanError> {
+    let cx = Cx { tree, roots };
+    let model = cx.input(&file.model);
+    let seed = cx.whole("train.seed", file.train.seed, 0, 0..=i64::MAX as u64)?;
+    let seq_len_max = cx.seq_len_max(&file.train, &model)?;
+    Ok(Plan {
+        data: cx.data(file.data, &model, seq_len_max)?,
+        adapter: AdapterPlan::Lora(Box::new(cx.lora(file.adapter, &model, seed)?)),
+        train: cx.train(file.train, seed, seq_len_max)?,
+        out: normal(&roots.outputs.join(&file.out)),
+        model,
+    })
+}
+
+struct Cx<'a> {
+    tree: &'a Node,
+    roots: &'a Roots<'a>,
+}
+
+impl Cx<'_> {
+    fn data(&self, file: DataFile, model: &Path, seq_len_max: usize) -> Result<DataPlan, PlanError> {
+        let packing = file.packing.unwrap_or(Packing::Examples);
+        if matches!(packing, Packing::BfdSplit | Packing::Wrapped) && self.tree.has("data.over_length") {
+            // These two cut every example to fit, so nothing is ever over the length.
+            return Err(self.exclusive("data.over_length", "data.packing"));
+        }
+        let over = match packing {
+            Packing::BfdSplit | Packing::Wrapped => OverLength::Split,
+            Packing::Examples | Packing::Bfd => file.over_length.unwrap_or(OverLength::Refuse),
+        };
+        let record_max = file.record_max.map(|s| s.0);
+        Ok(DataPlan {
+            train: self.sources("data.train", file.train.0)?,
+            valid: file.valid.map(|v| self.valid(v)).transpose()?,
+            text: TextPlan {
+                model_dir: model.to_owned(),
+                template: match file.template.unwrap_or(TemplateFile::Auto) {
+                    TemplateFile::Auto => Template::Auto,
+                    TemplateFile::Plain(text) => Template::Plain(text),
+                    TemplateFile::File(path) => Template::File(self.input(&path)),
+                },
+                loss_on: file.loss_on.unwrap_or(LossOn::Response),
+                record_bytes_max: self.whole("data.record_max", record_max, RECORD_BYTES_MAX, RECORD_BYTES_RANGE)?,
+            },
+            lengths: LengthPlan { seq_len_max, over, packing },
+            bad_rows: match file.quarantine.unwrap_or(false) {
+                true => BadRows::Quarantine,
+                false => BadRows::Stop,
+            },
+        })
+    }
+
+    fn sources(&self, key: &str, files: Vec<SourceFile>) -> Result<Vec<Source>, PlanError> {
+        if files.is_empty() {
+            return Err(self.out_of_range(key, "at least one source", "an empty list"));
+        }
+        files.into_iter().enumerate().map(|(i, file)| self.source(&self.item_key(key, i), file)).collect()
+    }
+
+    /// `data.train.0` in a list, `data.train` where one source stands alone.
+    fn item_key(&self, key: &str, index: usize) -> String {
+        let item = format!("{key}.{index}");
+        if self.tree.has(&item) { item } else { key.to_owned() }
+    }
+
+    fn source(&self, key: &str, file: SourceFile) -> Result<Source, PlanError> {
+        let part = |name: &str| format!("{key}.{name}");
+        match (file.path, file.dataset_info) {
+            (Some(_), Some(_)) => Err(self.exclusive(&part("path"), &part("dataset_info"))),
+            (None, None) => Err(self.missing(&part("path"))),
+            (Some(_), None) if file.name.is_some() => Err(self.needs(&part("name"), &part("dataset_info"))),
+            (Some(path), None) => Ok(Source {
+                path: self.input(&path),
+                format: file.format,
+                columns: file.columns,
+                tags: Default::default(),
+            }),
+            (None, Some(_)) if file.format.is_some() => Err(self.exclusive(&part("format"), &part("dataset_info"))),
+            (None, Some(_)) if !file.columns.is_empty() => Err(self.exclusive(&part("columns"), &part("dataset_info"))),
+            (None, Some(info)) => {
+                let name = file.name.ok_or_else(|| self.missing(&part("name")))?;
+                data::dataset_info::resolve(&self.input(&info), &name)
+                    .map_err(|e| PlanError::DatasetInfo { at: self.tree.place(&part("dataset_info")), source: e })
+            }
+        }
+    }
+
+    fn valid(&self, files: OneOrMany<ValidFile>) -> Result<Valid, PlanError> {
+        let mut sources = Vec::new();
+        let many = files.0.len() > 1;
+        for (i, file) in files.0.into_iter().enumerate() {
+            let key = format!("{}.share", self.item_key("data.valid", i));
+            match file.share {
+                None => sources.push(file.source()),
+                Some(_) if many || file.path.is_some() || file.dataset_info.is_some() => {
+                    return Err(self.exclusive(&key, "data.valid.path"));
+                }
+                Some(share) => {
+                    let share =
+                        self.number(&key, Some(share), 0.0, "a share between 0 and 1", |x| x > 0.0 && x < 1.0)?;
+                    return Ok(Valid::Share(share));
+                }
+            }
+        }
+        self.sources("data.valid", sources).map(Valid::Source)
+    }
+
+    fn lora(&self, file: AdapterFile, model: &Path, seed: u64) -> Result<LoraPlan, PlanError> {
+        self.method(file.method.as_deref())?;
+        let r = self.whole("adapter.r", file.r, R, 1..=R_MAX)?;
+        let rank_pattern = file.rank_pattern.map_or(Vec::new(), |p| p.0);
+        for (regex, rank) in &rank_pattern {
+            self.whole(&format!("adapter.rank_pattern.{regex}"), Some(*rank), R, 1..=R_MAX)?;
+        }
+        let alpha_pattern = file.alpha_pattern.map_or(Vec::new(), |p| p.0);
+        for (regex, alpha) in &alpha_pattern {
+            self.positive(&format!("adapter.alpha_pattern.{regex}"), Some(*alpha), 1.0)?;
+        }
+        let targets = file.targets.map_or(Targets::AllLinear, |t| t.0);
+        if matches!(&targets, Targets::Names(names) if names.is_empty()) {
+            return Err(self.out_of_range("adapter.targets", "at least one name, or all-linear", "an empty list"));
+        }
+        let layers = match file.layers {
+            Some(layers) if layers.is_empty() => {
+                return Err(self.out_of_range("adapter.layers", "at least one layer", "an empty list"));
+            }
+            Some(layers) => Some(
+                layers
+                    .into_iter()
+                    .map(|l| self.whole("adapter.layers", Some(l), 0, 0..=LAYERS_MAX).map(as_usize))
+                    .collect::<Result<Vec<usize>, _>>()?,
+            ),
+            None => None,
+        };
+        let base_name = file.base_name.unwrap_or_else(|| model.display().to_string());
+        Ok(LoraPlan {
+            r: as_usize(r),
+            alpha: self.positive("adapter.alpha", file.alpha, 2.0 * r as f64)?,
+            dropout: self
+                .number("adapter.dropout", file.dropout, 0.0, "from 0 to below 1", |x| (0.0..1.0).contains(&x))?,
+            rslora: file.rslora.unwrap_or(false),
+            targets,
+            exclude: file.exclude.unwrap_or_default(),
+            layers,
+            rank_pattern: rank_pattern.into_iter().map(|(k, r)| (k, as_usize(r))).collect(),
+            alpha_pattern,
+            modules_to_save: file.modules_to_save.unwrap_or_default(),
+            ensure_weight_tying: file.ensure_weight_tying.unwrap_or(true),
+            bias: file.bias.unwrap_or(BiasTraining::None),
+            init: file.init.unwrap_or(InitWeights::Kaiming),
+            start_from: file.start_from.map(|p| self.input(&p)),
+            seed,
+            base_name,
+        })
+    }
+
+    fn method(&self, name: Option<&str>) -> Result<(), PlanError> {
+        let at = || self.tree.place("adapter.method");
+        match name {
+            None | Some("lora") => Ok(()),
+            Some(method @ ("full" | "qlora" | "dora" | "adalora")) => {
+                Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() })
+            }
+            Some(other) => Err(PlanError::UnknownChoice {
+                at: at(),
+                key: "adapter.method".into(),
+                got: crate::ui::text::visible(other),
+                choices: vec!["lora".into()],
+                nearest: super::suggest::nearest(other, ["lora"]).map(str::to_owned),
+            }),
+        }
+    }
+
+    /// The default is cut to the model's own limit; a limit that the user states is left for the model to judge, and
+    /// so is a model that cannot be read.
+    fn seq_len_max(&self, file: &TrainFile, model: &Path) -> Result<usize, PlanError> {
+        let default = model::ModelConfig::read(model).map_or(SEQ_LEN_MAX, |c| SEQ_LEN_MAX.min(c.position_max as u64));
+        self.whole("train.seq_len_max", file.seq_len_max, default, 2..=SEQ_LEN_LIMIT).map(as_usize)
+    }
+
+    fn train(&self, file: TrainFile, seed: u64, seq_len_max: usize) -> Result<TrainPlan, PlanError> {
+        let micro = self.optional_whole("train.micro_tokens", file.micro_tokens, 2..=SEQ_LEN_LIMIT)?;
+        if let Some(tokens) = micro.filter(|m| as_usize(*m) < seq_len_max) {
+            let expected = format!("at least train.seq_len_max ({seq_len_max})");
+            return Err(self.out_of_range("train.micro_tokens", &expected, &tokens.to_string()));
+        }
+        if file.eval_every.is_some() && !self.tree.has("data.valid") {
+            return Err(self.needs("train.eval_every", "data.valid"));
+        }
+        Ok(TrainPlan {
+            length: self.length(&file)?,
+            batch: as_usize(self.whole("train.batch", file.batch, BATCH, 1..=BATCH_MAX)?),
+            micro_tokens: micro.map(as_usize),
+            lr: self.positive("train.lr", file.lr, LR)?,
+            schedule: file.schedule.unwrap_or(Schedule::Cosine),
+            warmup: self.warmup(file.warmup)?,
+            weight_decay: self.number("train.weight_decay", file.weight_decay, 0.0, "0 or more", |x| x >= 0.0)?,
+            betas: self.betas(file.betas)?,
+            eps: self.positive("train.eps", file.eps, EPS)?,
+            clip: match file.clip.unwrap_or(ClipFile::At(CLIP)) {
+                ClipFile::None => None,
+                ClipFile::At(norm) => Some(self.positive("train.clip", Some(norm), CLIP)?),
+            },
+            seed,
+            precision: file.precision.unwrap_or(Precision::F32),
+            checkpoint_every: self.whole(
+                "train.checkpoint_every",
+                file.checkpoint_every,
+                CHECKPOINT_EVERY,
+                1..=STEPS_MAX,
+            )?,
+            // Fewer than two, and one torn checkpoint would end the run for good.
+            checkpoints_keep: as_usize(self.whole(
+                "train.checkpoints_keep",
+                file.checkpoints_keep,
+                CHECKPOINTS_KEEP,
+                2..=CHECKPOINTS_KEEP_MAX,
+            )?),
+            eval_every: self.optional_whole("train.eval_every", file.eval_every, 1..=STEPS_MAX)?,
+            early_stop: file.early_stop.map(|e| self.early_stop(&e)).transpose()?,
+            memory: self.optional_whole("train.memory", file.memory.map(|s| s.0), 1..=1 << 50)?,
+            threads: self.optional_whole("train.threads", file.threads, 1..=THREADS_MAX)?.map(as_usize),
+        })
+    }
+
+    fn length(&self, file: &TrainFile) -> Result<RunLength, PlanError> {
+        match (file.steps, file.epochs) {
+            (Some(_), Some(_)) => Err(self.exclusive("train.steps", "train.epochs")),
+            (Some(steps), None) => self.whole("train.steps", Some(steps), 1, 1..=STEPS_MAX).map(RunLength::Steps),
+            (None, epochs) => self.positive("train.epochs", epochs, EPOCHS).map(RunLength::Epochs),
+        }
+    }
+
+    fn warmup(&self, typed: Option<f64>) -> Result<Warmup, PlanError> {
+        let expected = "a share below 1 or a whole number of steps";
+        let x = self.number("train.warmup", typed, WARMUP_RATIO, expected, |x| {
+            (0.0..1.0).contains(&x) || (x >= 1.0 && x.fract() == 0.0 && x <= STEPS_MAX as f64)
+        })?;
+        Ok(if x < 1.0 { Warmup::Ratio(x) } else { Warmup::Steps(x as u64) })
+    }
+
+    fn betas(&self, typed: Option<Vec<f64>>) -> Result<(f64, f64), PlanError> {
+        let Some(typed) = typed else { return Ok(BETAS) };
+        match typed[..] {
+            [b1, b2] if (0.0..1.0).contains(&b1) && (0.0..1.0).contains(&b2) => Ok((b1, b2)),
+            _ => Err(self.out_of_range("train.betas", "two numbers from 0 to below 1", &format!("{typed:?}"))),
+        }
+    }
+
+    fn early_stop(&self, file: &EarlyStopFile) -> Result<EarlyStop, PlanError> {
+        if !self.tree.has("data.valid") {
+            return Err(self.needs("train.early_stop", "data.valid"));
+        }
+        let patience = self.whole("train.early_stop.patience", Some(file.patience), 1, 1..=u64::from(u32::MAX))?;
+        Ok(EarlyStop {
+            patience: u32::try_from(patience).unwrap_or(u32::MAX),
+            min_delta: self.number("train.early_stop.min_delta", file.min_delta, 0.0, "0 or more", |x| x >= 0.0)?,
+        })
+    }
+
+    fn input(&self, path: &Path) -> PathBuf {
+        normal(&self.roots.inputs.join(path))
+    }
+
+    fn whole(&self, key: &str, typed: Option<u64>, default: u64, range: RangeInclusive<u64>) -> Result<u64, PlanError> {
+        self.optional_whole(key, typed, range).map(|value| value.unwrap_or(default))
+    }
+
+    fn optional_whole(
+        &self,
+        key: &str,
+        typed: Option<u64>,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, PlanError> {
+        match typed {
+            Some(value) if !range.contains(&value) => {
+                let expected = format!("from {} to {}", range.start(), range.end());
+                Err(self.out_of_range(key, &expected, &value.to_string()))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn positive(&self, key: &str, typed: Option<f64>, default: f64) -> Result<f64, PlanError> {
+        self.number(key, typed, default, "a number above 0", |x| x > 0.0)
+    }
+
+    fn number(
+        &self,
+        key: &str,
+        typed: Option<f64>,
+        default: f64,
+        expected: &str,
+        fits: impl Fn(f64) -> bool,
+    ) -> Result<f64, PlanError> {
+        match typed {
+            None => Ok(default),
+            Some(x) if x.is_finite() && fits(x) => Ok(x),
+            Some(x) => Err(self.out_of_range(key, expected, &x.to_string())),
+        }
+    }
+
+    fn out_of_range(&self, key: &str, expected: &str, got: &str) -> PlanError {
+        PlanError::OutOfRange { at: self.tree.place(key), key: key.into(), expected: expected.into(), got: got.into() }
+    }
+
+    fn exclusive(&self, one: &str, other: &str) -> PlanError {
+        PlanError::Exclusive { at: self.tree.place(other), one: one.into(), other: other.into() }
+    }
+
+    fn missing(&self, key: &str) -> PlanError {
+        PlanError::Missing { at: self.tree.place(key), key: key.into() }
+    }
+
+    fn needs(&self, key: &str, needs: &str) -> PlanError {
+        PlanError::Needs { at: self.tree.place(key), key: key.into(), needs: needs.into() }
+    }
+}
+
+/// Ranges above keep every such number far below what a usize holds on the platforms we build for.
+fn as_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// `a/b/../c` → `a/c`, by name alone. Symbolic links are followed by the system when the path is opened, so `..` is only
+/// folded when nothing on the way is one; else the path is left as written.
+fn normal(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.components().collect())
+}

@@ -1,0 +1,332 @@
+use super::keys::KEYS;
+use super::resolve::Roots;
+use super::{PlanError, Set, parse};
+use data::{BadRows, Format, LossOn, OverLength, Packing, Template, Valid};
+use model::{AdapterPlan, LoraPlan, Targets};
+use std::path::{Path, PathBuf};
+use train::{Plan, RunLength, Schedule, Warmup};
+
+const SMALL: &str = "model: m\ndata: {train: {path: a.jsonl}}\nout: runs/x\n";
+
+fn load(text: &str, sets: &[&str]) -> Result<Plan, PlanError> {
+    let sets: Vec<Set> = sets.iter().map(|s| s.parse().expect("a well-formed --set")).collect();
+    let roots = Roots { inputs: Path::new("/in"), outputs: Path::new("/cwd") };
+    parse(text, Path::new("plan.yaml"), &sets, &roots)
+}
+
+fn good(text: &str, sets: &[&str]) -> Plan {
+    load(text, sets).unwrap_or_else(|e| panic!("{text}\n{sets:?}\n{e}"))
+}
+
+/// The whole message: sentence and hint.
+fn refusal(text: &str, sets: &[&str]) -> String {
+    match load(text, sets) {
+        Ok(plan) => panic!("not refused: {text} {sets:?}\n{plan:?}"),
+        Err(e) => e.hint().map_or(e.to_string(), |hint| format!("{e} | {hint}")),
+    }
+}
+
+fn lora(plan: &Plan) -> &LoraPlan {
+    match &plan.adapter {
+        AdapterPlan::Lora(lora) => lora,
+        AdapterPlan::None => panic!("no adapter"),
+    }
+}
+
+#[test]
+fn the_plan_of_the_readme() {
+    let text = r#"
+model: ../models/stories260K
+data:
+  train: [{path: train.csv, format: prompt_completion, columns: {prompt: text, completion: category}}]
+  valid: {path: test.csv, format: prompt_completion, columns: {prompt: text, completion: category}}
+  template: "{prompt} => {completion}"
+  loss_on: all
+adapter: {method: lora, r: 8, alpha: 16, dropout: 0.0, targets: all-linear}
+train: {steps: 200, batch: 16, lr: 1e-2, schedule: cosine, warmup: 0.1, seq_len_max: 512, checkpoint_every: 50, seed: 0, precision: f32}
+out: runs/banking77
+"#;
+    let plan = good(text, &[]);
+    assert_eq!(plan.model, PathBuf::from("/in/../models/stories260K"));
+    assert_eq!(plan.out, PathBuf::from("/cwd/runs/banking77"));
+    assert_eq!(plan.data.train[0].path, PathBuf::from("/in/train.csv"));
+    assert_eq!(plan.data.train[0].format, Some(Format::PromptCompletion));
+    assert_eq!(plan.data.train[0].columns["completion"], "category");
+    assert!(matches!(&plan.data.valid, Some(Valid::Source(s)) if s[0].path == Path::new("/in/test.csv")));
+    assert_eq!(plan.data.text.template, Template::Plain("{prompt} => {completion}".into()));
+    assert_eq!(plan.data.text.loss_on, LossOn::All);
+    assert_eq!((lora(&plan).r, lora(&plan).alpha), (8, 16.0));
+    assert_eq!(plan.train.length, RunLength::Steps(200));
+    assert_eq!((plan.train.lr, plan.train.schedule), (1e-2, Schedule::Cosine));
+    assert_eq!((plan.train.warmup, plan.data.lengths.seq_len_max), (Warmup::Ratio(0.1), 512));
+}
+
+#[test]
+fn a_key_left_out_means_its_documented_default() {
+    let without = good(SMALL, &[]);
+    for key in KEYS.iter().filter(|k| !k.default.is_empty()) {
+        let set = format!("{}={}", key.path, key.default);
+        let extra: &[&str] = match key.path {
+            "train.early_stop.min_delta" => &["data.valid={path: v}", "train.early_stop.patience=3"],
+            _ => &[],
+        };
+        let with = good(SMALL, &[extra, &[&set]].concat());
+        assert_eq!(with, good(SMALL, extra), "{set}");
+    }
+    assert_eq!(lora(&without).alpha, 16.0, "alpha is 2 r");
+    assert_eq!(lora(&good(SMALL, &["adapter.r=5"])).alpha, 10.0, "alpha is 2 r");
+}
+
+#[test]
+fn every_key_of_the_table_is_known_and_every_known_key_is_in_the_table() {
+    // A value of no type that any key takes: known keys complain about the value, unknown ones about the key.
+    for key in KEYS {
+        let path = key.path.replace("[]", "");
+        let message = refusal(SMALL, &[&format!("{path}={{zz: [{{}}]}}")]);
+        assert!(!message.contains(&format!("unknown key `{path}`")), "{message}");
+    }
+    // serde lists what it knows in the refusal of an unknown key.
+    for (section, inside) in
+        [("", ""), ("data", "data."), ("adapter", "adapter."), ("train", "train."), ("data.train", "data.train[].")]
+    {
+        let set = if section.is_empty() { "zzzz=1".to_owned() } else { format!("{section}.zzzz=1") };
+        let Err(PlanError::UnknownKey { known, .. }) = load(SMALL, &[&set]) else { panic!("{set} is known") };
+        for name in known {
+            let path = format!("{inside}{name}");
+            let documented = KEYS.iter().any(|k| k.path == path || k.path.starts_with(&format!("{path}.")));
+            assert!(documented, "`{path}` is not in the table");
+        }
+    }
+}
+
+#[test]
+fn forms_that_a_key_takes() {
+    let at = |set: &str| good(SMALL, &[set]);
+    assert_eq!(at("train.epochs=2.5").train.length, RunLength::Epochs(2.5));
+    assert_eq!(at("train.warmup=10").train.warmup, Warmup::Steps(10));
+    assert_eq!(at("train.warmup=0").train.warmup, Warmup::Ratio(0.0));
+    assert_eq!(at("train.clip=none").train.clip, None);
+    assert_eq!(at("train.clip=2").train.clip, Some(2.0));
+    assert_eq!(at("train.memory=8GiB").train.memory, Some(8 << 30));
+    assert_eq!(at("train.memory=1000000").train.memory, Some(1_000_000));
+    assert_eq!(at("train.betas=[0.8, 0.95]").train.betas, (0.8, 0.95));
+    assert_eq!(lora(&at("adapter.alpha=32")).alpha, 32.0);
+    assert_eq!(
+        lora(&at("adapter.targets=[q_proj, v_proj]")).targets,
+        Targets::Names(vec!["q_proj".into(), "v_proj".into()])
+    );
+    assert_eq!(lora(&at("adapter.targets={regex: '.*q_proj'}")).targets, Targets::Regex(".*q_proj".into()));
+    assert_eq!(
+        lora(&at("adapter.rank_pattern={b: 2, a: 1}")).rank_pattern,
+        [("b".to_owned(), 2), ("a".to_owned(), 1)],
+        "patterns keep their order"
+    );
+    assert_eq!(lora(&at("adapter.layers=[0, 2]")).layers, Some(vec![0, 2]));
+    assert_eq!(lora(&at("adapter.start_from=old/adapter")).start_from, Some("/in/old/adapter".into()));
+    assert_eq!(lora(&at("adapter.base_name=org/model")).base_name, "org/model");
+    assert_eq!(lora(&at("train.seed=7")).seed, 7);
+    assert_eq!(at("data.valid={share: 0.05}").data.valid, Some(Valid::Share(0.05)));
+    assert_eq!(at("data.template={file: chat.jinja}").data.text.template, Template::File("/in/chat.jinja".into()));
+    assert_eq!(at("data.template=auto").data.text.template, Template::Auto);
+    assert_eq!(at("data.quarantine=true").data.bad_rows, BadRows::Quarantine);
+    assert_eq!(at("data.packing=wrapped").data.lengths.packing, Packing::Wrapped);
+    assert_eq!(at("data.packing=wrapped").data.lengths.over, OverLength::Split);
+    assert_eq!(at("data.over_length=drop").data.lengths.over, OverLength::Drop);
+    assert_eq!(at("data.train=[{path: a}, {path: /b}]").data.train[1].path, PathBuf::from("/b"));
+    assert_eq!(at("data.train.path=c.json").data.train[0].path, PathBuf::from("/in/c.json"));
+    let listed = "model: m\ndata: {train: [{path: a}, {path: b}]}\nout: x\n";
+    assert_eq!(good(listed, &["data.train.1.path=c"]).data.train[1].path, PathBuf::from("/in/c"));
+    assert_eq!(good(SMALL, &["adapter.r=4", "adapter.r=2"]).adapter, at("adapter.r=2").adapter, "the last --set wins");
+}
+
+#[test]
+fn refusals_name_the_place_the_key_and_the_way_out() {
+    let file = |from: &str, to: &str| {
+        let text = "model: m\ndata:\n  train: [{path: a.jsonl}]\nadapter: {r: 8}\ntrain: {lr: 1e-3}\nout: x\n";
+        assert!(text.contains(from));
+        refusal(&text.replacen(from, to, 1), &[])
+    };
+    let mut wrong = Vec::new();
+    for (from, to, want) in [
+        ("r: 8", "rr: 8", "plan.yaml:4:11: unknown key `adapter.rr` | did you mean `adapter.r`?"),
+        ("lr: 1e-3", "shedule: cosine", "plan.yaml:5:9: unknown key `train.shedule` | did you mean `train.schedule`?"),
+        ("lr: 1e-3", "learning_rate: 1", "plan.yaml:5:9: unknown key `train.learning_rate` | did you mean `train.lr`?"),
+        ("out: x", "out: x\nlr: 1", "plan.yaml:7:1: unknown key `lr` | did you mean `train.lr`?"),
+        ("out: x", "out: x\nzzz: 1", "plan.yaml:7:1: unknown key `zzz` | known here: model, data, adapter, train, out"),
+        ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
+        (
+            "r: 8",
+            "r: eight",
+            "plan.yaml:4:14: `adapter.r` must be a whole number, 0 or more, not \"eight\" | change `adapter.r`",
+        ),
+        ("r: 8", "r: -1", "plan.yaml:4:14: `adapter.r` must be a whole number, 0 or more, not -1 | change `adapter.r`"),
+        ("r: 8", "r: 0", "plan.yaml:4:14: `adapter.r` must be from 1 to 4096, not 0 | change `adapter.r`"),
+        (
+            "r: 8",
+            "dropout: 1",
+            "plan.yaml:4:20: `adapter.dropout` must be from 0 to below 1, not 1 | change `adapter.dropout`",
+        ),
+        (
+            "r: 8",
+            "rslora: 1",
+            "plan.yaml:4:19: `adapter.rslora` must be true or false, not 1 | change `adapter.rslora`",
+        ),
+        (
+            "r: 8",
+            "targets: q_proj",
+            "plan.yaml:4:20: `adapter.targets` must be all-linear, a list of names such as [q_proj, v_proj], or {regex: \"…\"}, \
+             not \"q_proj\" | change `adapter.targets`",
+        ),
+        (
+            "r: 8",
+            "method: dora",
+            "plan.yaml:4:19: the method `dora` is not there yet; this version trains `lora` | set `adapter.method: lora`",
+        ),
+        (
+            "r: 8",
+            "method: lorra",
+            "plan.yaml:4:19: `adapter.method` must be one of lora, not \"lorra\" | did you mean `method: lora`?",
+        ),
+        ("lr: 1e-3", "lr: .nan", "plan.yaml:5:13: this is not valid YAML: non-finite float `.nan`"),
+        ("lr: 1e-3", "lr: fast", "plan.yaml:5:13: `train.lr` must be a number, not \"fast\" | change `train.lr`"),
+        (
+            "lr: 1e-3",
+            "checkpoints_keep: 1",
+            "plan.yaml:5:27: `train.checkpoints_keep` must be from 2 to 10000, not 1 | change `train.checkpoints_keep`",
+        ),
+        (
+            "lr: 1e-3",
+            "schedule: cosin",
+            "plan.yaml:5:19: `train.schedule` must be one of constant, linear, cosine, not \"cosin\" | did you mean `schedule: cosine`?",
+        ),
+        (
+            "lr: 1e-3",
+            "precision: bf16",
+            "plan.yaml:5:20: `train.precision` must be one of f32, not \"bf16\" | set `train.precision` to f32",
+        ),
+        ("lr: 1e-3", "{steps: 5, epochs: 1}", "plan.yaml:5:9: this is not valid YAML"),
+        (
+            "lr: 1e-3",
+            "steps: 5, epochs: 1",
+            "plan.yaml:5:27: `train.steps` and `train.epochs` exclude each other | keep `train.steps` or `train.epochs`, not both",
+        ),
+        (
+            "lr: 1e-3",
+            "warmup: 1.5",
+            "plan.yaml:5:17: `train.warmup` must be a share below 1 or a whole number of steps, not 1.5 | change `train.warmup`",
+        ),
+        (
+            "lr: 1e-3",
+            "eval_every: 5",
+            "plan.yaml:5:21: `train.eval_every` needs `data.valid` | add `data.valid`, or take `train.eval_every` out",
+        ),
+        (
+            "lr: 1e-3",
+            "early_stop: {patience: 2}",
+            "plan.yaml:5:21: `train.early_stop` needs `data.valid` | add `data.valid`, or take `train.early_stop` out",
+        ),
+        ("lr: 1e-3", "early_stop: {}", "plan.yaml:5:21: `train.early_stop.patience` is missing"),
+        (
+            "lr: 1e-3",
+            "memory: lots",
+            "plan.yaml:5:17: `train.memory` must be a size such as 8GiB or 512MiB, not \"lots\" | change `train.memory`",
+        ),
+        (
+            "lr: 1e-3",
+            "micro_tokens: 8",
+            "plan.yaml:5:23: `train.micro_tokens` must be at least train.seq_len_max (1024), not 8",
+        ),
+        ("out: x\n", "", "plan.yaml:1:1: `out` is missing | add `out` to the plan, or pass --set out=…"),
+        ("[{path: a.jsonl}]", "[]", "plan.yaml:3:10: `data.train` must be at least one source, not an empty list"),
+        ("[{path: a.jsonl}]", "[{}]", "plan.yaml:3:11: `data.train.0.path` is missing"),
+        (
+            "[{path: a.jsonl}]",
+            "a.jsonl",
+            "plan.yaml:3:10: `data.train` must be a list such as [{path: train.jsonl}], not \"a.jsonl\"",
+        ),
+        ("path: a.jsonl", "path: a, name: b", "plan.yaml:3:27: `data.train.0.name` needs `data.train.0.dataset_info`"),
+        (
+            "path: a.jsonl",
+            "path: a, dataset_info: b",
+            "`data.train.0.path` and `data.train.0.dataset_info` exclude each other",
+        ),
+        ("path: a.jsonl", "dataset_info: b", "`data.train.0.name` is missing"),
+        (
+            "path: a.jsonl",
+            "path: a, format: alpacca",
+            "`data.train.0.format` must be one of alpaca, sharegpt, messages, prompt_completion, text, not \"alpacca\" | did you mean `format: alpaca`?",
+        ),
+        (
+            "data:\n",
+            "data:\n  valid: {share: 1.5}\n",
+            "plan.yaml:3:18: `data.valid.share` must be a share between 0 and 1, not 1.5",
+        ),
+        (
+            "data:\n",
+            "data:\n  valid: {share: 0.5, path: v}\n",
+            "`data.valid.share` and `data.valid.path` exclude each other",
+        ),
+        ("data:\n", "data:\n  template: chatml\n", "`data.template` must be auto, a text with roles"),
+        (
+            "data:\n",
+            "data:\n  packing: wrapped\n  over_length: drop\n",
+            "`data.over_length` and `data.packing` exclude each other",
+        ),
+        (
+            "data:\n",
+            "data:\n  record_max: 1B\n",
+            "plan.yaml:3:15: `data.record_max` must be from 1024 to 1073741824, not 1",
+        ),
+        ("model: m", "model: [", "plan.yaml:"),
+        ("model: m", "model: m\nmodel: n", "plan.yaml:2:"),
+    ] {
+        let got = file(from, to);
+        if !got.contains(want) {
+            wrong.push(format!("{to}\n want {want}\n got  {got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        refusal("- a\n- b\n", &[]).starts_with("plan.yaml:1:1: a plan is keys and values, not a list"),
+        "a list is no plan"
+    );
+    assert!(refusal("", &[]).starts_with("plan.yaml:1:1: a plan is keys and values, not nothing"));
+}
+
+#[test]
+fn refusals_of_overrides_name_the_flag() {
+    for (set, want) in [
+        ("adapter.r=eight", "--set adapter.r=eight: `adapter.r` must be a whole number, 0 or more, not \"eight\""),
+        ("adapter.rr=8", "--set adapter.rr=8: unknown key `adapter.rr` | did you mean `adapter.r`?"),
+        ("model.x=1", "--set model.x=1: `model` holds no `x` | write the key as `athanor plan --keys` lists it"),
+        ("adapter.targets=[q", "--set adapter.targets=[q: this is not valid YAML"),
+        ("train.lr=-1", "--set train.lr=-1: `train.lr` must be a number above 0, not -1"),
+    ] {
+        let got = refusal(SMALL, &[set]);
+        assert!(got.starts_with(want), "{set}\n want {want}\n got  {got}");
+    }
+    for bad in ["adapter.r", "=1", "a..b=1", ".=1"] {
+        assert!(bad.parse::<Set>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn hostile_yaml_is_refused_in_bounded_time() {
+    let bomb = format!(
+        "a: &a [x]\n{}",
+        (1..40)
+            .map(|i| format!("b{i}: &b{i} [*{p}, *{p}]\n", p = if i == 1 { "a".into() } else { format!("b{}", i - 1) }))
+            .collect::<String>()
+    );
+    for text in
+        [bomb, "[".repeat(100_000), format!("{}x", "a: {".repeat(5_000)), "\u{0}".into(), "a: !!binary x".into()]
+    {
+        assert!(load(&text, &[]).is_err());
+    }
+}
+
+#[test]
+fn control_characters_of_a_plan_are_shown_and_not_sent() {
+    let got = refusal(SMALL, &["train.schedule=\"\\e[31mred\""]);
+    assert!(got.contains("\\u{1b}[31mred") && !got.contains('\u{1b}'), "{got}");
+}

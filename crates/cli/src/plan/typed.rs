@@ -1,0 +1,342 @@
+//! The plan as typed: one struct a section, every key optional that has a default. Nothing here knows a default or a
+//! range; `resolve` does.
+
+use data::{Format, LossOn, OverLength, Packing};
+use model::{BiasTraining, InitWeights};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use train::{Precision, Schedule};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values")]
+pub struct PlanFile {
+    pub model: PathBuf,
+    pub data: DataFile,
+    #[serde(default)]
+    pub adapter: AdapterFile,
+    #[serde(default)]
+    pub train: TrainFile,
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values")]
+pub struct DataFile {
+    pub train: OneOrMany<SourceFile>,
+    pub valid: Option<OneOrMany<ValidFile>>,
+    pub template: Option<TemplateFile>,
+    pub loss_on: Option<LossOn>,
+    pub over_length: Option<OverLength>,
+    pub packing: Option<Packing>,
+    pub quarantine: Option<bool>,
+    pub record_max: Option<Size>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {path: train.jsonl}")]
+pub struct SourceFile {
+    pub path: Option<PathBuf>,
+    pub format: Option<Format>,
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+    pub dataset_info: Option<PathBuf>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {path: valid.jsonl} or {share: 0.05}")]
+pub struct ValidFile {
+    pub share: Option<f64>,
+    pub path: Option<PathBuf>,
+    pub format: Option<Format>,
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+    pub dataset_info: Option<PathBuf>,
+    pub name: Option<String>,
+}
+
+impl ValidFile {
+    pub fn source(self) -> SourceFile {
+        let ValidFile { share: _, path, format, columns, dataset_info, name } = self;
+        SourceFile { path, format, columns, dataset_info, name }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values")]
+pub struct AdapterFile {
+    pub method: Option<String>,
+    pub r: Option<u64>,
+    pub alpha: Option<f64>,
+    pub dropout: Option<f64>,
+    pub targets: Option<TargetsFile>,
+    pub exclude: Option<Vec<String>>,
+    pub layers: Option<Vec<u64>>,
+    pub rank_pattern: Option<Ordered<u64>>,
+    pub alpha_pattern: Option<Ordered<f64>>,
+    pub rslora: Option<bool>,
+    pub bias: Option<BiasTraining>,
+    pub modules_to_save: Option<Vec<String>>,
+    pub ensure_weight_tying: Option<bool>,
+    pub init: Option<InitWeights>,
+    pub start_from: Option<PathBuf>,
+    pub base_name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values")]
+pub struct TrainFile {
+    pub steps: Option<u64>,
+    pub epochs: Option<f64>,
+    pub batch: Option<u64>,
+    pub micro_tokens: Option<u64>,
+    pub seq_len_max: Option<u64>,
+    pub lr: Option<f64>,
+    pub schedule: Option<Schedule>,
+    pub warmup: Option<f64>,
+    pub weight_decay: Option<f64>,
+    pub betas: Option<Vec<f64>>,
+    pub eps: Option<f64>,
+    pub clip: Option<ClipFile>,
+    pub eval_every: Option<u64>,
+    pub early_stop: Option<EarlyStopFile>,
+    pub checkpoint_every: Option<u64>,
+    pub checkpoints_keep: Option<u64>,
+    pub seed: Option<u64>,
+    pub precision: Option<Precision>,
+    pub memory: Option<Size>,
+    pub threads: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {patience: 3}")]
+pub struct EarlyStopFile {
+    pub patience: u64,
+    pub min_delta: Option<f64>,
+}
+
+/// One thing, or a list of them.
+#[derive(Debug)]
+pub struct OneOrMany<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
+            type Value = OneOrMany<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list such as [{path: train.jsonl}]")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(|one| OneOrMany(vec![one]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(OneOrMany(items))
+            }
+        }
+        d.deserialize_any(V(PhantomData))
+    }
+}
+
+/// Keys and values in the order they were written (the first pattern that matches counts).
+#[derive(Debug)]
+pub struct Ordered<T>(pub Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
+            type Value = Ordered<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("regexes with their values, such as {q_proj: 16}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Ordered(pairs))
+            }
+        }
+        d.deserialize_map(V(PhantomData))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileOf {
+    file: PathBuf,
+}
+
+#[derive(Debug)]
+pub enum TemplateFile {
+    Auto,
+    Plain(String),
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for TemplateFile {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = TemplateFile;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("auto, a text with roles such as \"{prompt} => {completion}\", or {file: chat.jinja}")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<TemplateFile, E> {
+                match s {
+                    "auto" => Ok(TemplateFile::Auto),
+                    s if s.contains('{') && s.contains('}') => Ok(TemplateFile::Plain(s.to_owned())),
+                    _ => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TemplateFile, A::Error> {
+                let of = FileOf::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(TemplateFile::File(of.file))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegexOf {
+    regex: String,
+}
+
+#[derive(Debug)]
+pub struct TargetsFile(pub model::Targets);
+
+impl<'de> Deserialize<'de> for TargetsFile {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = TargetsFile;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("all-linear, a list of names such as [q_proj, v_proj], or {regex: \"…\"}")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<TargetsFile, E> {
+                match s {
+                    "all-linear" => Ok(TargetsFile(model::Targets::AllLinear)),
+                    // PEFT reads a lone string as a regex and a list as names; here the two cannot be mixed up.
+                    _ => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TargetsFile, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = seq.next_element()? {
+                    names.push(name);
+                }
+                Ok(TargetsFile(model::Targets::Names(names)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TargetsFile, A::Error> {
+                let of = RegexOf::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(TargetsFile(model::Targets::Regex(of.regex)))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum ClipFile {
+    None,
+    At(f64),
+}
+
+impl<'de> Deserialize<'de> for ClipFile {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = ClipFile;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number above 0, or none")
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<ClipFile, E> {
+                Ok(ClipFile::At(x))
+            }
+            fn visit_i64<E: de::Error>(self, i: i64) -> Result<ClipFile, E> {
+                Ok(ClipFile::At(i as f64))
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<ClipFile, E> {
+                match s {
+                    "none" => Ok(ClipFile::None),
+                    _ => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
+                }
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+/// Bytes: `8GiB`, `512MiB`, `8GB`, or a whole number.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub u64);
+
+const SIZE_UNITS: &[(&str, u64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Size;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size such as 8GiB or 512MiB")
+            }
+            fn visit_i64<E: de::Error>(self, i: i64) -> Result<Size, E> {
+                u64::try_from(i).map(Size).map_err(|_| de::Error::invalid_value(de::Unexpected::Signed(i), &self))
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Size, E> {
+                parse_size(s).map(Size).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(s), &self))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (unit, factor) = SIZE_UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number: f64 = text[..text.len() - unit.len()].trim().parse().ok()?;
+    let bytes = number * *factor as f64;
+    (number.is_finite() && bytes >= 0.0 && bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes() {
+        for (text, want) in [
+            ("8GiB", Some(8 << 30)),
+            ("1.5 MiB", Some(3 << 19)),
+            ("2GB", Some(2_000_000_000)),
+            ("12B", Some(12)),
+            ("8", None),
+            ("-1GiB", None),
+            ("GiB", None),
+            ("infGiB", None),
+        ] {
+            assert_eq!(parse_size(text), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `--json`: each event of a run as one object a line on stdout.
+
+use serde_json::{Value, json};
+use train::Event;
+
+pub fn json(event: &Event<'_>) -> Value {
+    match event {
+        Event::Phase(name) => json!({"event": "phase", "phase": name}),
+        Event::Note(text) => json!({"event": "note", "text": text}),
+        Event::Preparing { rows, bytes, bytes_total } => {
+            json!({"event": "preparing", "rows": rows, "bytes": bytes, "bytes_total": bytes_total})
+        }
+        Event::Start { steps, first_step, trainable, parameters } => json!({
+            "event": "start", "steps": steps, "first_step": first_step, "trainable": trainable, "parameters": parameters,
+        }),
+        Event::Step { step, steps, loss, lr, grad_norm, tokens, tokens_per_second } => json!({
+            "event": "step", "step": step, "steps": steps, "loss": loss, "lr": lr, "grad_norm": grad_norm,
+            "tokens": tokens, "tokens_per_second": tokens_per_second,
+        }),
+        Event::Valid { step, loss, best } => json!({"event": "valid", "step": step, "valid_loss": loss, "best": best}),
+        Event::Checkpoint { step, path } => json!({"event": "checkpoint", "step": step, "path": path}),
+    }
+}

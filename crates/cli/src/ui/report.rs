@@ -1,0 +1,260 @@
+//! Draws the events of a run: a bar on a terminal, plain lines elsewhere, JSON lines on request, or nothing.
+
+use super::text::{COLUMNS, bytes, clock, count, figure, rate, shortened, visible};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+use train::{Event, Summary};
+
+/// How a command tells what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Progress on stderr, the result on stdout.
+    Human,
+    /// The result alone.
+    Quiet,
+    /// One JSON object a line on stdout.
+    Json,
+}
+
+/// Plain lines come at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+const BAR_HZ: u8 = 8;
+
+pub struct Reporter {
+    out: Out,
+    /// The first failure to write, reported at the end: a run is not thrown away for a closed log.
+    failed: Option<io::Error>,
+}
+
+enum Out {
+    Bar(Bar),
+    Lines(Lines),
+    Quiet,
+    Json,
+}
+
+impl Reporter {
+    pub fn new(look: Look) -> Reporter {
+        let out = match look {
+            Look::Quiet => Out::Quiet,
+            Look::Json => Out::Json,
+            Look::Human if io::stderr().is_terminal() => Out::Bar(Bar { bar: None }),
+            Look::Human => Out::Lines(Lines { started: Instant::now(), first_step: 0, told: None }),
+        };
+        Reporter { out, failed: None }
+    }
+
+    pub fn on(&mut self, event: &Event<'_>) {
+        let result = match &mut self.out {
+            Out::Quiet => Ok(()),
+            Out::Json => line_json(&super::events::json(event)),
+            Out::Bar(bar) => bar.on(event),
+            Out::Lines(lines) => lines.on(event),
+        };
+        if let Err(e) = result {
+            self.failed.get_or_insert(e);
+        }
+    }
+
+    /// Ends the drawing (an error message must not land beside a bar).
+    pub fn finish(&mut self) {
+        if let Out::Bar(bar) = &mut self.out {
+            bar.clear();
+        }
+    }
+
+    /// The result of a whole run.
+    pub fn summary(mut self, summary: &Summary) -> io::Result<()> {
+        self.finish();
+        match self.out {
+            Out::Json => {
+                let mut value = serde_json::to_value(summary).map_err(io::Error::other)?;
+                if let Value::Object(fields) = &mut value {
+                    fields.insert("adapter".into(), json!(summary.out.join("adapter")));
+                    fields.shift_insert(0, "event".into(), json!("done"));
+                }
+                line_json(&value)?;
+            }
+            Out::Bar(_) | Out::Lines(_) | Out::Quiet => super::print(&summary_text(summary))?,
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+fn line_json(value: &Value) -> io::Result<()> {
+    super::print(&format!("{value}\n"))
+}
+
+fn summary_text(s: &Summary) -> String {
+    let mut rows = vec![("adapter", shown_path(&s.out.join("adapter")))];
+    let mut loss = format!("{} on the last step", figure(s.final_train_loss));
+    if let Some(valid) = s.final_valid_loss {
+        loss = format!("{} valid, {loss}", figure(valid));
+    }
+    rows.push(("loss", loss));
+    if let (Some(step), Some(best)) = (s.best_step, s.best_valid_loss) {
+        rows.push(("best", format!("{} valid at step {step}, in {}", figure(best), shown_path(&s.out.join("best")))));
+    }
+    let steps = match s.stopped_early {
+        true => format!("{} (stopped early: no better for train.early_stop.patience validations)", count(s.steps)),
+        false => count(s.steps),
+    };
+    rows.push(("steps", steps));
+    rows.push(("speed", format!("{} tokens/s, peak memory {}", rate(s.tokens_per_second), bytes(s.peak_rss_bytes))));
+    rows.iter().map(|(name, value)| format!("{name:<8}{value}\n")).collect()
+}
+
+/// Relative to the current folder where it lies below it.
+pub fn shown_path(path: &std::path::Path) -> String {
+    let shown = std::env::current_dir().ok().and_then(|cwd| path.strip_prefix(cwd).ok().map(|p| p.to_owned()));
+    visible(&shown.as_deref().unwrap_or(path).display().to_string())
+}
+
+/// What the phases are called while they run.
+fn phase_name(phase: &str) -> &str {
+    match phase {
+        "data" => "reading the data",
+        "model" => "loading the model",
+        "train" => "training",
+        "evaluate" => "validating",
+        "save" => "saving",
+        other => other,
+    }
+}
+
+struct Bar {
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    fn on(&mut self, event: &Event<'_>) -> io::Result<()> {
+        match event {
+            Event::Phase("train" | "save") => {}
+            Event::Phase("evaluate") => self.message("validating"),
+            Event::Phase(name) => self.replace(ProgressBar::new_spinner(), "{spinner} {msg}", phase_name(name)),
+            Event::Note(text) => self.above(&format!("note: {}", visible(text)))?,
+            Event::Preparing { rows, bytes: done, bytes_total } => {
+                let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
+                self.message(&format!("reading the data: {percent}%, {} rows", count(*rows)));
+            }
+            Event::Start { steps, first_step, trainable, parameters } => {
+                self.above(&start_line(*steps, *first_step, *trainable, *parameters))?;
+                let bar = ProgressBar::new(*steps).with_position(first_step.saturating_sub(1));
+                self.replace(bar, "{pos}/{len} [{bar:22}] {msg}  {eta} left", "");
+                if let Some(bar) = &self.bar {
+                    bar.reset_eta();
+                }
+            }
+            Event::Step { step, loss, tokens_per_second, .. } => {
+                self.message(&format!("loss {}  {} tok/s", figure(*loss), rate(*tokens_per_second)));
+                if let Some(bar) = &self.bar {
+                    bar.set_position(*step);
+                }
+            }
+            Event::Valid { step, loss, best } => self.above(&valid_line(*step, *loss, *best))?,
+            // A checkpoint is told where nothing else shows that the run is alive and safe: not under a moving bar.
+            Event::Checkpoint { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, bar: ProgressBar, template: &str, message: &str) {
+        self.clear();
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(BAR_HZ));
+        // The templates are ours and fixed; should one not parse, indicatif's own default still shows the run.
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> "),
+        );
+        bar.set_message(message.to_owned());
+        bar.tick();
+        self.bar = Some(bar);
+    }
+
+    fn message(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    fn above(&self, line: &str) -> io::Result<()> {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| super::eprint(&format!("{line}\n"))),
+            None => super::eprint(&format!("{line}\n")),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+struct Lines {
+    started: Instant,
+    first_step: u64,
+    told: Option<Instant>,
+}
+
+impl Lines {
+    fn on(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let line = match event {
+            Event::Phase("train" | "evaluate" | "save") => return Ok(()),
+            Event::Phase(name) => phase_name(name).to_owned(),
+            Event::Note(text) => format!("note: {}", visible(text)),
+            Event::Preparing { rows, bytes: done, bytes_total } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("read {} rows, {} of {}", count(*rows), bytes(*done), bytes(*bytes_total))
+            }
+            Event::Start { steps, first_step, trainable, parameters } => {
+                self.started = Instant::now();
+                self.first_step = *first_step;
+                start_line(*steps, *first_step, *trainable, *parameters)
+            }
+            Event::Step { step, steps, loss, lr, tokens_per_second, .. } => {
+                if *step != self.first_step && step != steps && !self.due() {
+                    return Ok(());
+                }
+                self.told = Some(Instant::now());
+                format!(
+                    "step {step}/{steps}  loss {}  lr {lr:.2e}  {} tok/s  {} left",
+                    figure(*loss),
+                    rate(*tokens_per_second),
+                    clock(self.left(*step, *steps)),
+                )
+            }
+            Event::Valid { step, loss, best } => valid_line(*step, *loss, *best),
+            Event::Checkpoint { step, .. } => format!("checkpoint at step {step}"),
+        };
+        super::eprint(&format!("{}\n", shortened(&line, COLUMNS)))
+    }
+
+    fn due(&mut self) -> bool {
+        let due = self.told.is_none_or(|t| t.elapsed() >= LINE_EVERY);
+        if due {
+            self.told = Some(Instant::now());
+        }
+        due
+    }
+
+    fn left(&self, step: u64, steps: u64) -> Duration {
+        let done = step.saturating_sub(self.first_step) + 1;
+        self.started.elapsed().mul_f64(steps.saturating_sub(step) as f64 / done as f64)
+    }
+}
+
+fn start_line(steps: u64, first_step: u64, trainable: u64, parameters: u64) -> String {
+    let from = if first_step > 1 { format!(" from step {}", count(first_step)) } else { String::new() };
+    format!("training {} of {} parameters for {} steps{from}", count(trainable), count(parameters), count(steps))
+}
+
+fn valid_line(step: u64, loss: f64, best: bool) -> String {
+    let mark = if best { "  (best so far)" } else { "" };
+    format!("step {step}  valid loss {}{mark}", figure(loss))
+}

@@ -1,0 +1,110 @@
+//! What the other commands print.
+
+use crate::support::{Bench, is_step};
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn plan_shows_the_run_and_trains_nothing() {
+    let bench = Bench::new("llama");
+    let ran = bench.done(&["plan", "plan.yaml"]);
+    for part in [
+        "LoRA, r 4, alpha 8",
+        "6 of 2 examples",
+        "40 examples of 40 rows",
+        "8 examples of 8 rows",
+        "total",
+        "learned tokens in [brackets]",
+    ] {
+        assert!(ran.stdout.contains(part), "no {part:?} in\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.lines().all(|line| line.width() <= 80), "{}", ran.stdout);
+    assert!(!bench.path("run").exists());
+}
+
+#[test]
+fn plan_marks_learned_tokens_in_colour_or_in_brackets() {
+    let bench = Bench::new("llama");
+    bench.write("train.jsonl", "{\"prompt\":\"ask\",\"completion\":\"ANSWER\"}\n");
+    let plain = bench.done(&["plan", "plan.yaml", "--color", "never"]).stdout;
+    let sample = plain.lines().last().expect("a sample");
+    let learned = sample.split_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("brackets").0;
+    assert!(learned.contains("ANSWER") && sample.contains("ask") && !learned.contains("ask"), "{sample}");
+    let colored = bench.done(&["plan", "plan.yaml", "--color", "always"]).stdout;
+    let sample = colored.lines().last().expect("a sample");
+    let learned =
+        sample.split_once("\u{1b}[1m\u{1b}[32m").and_then(|(_, rest)| rest.split_once("\u{1b}[0m")).expect("colour").0;
+    assert!(learned.contains("ANSWER") && !learned.contains("ask"), "{sample:?}");
+}
+
+#[test]
+fn text_from_data_cannot_reach_the_terminal_as_control() {
+    let bench = Bench::new("llama");
+    bench.write("train.jsonl", "{\"prompt\":\"a\\u001b]0;x\\u0007b\",\"completion\":\"c\\u202ed\"}\n");
+    let ran = bench.done(&["plan", "plan.yaml"]);
+    let bad = ran.stdout.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+    assert_eq!(bad, None, "{:?}", ran.stdout);
+}
+
+#[test]
+fn plan_as_json_is_one_object() {
+    let bench = Bench::new("llama");
+    let ran = bench.done(&["plan", "plan.yaml", "--json"]);
+    let last = json(ran.stdout.lines().last().expect("a line"));
+    assert_eq!(last["event"], "plan");
+    assert_eq!(last["steps"], 6);
+    assert_eq!(last["train"]["examples"], 40);
+    assert!(last["memory"]["total"].as_u64() > Some(0));
+}
+
+#[test]
+fn train_as_json_tells_every_step_and_the_result() {
+    let bench = Bench::new("llama");
+    let mut run = bench.watch(&["train", "plan.yaml"]);
+    for step in 1..=6 {
+        let event = run.until(is_step(step)).unwrap_or_else(|| panic!("step {step}"));
+        assert!(event["loss"].as_f64() > Some(0.0) && event["steps"] == 6, "{event}");
+    }
+    let ran = run.end();
+    let last = json(ran.stdout.lines().last().expect("a line"));
+    assert_eq!((last["event"].as_str(), last["steps"].as_u64()), (Some("done"), Some(6)));
+    assert!(last["adapter"].as_str().is_some_and(|a| a.ends_with("run/adapter")));
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn errors_as_json_carry_code_message_and_hint() {
+    let bench = Bench::new("llama");
+    let ran = bench.run(&["train", "plan.yaml", "--json", "--set", "adapter.rr=1"]);
+    let event = json(&ran.stdout);
+    assert_eq!((event["event"].as_str(), event["code"].as_i64()), (Some("error"), Some(10)));
+    assert!(event["hint"].as_str().is_some_and(|h| h.contains("`adapter.r`")), "{event}");
+}
+
+#[test]
+fn progress_is_plain_lines_of_at_most_80_columns_when_stderr_is_no_terminal() {
+    let bench = Bench::new("llama");
+    let ran = bench.done(&["train", "plan.yaml"]);
+    assert!(ran.stderr.contains("step 6/6  loss "), "{ran:?}");
+    assert!(ran.stderr.contains("valid loss"), "{ran:?}");
+    assert!(ran.stderr.lines().all(|line| line.width() <= 80) && !ran.stderr.contains('\u{1b}'), "{ran:?}");
+}
+
+#[test]
+fn doctor_and_completions() {
+    let bench = Bench::new("llama");
+    let ran = bench.done(&["doctor"]);
+    for part in ["athanor", "processor", "features", "memory", "disk", "GPU"] {
+        assert!(ran.stdout.contains(part), "{ran:?}");
+    }
+    let report = json(&bench.done(&["doctor", "--json"]).stdout);
+    assert!(report["memory_total"].as_u64() > Some(0) && report["threads"].as_u64() > Some(0), "{report}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = bench.done(&["completions", shell]).stdout;
+        assert!(script.contains("athanor") && script.contains("resume"), "{shell}");
+    }
+}

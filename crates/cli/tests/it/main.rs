@@ -1,0 +1,9 @@
+//! Whole-command tests: what a user sees, through the binary.
+
+mod codes;
+mod commands;
+mod docs;
+mod families;
+mod interrupts;
+mod kills;
+mod support;
