@@ -1,10 +1,14 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
-//!
-//! CONTRACT with `train`, `cli` (bodies by the model's authors).
 
-use crate::{AdapterPlan, ModelError};
-use kernels::AdamW;
-use std::path::Path;
+use crate::adapters::{AdapterState, Builder, Built, Cx, Mode, Params, SlotScratch};
+use crate::batch::{self, Rows};
+use crate::decoder::{Decoder, Pass, Reach};
+use crate::memory::Needs;
+use crate::workspace::Workspace;
+use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
+use kernels::{AdamW, Backend, Cpu};
+use std::path::{Path, PathBuf};
+use weights::Checkpoint;
 
 /// No target at this position.
 pub const IGNORE: i32 = -1;
@@ -66,69 +70,227 @@ pub struct Limits {
     pub threads: Option<usize>,
 }
 
+/// What a run computes on.
+type Device = Cpu;
+
 /// A loaded model with its adapter, ready to step.
 pub struct Engine {
-    // private: Box<dyn …> or an enum over backends
+    dir: PathBuf,
+    config: ModelConfig,
+    limits: Limits,
+    memory: MemoryPlan,
+    backend: Device,
+    decoder: Decoder<Device>,
+    params: Params<Device>,
+    scratch: SlotScratch<Device>,
+    adapter: AdapterState<Device>,
+    work: Workspace<Device>,
 }
 
 impl Engine {
     /// Loads the base from `dir`, makes or loads the adapter, allocates everything a step needs.
+    ///
+    /// # Errors
+    /// Refuses, before it loads: a config ([`ModelConfig::read`]), a checkpoint or an adapter that is not sound, and
+    /// a pass that does not fit the memory limit (`DoesNotFit`, which says what would).
     pub fn load(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Engine, ModelError> {
-        let _ = (dir, adapter, limits);
-        todo!()
+        let config = ModelConfig::read(dir)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let (memory, keep) = Needs::read(&config, &checkpoint, adapter, limits)?.require(limits)?;
+        let backend = Device::new(limits.threads)?;
+        let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, limits.tokens_max)?;
+        let decoder = Decoder::build(&mut builder, &config)?;
+        let Built { params, scratch, adapter } = builder.finish()?;
+        let work = Workspace::new(&backend, &config, limits.tokens_max, limits.seq_len_max, keep)?;
+        debug_assert_eq!(decoder.lowest(), keep.lowest, "the plan knows what is trained");
+        let (dir, limits) = (dir.to_owned(), *limits);
+        Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, work })
     }
-    pub fn config(&self) -> &crate::ModelConfig {
-        todo!()
+
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
+
+    /// Every trainable tensor, by name.
     pub fn params(&self) -> Vec<ParamInfo> {
-        todo!()
+        self.params.iter().map(|p| p.info.clone()).collect()
     }
-    /// Forward and backward; gradients of scale · Σ loss accumulate. Returns Σ loss (nats, unscaled) over the targets.
+
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    // --- passes ----------------------------------------------------------------------------------
+
+    /// Forward and backward; gradients of scale · Σ loss accumulate. Returns Σ loss (nats, unscaled) over the targets,
+    /// summed in f64 in order of position; 0 without a target. NaN and infinities come back as they are.
+    ///
+    /// # Errors
+    /// A batch outside what was planned: `TooManyTokens`, `TargetCount`, `ExampleBounds`, `ExampleTooLong`,
+    /// `TokenId`, `TargetId`.
     pub fn accumulate(&mut self, batch: Batch, scale: f32, key: StepKey) -> Result<f64, ModelError> {
-        let _ = (batch, scale, key);
-        todo!()
+        let reach = self.decoder.reach();
+        self.pass(batch, Rows::Targets, Mode::Train(key), |decoder, cx, work, pass| {
+            back(decoder, cx, work, pass, scale, reach)?;
+            let losses = download(cx, work, pass)?;
+            Ok(losses.iter().map(|l| f64::from(*l)).sum())
+        })
     }
+
     /// Forward only, no dropout: the loss of each target position in order of position.
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`].
     pub fn losses(&mut self, batch: Batch) -> Result<Vec<f32>, ModelError> {
-        let _ = batch;
-        todo!()
+        self.pass(batch, Rows::Targets, Mode::Eval, |decoder, cx, work, pass| {
+            decoder.forward(cx, work, pass, &mut |_| Ok(()))?;
+            decoder.losses(cx, work, pass)?;
+            Ok(download(cx, work, pass)?.to_vec())
+        })
     }
+
     /// Forward only: logits [T, V] (soft-capped), for tests and small probes.
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`].
     pub fn logits(&mut self, batch: Batch) -> Result<Vec<f32>, ModelError> {
-        let _ = batch;
-        todo!()
+        self.pass(batch, Rows::All, Mode::Eval, |decoder, cx, work, pass| {
+            decoder.forward(cx, work, pass, &mut |_| Ok(()))?;
+            let mut out = Vec::new();
+            decoder.logits(cx, work, pass, &mut out)?;
+            Ok(out)
+        })
     }
+
+    /// Forward only: [T, H] of the embedding, of each layer but the last, and of the last after the final norm.
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`].
+    pub fn hidden_states(&mut self, batch: Batch) -> Result<Vec<Vec<f32>>, ModelError> {
+        let (hidden, tokens) = (self.config.hidden, batch.ids.len());
+        self.pass(batch, Rows::All, Mode::Eval, |decoder, cx, work, pass| {
+            let (mut states, backend) = (Vec::new(), cx.backend);
+            decoder.forward(cx, work, pass, &mut |x| {
+                let mut state = vec![0.0; tokens * hidden];
+                backend.download(x, 0, &mut state)?;
+                states.push(state);
+                Ok(())
+            })?;
+            let mut last = Vec::new();
+            decoder.top(cx, work, pass, &mut last)?;
+            states.push(last);
+            Ok(states)
+        })
+    }
+
+    /// Forward and backward without dropout: the gradient of scale · Σ loss by the (scaled) embedding's output [T, H].
+    /// Parameters accumulate their gradients as in [`Engine::accumulate`].
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`]; `GradientStops` where nothing in the first layer or the embedding is trained.
+    pub fn input_gradient(&mut self, batch: Batch, scale: f32) -> Result<Vec<f32>, ModelError> {
+        if self.work.keep.lowest > 0 {
+            return Err(ModelError::GradientStops { layer: self.work.keep.lowest });
+        }
+        let mut out = vec![0.0; batch.ids.len() * self.config.hidden];
+        self.pass(batch, Rows::Targets, Mode::Eval, |decoder, cx, work, pass| {
+            back(decoder, cx, work, pass, scale, Reach::Input)?;
+            if pass.targets > 0 {
+                cx.backend.download(&work.shared.d, 0, &mut out)?;
+            }
+            Ok(out)
+        })
+    }
+
+    /// Checks and uploads the batch, then runs `f` where the kernels' threads are.
+    fn pass<R: Send>(
+        &mut self,
+        batch: Batch,
+        rows: Rows,
+        mode: Mode,
+        f: impl FnOnce(&Decoder<Device>, &mut Cx<Device>, &mut Workspace<Device>, Pass) -> Result<R, ModelError> + Send,
+    ) -> Result<R, ModelError> {
+        batch::check(batch, &self.config, &self.limits)?;
+        let Engine { backend, decoder, params, scratch, work, .. } = self;
+        backend.within(|| {
+            let pass = batch::stage(backend, &mut work.index, batch, rows)?;
+            f(decoder, &mut Cx { backend, params, scratch, mode }, work, pass)
+        })
+    }
+
+    // --- parameters ------------------------------------------------------------------------------
+
     /// L2 norm over all gradients; infinite or NaN if any is.
     pub fn grad_norm(&mut self) -> Result<f64, ModelError> {
-        todo!()
+        self.params.grad_norm(&self.backend)
     }
+
     /// One AdamW update of every parameter (decay only where it applies), then gradients are zeroed.
     pub fn update(&mut self, a: &AdamW) -> Result<(), ModelError> {
-        let _ = a;
-        todo!()
+        let Engine { backend, params, .. } = self;
+        backend.within(|| params.update(backend, a))
     }
+
     pub fn zero_grad(&mut self) -> Result<(), ModelError> {
-        todo!()
+        self.params.zero_grad(&self.backend)
     }
+
     /// Values of every parameter in `params()` order.
     pub fn export(&self, state: State) -> Result<Vec<Tensor>, ModelError> {
-        let _ = state;
-        todo!()
+        self.params.export(&self.backend, state)
     }
-    /// Refuses other names and shapes (`ModelError::Shape`).
+
+    /// Sets one tensor of every parameter.
+    ///
+    /// # Errors
+    /// Refuses other names and shapes: `UnknownTensor`, `MissingTensor`, `Shape`.
     pub fn import(&mut self, state: State, tensors: &[Tensor]) -> Result<(), ModelError> {
-        let _ = (state, tensors);
-        todo!()
+        self.params.import(&self.backend, state, tensors)
     }
+
+    // --- files -----------------------------------------------------------------------------------
+
     /// The adapter folder's files as PEFT writes them: (name, bytes) of adapter_config.json and adapter_model.safetensors.
     pub fn adapter_files(&self) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-        todo!()
+        self.adapter.files(&self.backend, &self.params)
     }
-    /// Base weights with the adapter folded in, under their Hugging Face names.
+
+    /// Base weights with the adapter folded in, under their Hugging Face names, in f32. Reads the base's files again.
     pub fn merged(&self) -> Result<Vec<Tensor>, ModelError> {
-        todo!()
+        let mut out = Vec::new();
+        self.merge(&mut |tensor| {
+            out.push(tensor);
+            Ok(())
+        })?;
+        Ok(out)
     }
-    pub fn memory(&self) -> &crate::MemoryPlan {
-        todo!()
+
+    /// As [`Engine::merged`], one tensor at a time.
+    pub fn merge(&self, visit: &mut dyn FnMut(Tensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
+        self.adapter.merge(&self.backend, &self.params, &Checkpoint::open(&self.dir)?, visit)
     }
+}
+
+/// Forward, losses, and backward as far as `reach` says; nothing at all without a target.
+fn back<B: Backend>(
+    decoder: &Decoder<B>,
+    cx: &mut Cx<B>,
+    work: &mut Workspace<B>,
+    pass: Pass,
+    scale: f32,
+    reach: Reach,
+) -> Result<(), ModelError> {
+    if pass.targets == 0 {
+        return Ok(());
+    }
+    decoder.forward(cx, work, pass, &mut |_| Ok(()))?;
+    decoder.losses_back(cx, work, pass, scale, reach)?;
+    decoder.backward(cx, work, pass, reach)
+}
+
+/// The losses of a pass's targets.
+fn download<'a, B: Backend>(cx: &Cx<B>, work: &'a mut Workspace<B>, pass: Pass) -> Result<&'a [f32], ModelError> {
+    let losses = &mut work.index.losses[..pass.targets];
+    cx.backend.download(&work.shared.loss, 0, losses)?;
+    Ok(losses)
 }

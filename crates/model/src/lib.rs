@@ -1,13 +1,17 @@
 //! Decoder families, forward and hand-written backward over linear slots; adapters; the memory plan.
 
 pub mod adapters;
+mod batch;
 mod config;
+mod decoder;
 mod engine;
 mod error;
 mod memory;
+mod workspace;
 
 pub use adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
-pub use config::ModelConfig;
+pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, State, StepKey, Tensor};
 pub use error::ModelError;
-pub use memory::MemoryPlan;
+pub use kernels::AdamW;
+pub use memory::{MemoryPlan, Outline, outline};

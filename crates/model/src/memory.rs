@@ -1,12 +1,200 @@
-//! The bytes a run needs, known before it starts.
+//! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
+use crate::adapters::{Estimate, Shape, Tied, estimate};
+use crate::config::HEAD;
+use crate::engine::Limits;
+use crate::workspace::{Acts, Keep, Shared, index_bytes};
+use crate::{AdapterPlan, ModelConfig, ModelError};
+use std::path::Path;
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use weights::Checkpoint;
+
+/// Bytes of one f32.
+const F32: u64 = 4;
+/// Where no limit is given: this share of what is free stays free.
+const MARGIN: u64 = 20;
+/// Most tokens in a pass, and in an example.
+const TOKENS_MAX: usize = 1 << 24;
+
+/// Bytes, by what they are for.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryPlan {
+    /// The frozen base.
     pub weights: u64,
+    /// Trained tensors and their gradients.
     pub adapter: u64,
+    /// AdamW's two moments.
     pub optimiser: u64,
+    /// The residual stream between layers, and what layers keep for their backward pass.
     pub activations: u64,
+    /// What layers and the output head share.
     pub scratch: u64,
     pub total: u64,
     pub limit: u64,
+    /// Layers whose activations are kept until their backward pass.
+    #[serde(default)]
+    pub layers_kept: usize,
+    /// Layers that are computed again, from their input, in the backward pass.
+    #[serde(default)]
+    pub layers_recomputed: usize,
+}
+
+/// A run's size before anything is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    pub memory: MemoryPlan,
+    /// Elements trained.
+    pub trainable: u64,
+    /// Elements of the base.
+    pub parameters: u64,
+}
+
+/// Reads the config and the checkpoint's headers only. Never refuses for memory: where `memory.total` is over
+/// `memory.limit`, the total is the least that this pass can do with.
+///
+/// # Errors
+/// Those of the config, the checkpoint and the adapter's patterns; `Limit`, `SequenceLimit`.
+pub fn outline(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Outline, ModelError> {
+    let config = ModelConfig::read(dir)?;
+    let needs = Needs::read(&config, &Checkpoint::open(dir)?, adapter, limits)?;
+    let (memory, _) = needs.plan(limits.tokens_max, limit(limits)?);
+    Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters })
+}
+
+/// What the plan is computed from.
+pub(crate) struct Needs<'a> {
+    config: &'a ModelConfig,
+    estimate: Estimate,
+    parameters: u64,
+    weights: u64,
+    positions: usize,
+}
+
+impl<'a> Needs<'a> {
+    pub fn read(
+        config: &'a ModelConfig,
+        checkpoint: &Checkpoint,
+        adapter: &AdapterPlan,
+        limits: &Limits,
+    ) -> Result<Needs<'a>, ModelError> {
+        check(config, limits)?;
+        let modules = config.modules();
+        let (mut parameters, mut weights) = (0, 0);
+        for m in &modules {
+            if m.module == HEAD && config.tied == Tied::Yes {
+                continue;
+            }
+            let (elements, bytes) = weight_bytes(checkpoint, &m.module, m.shape)?;
+            parameters += elements;
+            weights += bytes;
+        }
+        let estimate = estimate(adapter, &modules)?;
+        Ok(Needs { config, estimate, parameters, weights, positions: limits.seq_len_max })
+    }
+
+    /// The plan that keeps as many layers' activations as fit the limit.
+    pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep) {
+        let (c, t) = (self.config, tokens_max);
+        let lowest = if self.estimate.embedding { 0 } else { self.estimate.lowest_layer.unwrap_or(c.layers) };
+        let streams = F32 * (t * c.hidden) as u64 * Keep { layers: c.layers, lowest, sets: 1 }.streams() as u64;
+        let set = F32 * Acts::lengths(c, t).floats();
+        let trained = F32 * self.estimate.trainable;
+        let mut plan = MemoryPlan {
+            weights: self.weights,
+            adapter: 2 * trained,
+            optimiser: 2 * trained,
+            scratch: F32 * self.scratch_floats(t) + index_bytes(t),
+            limit,
+            ..MemoryPlan::default()
+        };
+        let fixed = plan.weights + plan.adapter + plan.optimiser + plan.scratch + streams;
+        let fitting = limit.saturating_sub(fixed).checked_div(set).unwrap_or(0);
+        let sets = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, Keep::sets_max(c.layers, lowest));
+        plan.activations = streams + set * sets as u64;
+        plan.total = fixed - streams + plan.activations;
+        plan.layers_kept = sets.min(c.layers - lowest);
+        plan.layers_recomputed = c.layers - lowest - plan.layers_kept;
+        (plan, Keep { layers: c.layers, lowest, sets })
+    }
+
+    /// The plan, or the refusal that says what would fit.
+    pub fn require(&self, limits: &Limits) -> Result<(MemoryPlan, Keep), ModelError> {
+        let limit = limit(limits)?;
+        let (plan, keep) = self.plan(limits.tokens_max, limit);
+        if plan.total <= limit {
+            return Ok((plan, keep));
+        }
+        let fits = match self.largest(limits.tokens_max, limit) {
+            Some(tokens) => format!("a pass of at most {tokens} tokens would fit"),
+            None => format!(
+                "no pass would fit: the weights and what is trained alone need {}",
+                plan.total - plan.activations - plan.scratch
+            ),
+        };
+        Err(ModelError::DoesNotFit { need: plan.total, limit, fits })
+    }
+
+    /// The largest pass below `tokens_max` that fits.
+    fn largest(&self, tokens_max: usize, limit: u64) -> Option<usize> {
+        let (mut low, mut high) = (0, tokens_max);
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if self.plan(middle, limit).0.total <= limit { low = middle } else { high = middle }
+        }
+        (low > 0).then_some(low)
+    }
+
+    /// Shared buffers, rope tables, and the slots' own scratch.
+    fn scratch_floats(&self, t: usize) -> u64 {
+        let turned: usize = self.config.ropes.iter().map(|r| 2 * r.inv_freq.len()).sum();
+        let tables = turned as u64 * self.positions as u64;
+        let slots = (2 * self.estimate.r_max as u64).saturating_add(self.estimate.dropout_width as u64);
+        Shared::lengths(self.config, t).floats() + tables + slots.saturating_mul(t as u64)
+    }
+}
+
+fn check(config: &ModelConfig, limits: &Limits) -> Result<(), ModelError> {
+    for (field, got) in [("tokens_max", limits.tokens_max), ("seq_len_max", limits.seq_len_max)] {
+        if got == 0 || got > TOKENS_MAX {
+            return Err(ModelError::Limit { field, max: TOKENS_MAX, got });
+        }
+    }
+    if limits.seq_len_max > config.position_max {
+        let (seq_len_max, position_max) = (limits.seq_len_max, config.position_max);
+        return Err(ModelError::SequenceLimit { seq_len_max, position_max });
+    }
+    Ok(())
+}
+
+/// Elements of a module, and the bytes it takes when it is loaded: matrices keep their file's type, vectors are f32.
+fn weight_bytes(checkpoint: &Checkpoint, module: &str, shape: Shape) -> Result<(u64, u64), ModelError> {
+    let (matrix, vector) = match shape {
+        Shape::Linear { n_out, n_in, bias } => {
+            ((n_out, n_in), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
+        }
+        Shape::Embedding { vocab, hidden } | Shape::Head { vocab, hidden } => ((vocab, hidden), 0),
+        Shape::Gain { dim } => ((0, 0), dim),
+    };
+    let elements = (matrix.0 * matrix.1) as u64;
+    let bytes = match matrix {
+        (0, _) => 0,
+        _ => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
+    };
+    Ok((elements + vector as u64, bytes + F32 * vector as u64))
+}
+
+/// The bytes that the process may use.
+fn limit(limits: &Limits) -> Result<u64, ModelError> {
+    match limits.memory {
+        Some(bytes) => Ok(bytes),
+        None => free_bytes().map(|free| free - free / MARGIN),
+    }
+}
+
+/// What the system has free; inside a container, what its limit leaves.
+fn free_bytes() -> Result<u64, ModelError> {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory).map_err(|e| ModelError::FreeMemory { why: e.to_string() })?;
+    let free = system.available_memory();
+    Ok(system.cgroup_limits().map_or(free, |c| free.min(c.free_memory)))
 }

@@ -418,8 +418,10 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
         if let Targets::Names(names) = &plan.targets {
             for n in names {
-                let hit = |a: &Adapted<B>| a.module == *n || a.module.ends_with(&format!(".{n}"));
-                if !self.adapted.iter().any(hit) {
+                let means = |name: &str, m: &str| m == name || m.ends_with(&format!(".{name}"));
+                let excluded = |m: &str| plan.exclude.iter().any(|e| means(e, m));
+                let hit = |m: &str| means(n, m) && (self.adapted.iter().any(|a| a.module == m) || excluded(m));
+                if !self.modules.iter().any(|m| hit(m)) {
                     return Err(nothing("targets", n));
                 }
             }

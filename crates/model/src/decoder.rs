@@ -1,0 +1,126 @@
+//! A decoder: embedding, layers, output head; one pass forward, and one backward down to the lowest trained layer.
+
+mod block;
+mod head;
+
+use crate::adapters::{Builder, Cx, Embedding};
+use crate::config::{EMBEDDING, FINAL_NORM, HEAD};
+use crate::workspace::{Workspace, two};
+use crate::{ModelConfig, ModelError};
+use block::{Block, Rows};
+use head::Head;
+use kernels::Backend;
+
+pub(crate) use block::Reach;
+
+pub(crate) struct Decoder<B: Backend> {
+    embedding: Embedding<B>,
+    embed_scale: f32,
+    blocks: Vec<Block<B>>,
+    head: Head<B>,
+}
+
+/// What one pass works on, besides the workspace: its examples, and how many of its positions have a target.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub cu: &'a [usize],
+    pub tokens: usize,
+    pub targets: usize,
+}
+
+impl<B: Backend> Decoder<B> {
+    pub fn build(b: &mut Builder<B>, c: &ModelConfig) -> Result<Self, ModelError> {
+        let embedding = b.embedding(EMBEDDING, c.vocab, c.hidden)?;
+        let blocks = (0..c.layers).map(|l| Block::build(b, c, l)).collect::<Result<_, _>>()?;
+        let norm = b.gain(FINAL_NORM, c.hidden)?;
+        let head = Head::new(c, norm, b.head(HEAD, c.vocab, c.hidden)?);
+        Ok(Decoder { embedding, embed_scale: c.embed_scale, blocks, head })
+    }
+
+    /// The lowest layer that a backward pass must reach; the number of layers if it need not reach any.
+    pub fn lowest(&self) -> usize {
+        if self.embedding.trains() {
+            return 0;
+        }
+        self.blocks.iter().position(Block::trains).unwrap_or(self.blocks.len())
+    }
+
+    /// Token ids → the last layer's output, in the last stream. `see` is shown the embedding and each layer's output
+    /// but the last.
+    pub fn forward(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        see: &mut dyn FnMut(&B::Buf) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let Workspace { index, streams, acts, shared, ropes, keep, .. } = w;
+        let rows = Rows { t: pass.tokens, cu: pass.cu, positions: &index.positions, ropes };
+        self.embedding.forward(cx, pass.tokens, &index.ids, self.embed_scale, &mut streams[keep.stream(0)])?;
+        for (l, block) in self.blocks.iter().enumerate() {
+            let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
+            see(x)?;
+            block.forward(cx, &rows, x, &mut acts[keep.set(l)], shared, out)?;
+        }
+        Ok(())
+    }
+
+    /// The gradient in `shared.d`, of the last layer's output, goes down and parameters accumulate theirs.
+    /// With [`Reach::Input`] it ends as the gradient of the embedding's output.
+    pub fn backward(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, reach: Reach) -> Result<(), ModelError> {
+        let Workspace { index, streams, acts, shared, ropes, keep, .. } = w;
+        let rows = Rows { t: pass.tokens, cu: pass.cu, positions: &index.positions, ropes };
+        for (l, block) in self.blocks.iter().enumerate().skip(keep.lowest).rev() {
+            let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
+            let a = &mut acts[keep.set(l)];
+            if keep.recomputes(l) {
+                block.recompute(cx, &rows, x, a, shared, out)?;
+            }
+            let reach = if l > keep.lowest { Reach::Input } else { reach };
+            block.backward(cx, &rows, x, a, shared, reach)?;
+        }
+        if self.embedding.trains() {
+            self.embedding.backward(cx, pass.tokens, &index.ids, self.embed_scale, &shared.d)?;
+        }
+        Ok(())
+    }
+
+    /// How far down the lowest layer's own backward pass must go for what is trained.
+    pub fn reach(&self) -> Reach {
+        if self.embedding.trains() { Reach::Input } else { Reach::Parameters }
+    }
+
+    /// Losses of the target rows, into `shared.loss`.
+    pub fn losses(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass) -> Result<(), ModelError> {
+        self.head.losses(cx, w, pass)
+    }
+
+    /// As [`Decoder::losses`], and `shared.d` becomes scale · dΣloss / d(the last layer's output).
+    pub fn losses_back(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        scale: f32,
+        reach: Reach,
+    ) -> Result<(), ModelError> {
+        let below = reach == Reach::Input || w.keep.lowest < self.blocks.len();
+        self.head.losses_back(cx, w, pass, scale, if below { Reach::Input } else { Reach::Parameters })
+    }
+
+    /// Soft-capped logits [targets, V] of the target rows, onto the end of `out`.
+    pub fn logits(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        self.head.logits(cx, w, pass, out)
+    }
+
+    /// The last layer's output after the final norm, of the target rows [targets, H], onto the end of `out`.
+    pub fn top(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.head.top(cx, w, pass, out)
+    }
+}

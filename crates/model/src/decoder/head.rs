@@ -1,0 +1,158 @@
+//! Final norm, output head and cross-entropy, fused in chunks of rows: only rows with a target are computed, and
+//! the whole of the logits never exists. A chunk's backward pass follows its forward pass at once.
+
+use super::{Pass, Reach};
+use crate::adapters::{Cx, Gain, Mode, Slot};
+use crate::workspace::{Indices, Shared, Workspace};
+use crate::{ModelConfig, ModelError, StepKey};
+use kernels::{Backend, Norm, NormShape, Write, mat, mat_mut};
+
+pub(super) struct Head<B: Backend> {
+    norm_gain: Gain<B>,
+    slot: Slot<B>,
+    norm: Norm,
+    softcap: Option<f32>,
+}
+
+/// Rows first..first + rows of those with a target.
+#[derive(Clone, Copy)]
+struct Chunk {
+    first: usize,
+    rows: usize,
+}
+
+impl<B: Backend> Head<B> {
+    pub fn new(c: &ModelConfig, norm_gain: Gain<B>, slot: Slot<B>) -> Self {
+        let norm = Norm { eps: c.rms_eps, offset: c.norm_offset };
+        Head { norm_gain, slot, norm, softcap: c.final_softcap }
+    }
+
+    pub fn losses(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass) -> Result<(), ModelError> {
+        let (size, last) = (w.logit_rows, w.keep.stream(w.keep.layers));
+        let Workspace { index, streams, shared: s, .. } = w;
+        for chunk in chunks(pass.targets, size) {
+            self.forward(cx, chunk, &streams[last], index, s)?;
+            let (v, first) = (self.slot.out_features(), chunk.first);
+            cx.backend.cross_entropy(chunk.rows, v, self.softcap, &index.targets, first, &s.logits, &mut s.loss)?;
+        }
+        Ok(())
+    }
+
+    pub fn losses_back(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        scale: f32,
+        reach: Reach,
+    ) -> Result<(), ModelError> {
+        let (be, size, last) = (cx.backend, w.logit_rows, w.keep.stream(w.keep.layers));
+        let (h, v) = (self.slot.in_features(), self.slot.out_features());
+        let Workspace { index, streams, shared: s, .. } = w;
+        if reach == Reach::Input {
+            be.fill(&mut s.d, 0, pass.tokens * h, 0.0)?;
+        }
+        let mode = cx.mode;
+        for (i, chunk) in chunks(pass.targets, size).enumerate() {
+            cx.mode = of_chunk(mode, i);
+            let Chunk { first, rows } = chunk;
+            self.forward(cx, chunk, &streams[last], index, s)?;
+            be.cross_entropy_back(rows, v, self.softcap, &index.targets, first, scale, &mut s.logits, &mut s.loss)?;
+            let deeper = reach == Reach::Input || self.norm_gain.trains();
+            let dx = deeper.then(|| mat_mut(&mut s.d_top_normed, 0, h));
+            self.slot.backward(cx, rows, mat(&s.top_normed, 0, h), mat(&s.logits, 0, v), dx, Write::Set)?;
+            if !deeper {
+                continue;
+            }
+            let (dy, x, dx) = (mat(&s.d_top_normed, 0, h), mat(&s.top, 0, h), mat_mut(&mut s.d_top, 0, h));
+            let (gain, d_gain) = self.norm_gain.parts(cx.params);
+            be.rmsnorm_back(self.shape(rows), self.norm, dy, x, gain, &s.rstd_top, dx, Write::Set, d_gain)?;
+            if reach == Reach::Input {
+                let d = mat_mut(&mut s.d, 0, h);
+                be.scatter_add_rows(rows, h, &index.rows, first, mat(&s.d_top, 0, h), 1.0, d)?;
+            }
+        }
+        cx.mode = mode;
+        Ok(())
+    }
+
+    pub fn logits(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let (size, last, v) = (w.logit_rows, w.keep.stream(w.keep.layers), self.slot.out_features());
+        for chunk in chunks(pass.targets, size) {
+            self.forward(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
+            append(cx.backend, &w.shared.logits, chunk.rows * v, out)?;
+        }
+        if let Some(cap) = self.softcap {
+            out.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+        }
+        Ok(())
+    }
+
+    pub fn top(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        let (size, last, h) = (w.logit_rows, w.keep.stream(w.keep.layers), self.slot.in_features());
+        for chunk in chunks(pass.targets, size) {
+            self.normalise(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
+            append(cx.backend, &w.shared.top_normed, chunk.rows * h, out)?;
+        }
+        Ok(())
+    }
+
+    /// A chunk's logits, before the soft-cap.
+    fn forward(
+        &self,
+        cx: &mut Cx<B>,
+        chunk: Chunk,
+        x: &B::Buf,
+        index: &Indices<B>,
+        s: &mut Shared<B::Buf>,
+    ) -> Result<(), ModelError> {
+        self.normalise(cx, chunk, x, index, s)?;
+        let (h, v) = (self.slot.in_features(), self.slot.out_features());
+        self.slot.forward(cx, chunk.rows, mat(&s.top_normed, 0, h), mat_mut(&mut s.logits, 0, v))
+    }
+
+    fn normalise(
+        &self,
+        cx: &mut Cx<B>,
+        chunk: Chunk,
+        x: &B::Buf,
+        index: &Indices<B>,
+        s: &mut Shared<B::Buf>,
+    ) -> Result<(), ModelError> {
+        let (be, h) = (cx.backend, self.slot.in_features());
+        let top = mat_mut(&mut s.top, 0, h);
+        be.gather_rows(chunk.rows, h, &index.rows, chunk.first, mat(x, 0, h), 1.0, top, Write::Set)?;
+        let (from, to, gain) = (mat(&s.top, 0, h), mat_mut(&mut s.top_normed, 0, h), self.norm_gain.parts(cx.params).0);
+        be.rmsnorm(self.shape(chunk.rows), self.norm, from, gain, to, &mut s.rstd_top)?;
+        Ok(())
+    }
+
+    fn shape(&self, rows: usize) -> NormShape {
+        NormShape { rows, groups: 1, dim: self.slot.in_features() }
+    }
+}
+
+fn chunks(rows: usize, size: usize) -> impl Iterator<Item = Chunk> {
+    (0..rows).step_by(size).map(move |first| Chunk { first, rows: size.min(rows - first) })
+}
+
+/// Each chunk draws its own dropout mask: a slot's mask depends on the rows' places within one call alone.
+fn of_chunk(mode: Mode, i: usize) -> Mode {
+    match mode {
+        Mode::Eval => Mode::Eval,
+        Mode::Train(key) => Mode::Train(StepKey { micro: key.micro ^ ((i as u64) << 32), ..key }),
+    }
+}
+
+fn append<B: Backend>(backend: &B, src: &B::Buf, len: usize, out: &mut Vec<f32>) -> Result<(), ModelError> {
+    let start = out.len();
+    out.resize(start + len, 0.0);
+    backend.download(src, 0, &mut out[start..])?;
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The model against what `transformers` and PEFT compute, and against itself.
+
+mod config;
+mod forward;
+mod memory;
+mod numerics;
+mod packing;
+mod peft;
+mod refusals;
+mod stories;
+mod support;
+mod walls;

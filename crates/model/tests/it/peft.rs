@@ -1,0 +1,247 @@
+//! PEFT's cases: the adapter at its start, twenty Trainer steps, the files and the merged weights at the end.
+
+use crate::support::*;
+use model::{AdamW, Engine, State};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+const CASES: [(&str, &[&str]); 2] = [
+    ("llama", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_embed"]),
+    ("qwen2", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_bias"]),
+];
+
+/// One case, opened.
+struct Case {
+    name: String,
+    dir: PathBuf,
+    file: File,
+    json: Value,
+    data: File,
+    engine: Engine,
+}
+
+impl Case {
+    fn open(model: &str, case: &str) -> Case {
+        let dir = fixtures().join("peft").join(model).join(case);
+        let json = std::fs::read(dir.join("case.json")).expect("case.json");
+        Case {
+            name: format!("{model}/{case}"),
+            file: File::open(&dir.join("case.safetensors")),
+            json: serde_json::from_slice(&json).expect("case.json"),
+            data: File::fixture(&format!("peft/{model}/data.safetensors")),
+            engine: load(&model_dir(model), &continued(&dir.join("init"))),
+            dir,
+        }
+    }
+
+    /// Logits, mean loss and gradients of the probe batch, against `{when}_…`.
+    fn check_probe(&mut self, when: &str) {
+        let probe = Packed::all(&self.data, "probe.");
+        let vocab = self.engine.config().vocab;
+        let logits = self.engine.logits(probe.batch()).expect("logits");
+        let want = probe.pick(&self.file.f32(&format!("{when}_logits")), vocab);
+        close(&format!("{} {when}_logits", self.name), &logits, &want, 5e-5);
+        let n = probe.target_count();
+        let loss = self.engine.accumulate(probe.batch(), 1.0 / n as f32, KEY).expect("accumulate") / n as f64;
+        close(&format!("{} {when}_loss", self.name), &[loss as f32], &self.file.f32(&format!("{when}_loss")), 1e-5);
+        for (key, grad) in gradients(&self.engine) {
+            let want = self.file.f32(&format!("{when}_grad.{key}"));
+            close_gradient(&format!("{} {when}_grad.{key}", self.name), &grad, &want);
+        }
+        self.engine.zero_grad().expect("zero");
+    }
+
+    /// One optimiser step: two micro-batches of two rows.
+    fn step(&mut self, step: usize) {
+        let record = self.json["train"][step - 1].clone();
+        let micro: Vec<Packed> =
+            (0..2).map(|m| 4 * step - 4 + 2 * m).map(|r| Packed::read(&self.data, "train.", r..r + 2)).collect();
+        let items: usize = micro.iter().map(Packed::target_count).sum();
+        assert_eq!(items as u64, record["num_items_in_batch"].as_u64().expect("items"), "{} step {step}", self.name);
+        let mut loss = 0.0;
+        for (m, rows) in micro.iter().enumerate() {
+            let key = model::StepKey { micro: m as u64, ..KEY };
+            let sum = self.engine.accumulate(rows.batch(), 1.0 / items as f32, key).expect("accumulate");
+            let want = number(&record["micro_losses"][m]);
+            assert!((sum / items as f64 - want).abs() <= 1e-5, "{} step {step} micro {m}: {sum} {want}", self.name);
+            loss += sum / items as f64;
+        }
+        let want = number(&record["loss"]);
+        assert!((loss - want).abs() <= 1e-5, "{} step {step}: loss {loss}, expected {want}", self.name);
+        let norm = self.engine.grad_norm().expect("norm");
+        let want = number(&record["grad_norm"]);
+        assert!((norm / want - 1.0).abs() <= 3e-5, "{} step {step}: norm {norm}, expected {want}", self.name);
+        let hyper = &self.json["hyper"];
+        let clip = (number(&hyper["max_grad_norm"]) / (norm + 1e-6)).min(1.0);
+        self.check_clipped(step, clip as f32);
+        let lr = learning_rate(hyper, step);
+        assert!((lr - number(&record["lr"])).abs() <= 1e-12, "{} step {step}: lr {lr}", self.name);
+        let adamw = AdamW {
+            lr: lr as f32,
+            beta1: number(&hyper["adam_beta1"]) as f32,
+            beta2: number(&hyper["adam_beta2"]) as f32,
+            eps: number(&hyper["adam_epsilon"]) as f32,
+            weight_decay: number(&hyper["weight_decay"]) as f32,
+            t: step as u32,
+            grad_scale: clip as f32,
+        };
+        self.engine.update(&adamw).expect("update");
+        assert_eq!(self.engine.grad_norm().expect("norm"), 0.0, "gradients are zeroed");
+    }
+
+    /// What AdamW sees, where the fixture has it.
+    fn check_clipped(&self, step: usize, clip: f32) {
+        let prefix = format!("clipped_grad{step}.");
+        let keys = self.file.under(&prefix);
+        for (key, grad) in gradients(&self.engine).iter().filter(|_| !keys.is_empty()) {
+            let clipped: Vec<f32> = grad.iter().map(|g| g * clip).collect();
+            close_gradient(
+                &format!("{} {prefix}{key}", self.name),
+                &clipped,
+                &self.file.f32(&format!("{prefix}{key}")),
+            );
+        }
+    }
+
+    /// The adapter after step 3, where the fixture has it.
+    fn check_step3(&self) {
+        for key in self.file.under("step3.") {
+            let values =
+                &tensors(&self.engine, State::Value).into_iter().find(|(k, _)| *k == key).expect("a parameter").1;
+            close_adapter(&format!("{} step3.{key}", self.name), values, &self.file.f32(&format!("step3.{key}")));
+        }
+    }
+
+    /// The saved files: PEFT's names, tensors and values.
+    fn check_files(&self) {
+        let out = tempfile::tempdir().expect("a folder");
+        let files = self.engine.adapter_files().expect("files");
+        let names: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors"]);
+        for (name, bytes) in &files {
+            std::fs::write(out.path().join(name), bytes).expect("write");
+        }
+        let got = File::open(&out.path().join("adapter_model.safetensors"));
+        let want = File::open(&self.dir.join("final/adapter_model.safetensors"));
+        assert_eq!(got.under(""), want.under(""), "{}: saved tensors", self.name);
+        for key in want.under("") {
+            assert_eq!(got.shape(&key), want.shape(&key), "{} {key}", self.name);
+            close_adapter(&format!("{} final {key}", self.name), &got.f32(&key), &want.f32(&key));
+        }
+        let [got, want] = [out.path().to_owned(), self.dir.join("final")].map(|d| {
+            let text = std::fs::read(d.join("adapter_config.json")).expect("adapter_config.json");
+            sorted_lists(serde_json::from_slice(&text).expect("JSON"))
+        });
+        assert_eq!(got, want, "{}: adapter_config.json", self.name);
+    }
+
+    fn check_merged(&mut self) {
+        let merged = self.engine.merged().expect("merged");
+        let names: BTreeSet<&str> = merged.iter().map(|t| t.name.as_str()).collect();
+        for key in self.file.under("merged.") {
+            assert!(names.contains(key.as_str()), "{}: {key} is not among the merged", self.name);
+        }
+        for t in &merged {
+            if self.file.has(&format!("merged.{}", t.name)) {
+                close(
+                    &format!("{} merged.{}", self.name, t.name),
+                    &t.values,
+                    &self.file.f32(&format!("merged.{}", t.name)),
+                    2e-6,
+                );
+            }
+        }
+    }
+}
+
+/// Sets come out of Python in any order.
+fn sorted_lists(mut config: Value) -> Value {
+    for value in config.as_object_mut().expect("an object").values_mut() {
+        if let Some(list) = value.as_array_mut() {
+            list.sort_by_key(ToString::to_string);
+        }
+    }
+    config
+}
+
+/// After training: 5e-6 for 99.9 % of the elements, 5e-5 for the rest.
+#[track_caller]
+fn close_adapter(what: &str, got: &[f32], want: &[f32]) {
+    close(what, got, want, 5e-5);
+    let off = got.iter().zip(want).filter(|(g, w)| (*g - *w).abs() > 5e-6).count();
+    assert!(off * 1000 <= got.len(), "{what}: {off} of {} elements are off by more than 5e-6", got.len());
+}
+
+/// Cosine with warm-up; step s uses the factor at s − 1.
+fn learning_rate(hyper: &Value, step: usize) -> f64 {
+    let (s, warmup, last) = ((step - 1) as f64, number(&hyper["warmup_steps"]), number(&hyper["max_steps"]));
+    let factor = if s < warmup {
+        s / warmup
+    } else {
+        0.5 * (1.0 + (std::f64::consts::PI * (s - warmup) / (last - warmup)).cos())
+    };
+    number(&hyper["learning_rate"]) * factor
+}
+
+fn number(v: &Value) -> f64 {
+    v.as_f64().expect("a number")
+}
+
+#[test]
+fn adapters_start_as_pefts() {
+    for (model, cases) in CASES {
+        for case in cases {
+            Case::open(model, case).check_probe("init");
+        }
+    }
+}
+
+#[test]
+fn twenty_steps_are_the_trainers() {
+    for (model, cases) in CASES {
+        for case in cases {
+            let mut c = Case::open(model, case);
+            for step in 1..=20 {
+                c.step(step);
+                if step == 3 {
+                    c.check_step3();
+                }
+            }
+            c.check_probe("final");
+            c.check_files();
+            c.check_merged();
+        }
+    }
+}
+
+#[test]
+fn merged_weights_give_the_adapters_logits() {
+    for (model, cases) in CASES {
+        for case in cases {
+            let dir = fixtures().join("peft").join(model).join(case);
+            let engine = load(&model_dir(model), &continued(&dir.join("final")));
+            let out = tempfile::tempdir().expect("a folder");
+            let merged = engine.merged().expect("merged");
+            let untied = merged.iter().any(|t| t.name == "lm_head.weight");
+            let config = std::fs::read_to_string(model_dir(model).join("config.json")).expect("config");
+            let config = if untied {
+                config.replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false")
+            } else {
+                config
+            };
+            std::fs::write(out.path().join("config.json"), config).expect("write");
+            let list: Vec<_> = merged.iter().map(|t| (t.name.clone(), t.shape.clone(), t.values.as_slice())).collect();
+            let mut bytes = Vec::new();
+            weights::write_safetensors(&mut bytes, &list, &Default::default()).expect("bytes");
+            std::fs::write(out.path().join("model.safetensors"), bytes).expect("write");
+
+            let mut alone = load(out.path(), &model::AdapterPlan::None);
+            let file = File::open(&dir.join("case.safetensors"));
+            let probe = Packed::all(&File::fixture(&format!("peft/{model}/data.safetensors")), "probe.");
+            let got = alone.logits(probe.batch()).expect("logits");
+            let want = probe.pick(&file.f32("merged_logits"), alone.config().vocab);
+            close(&format!("{model}/{case} merged_logits"), &got, &want, 5e-5);
+        }
+    }
+}

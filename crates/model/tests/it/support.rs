@@ -1,0 +1,227 @@
+//! Fixtures as the tests read them.
+
+use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+use model::{Batch, Engine, IGNORE, Limits, State, StepKey};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use weights::Checkpoint;
+use weights::peft::AdapterConfig;
+
+pub const KEY: StepKey = StepKey { seed: 0, step: 1, micro: 0 };
+
+/// What the reference calls an ignored label.
+const NO_LABEL: i64 = -100;
+
+pub fn fixtures() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures")).to_owned()
+}
+
+pub fn examples() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).to_owned()
+}
+
+pub fn model_dir(name: &str) -> PathBuf {
+    fixtures().join("models").join(name)
+}
+
+/// One safetensors file.
+pub struct File(Checkpoint);
+
+impl File {
+    pub fn open(path: &Path) -> File {
+        File(Checkpoint::open_file(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+    }
+
+    pub fn fixture(path: &str) -> File {
+        File::open(&fixtures().join(path))
+    }
+
+    pub fn f32(&self, name: &str) -> Vec<f32> {
+        self.0.get(name).expect(name).to_f32().expect(name)
+    }
+
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        let view = self.0.get(name).expect(name);
+        let width = view.bytes.len() / view.elements();
+        let one = |b: &[u8]| match width {
+            4 => i64::from(i32::from_le_bytes(b.try_into().expect("4 bytes"))),
+            _ => i64::from_le_bytes(b.try_into().expect("8 bytes")),
+        };
+        view.bytes.chunks_exact(width).map(one).collect()
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.0.get(name).expect(name).shape.to_vec()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// The rest of each name that starts with `prefix`.
+    pub fn under(&self, prefix: &str) -> Vec<String> {
+        self.0.names().filter_map(|n| n.strip_prefix(prefix)).map(ToOwned::to_owned).collect()
+    }
+}
+
+/// Padded rows [B, T], packed.
+#[derive(Clone, Debug, Default)]
+pub struct Packed {
+    pub ids: Vec<u32>,
+    pub targets: Vec<i32>,
+    pub cu: Vec<usize>,
+    /// Where in [B, T] each token was.
+    pub at: Vec<usize>,
+}
+
+impl Packed {
+    /// `prefix.input_ids`, `.attention_mask`, `.labels`, of the given rows.
+    pub fn read(file: &File, prefix: &str, rows: std::ops::Range<usize>) -> Packed {
+        let t = file.shape(&format!("{prefix}input_ids"))[1];
+        let [ids, mask, labels] =
+            ["input_ids", "attention_mask", "labels"].map(|n| file.integers(&format!("{prefix}{n}")));
+        let mut p = Packed { cu: vec![0], ..Packed::default() };
+        for row in rows {
+            let kept: Vec<usize> = (row * t..(row + 1) * t).filter(|i| mask[*i] == 1).collect();
+            for (n, &i) in kept.iter().enumerate() {
+                p.ids.push(ids[i] as u32);
+                let label = kept.get(n + 1).map_or(NO_LABEL, |next| labels[*next]);
+                p.targets.push(target(label));
+                p.at.push(i);
+            }
+            p.cu.push(p.ids.len());
+        }
+        p
+    }
+
+    pub fn all(file: &File, prefix: &str) -> Packed {
+        let rows = file.shape(&format!("{prefix}input_ids"))[0];
+        Packed::read(file, prefix, 0..rows)
+    }
+
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { ids: &self.ids, targets: &self.targets, cu: &self.cu }
+    }
+
+    pub fn target_count(&self) -> usize {
+        self.targets.iter().filter(|t| **t != IGNORE).count()
+    }
+
+    /// The packed tokens' rows of a reference tensor [B, T, cols].
+    pub fn pick(&self, reference: &[f32], cols: usize) -> Vec<f32> {
+        self.at.iter().flat_map(|i| reference[i * cols..(i + 1) * cols].iter().copied()).collect()
+    }
+}
+
+pub fn target(label: i64) -> i32 {
+    if label == NO_LABEL { IGNORE } else { label as i32 }
+}
+
+/// The plan that continues the adapter in `dir`.
+pub fn continued(dir: &Path) -> AdapterPlan {
+    let c = AdapterConfig::read(dir).expect("adapter_config.json");
+    let names = |v: &Option<Value>| -> Vec<String> {
+        let list = v.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+        list.iter().map(|n| n.as_str().expect("a name").to_owned()).collect()
+    };
+    let mut modules_to_save = c.modules_to_save.clone().unwrap_or_default();
+    if c.ensure_weight_tying {
+        // PEFT adds this name when it saves.
+        modules_to_save.retain(|m| m != "model.embed_tokens");
+    }
+    AdapterPlan::Lora(Box::new(LoraPlan {
+        r: c.r,
+        alpha: c.lora_alpha,
+        dropout: c.lora_dropout,
+        rslora: c.use_rslora,
+        targets: Targets::Names(names(&c.target_modules)),
+        exclude: names(&c.exclude_modules),
+        layers: None,
+        rank_pattern: c.rank_pattern.iter().map(|(k, v)| (k.clone(), v.as_u64().expect("a rank") as usize)).collect(),
+        alpha_pattern: c.alpha_pattern.iter().map(|(k, v)| (k.clone(), v.as_f64().expect("an alpha"))).collect(),
+        modules_to_save,
+        ensure_weight_tying: c.ensure_weight_tying,
+        bias: match c.bias.as_str() {
+            "lora_only" => BiasTraining::LoraOnly,
+            "all" => BiasTraining::All,
+            _ => BiasTraining::None,
+        },
+        init: InitWeights::Kaiming,
+        start_from: Some(dir.to_owned()),
+        seed: 0,
+        base_name: c.base_model_name_or_path.clone().unwrap_or_default(),
+    }))
+}
+
+/// A fresh adapter of rank 4 on the given modules.
+pub fn fresh(targets: &[&str]) -> LoraPlan {
+    LoraPlan {
+        r: 4,
+        alpha: 8.0,
+        dropout: 0.0,
+        rslora: false,
+        targets: match targets {
+            [] => Targets::AllLinear,
+            names => Targets::Names(names.iter().map(|n| (*n).to_owned()).collect()),
+        },
+        exclude: Vec::new(),
+        layers: None,
+        rank_pattern: Vec::new(),
+        alpha_pattern: Vec::new(),
+        modules_to_save: Vec::new(),
+        ensure_weight_tying: false,
+        bias: BiasTraining::None,
+        init: InitWeights::Kaiming,
+        start_from: None,
+        seed: 0,
+        base_name: "base".into(),
+    }
+}
+
+pub fn lora(plan: LoraPlan) -> AdapterPlan {
+    AdapterPlan::Lora(Box::new(plan))
+}
+
+/// Room enough for the fixtures, on one thread.
+pub fn limits() -> Limits {
+    Limits { tokens_max: 64, seq_len_max: 64, memory: Some(1 << 30), threads: Some(1) }
+}
+
+pub fn load(dir: &Path, plan: &AdapterPlan) -> Engine {
+    Engine::load(dir, plan, &limits()).unwrap_or_else(|e| panic!("{}: {e}", dir.display()))
+}
+
+/// (name, gradient) of every parameter.
+pub fn gradients(engine: &Engine) -> Vec<(String, Vec<f32>)> {
+    tensors(engine, State::Grad)
+}
+
+pub fn tensors(engine: &Engine, state: State) -> Vec<(String, Vec<f32>)> {
+    engine.export(state).expect("export").into_iter().map(|t| (t.name, t.values)).collect()
+}
+
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|v| v.to_bits()).collect()
+}
+
+pub fn peak(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |m, v| m.max(v.abs()))
+}
+
+pub fn worst(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).fold(0.0, |m, (g, w)| if g.is_nan() { f32::NAN } else { m.max((g - w).abs()) })
+}
+
+/// |got − want| ≤ tolerance, everywhere.
+#[track_caller]
+pub fn close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    let d = worst(got, want);
+    assert!(d <= tolerance, "{what}: off by {d:e}, accepted {tolerance:e}");
+}
+
+/// The oracle's rule for gradients: 3e-5 of the tensor's peak, and 1e-8.
+#[track_caller]
+pub fn close_gradient(what: &str, got: &[f32], want: &[f32]) {
+    close(what, got, want, 3e-5 * peak(want) + 1e-8);
+}
