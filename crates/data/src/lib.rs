@@ -1,9 +1,23 @@
 //! From files to packed rows: records with their origin, chat templates, tokens and loss masks, order and packing.
 
+mod cache;
 mod dataset;
+pub mod dataset_info;
 mod error;
+mod hashing;
+mod lengths;
+mod order;
+mod packing;
 mod plan;
+mod prepare;
+mod records;
+pub mod text;
 
-pub use dataset::{Counts, Dataset, Epoch, Example, Origin, Piece, Prepared, prepare};
-pub use error::DataError;
+pub use dataset::{Counts, Dataset, Example, Origin, Prepared};
+pub use error::{DataError, Position, RowFault};
+pub use order::{Permutation, Purpose};
+pub use packing::{Epoch, PACK_WINDOW, Piece, pack};
 pub use plan::{BadRows, DataPlan, Format, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
+pub use prepare::prepare;
+pub use records::{Record, Records};
+pub use text::{Content, Conversation, Encoded, Message, TextError, TextPipeline};

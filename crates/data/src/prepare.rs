@@ -71,7 +71,7 @@ pub fn prepare(
         train_counts: counts(&train, TRAIN),
         valid_counts: valid_side.map(|(_, side, manifest)| counts(manifest, side)),
         data_hash: hex_of(identity.as_bytes()),
-        notes: notes.collect(),
+        notes: notes.chain(text.describe().iter().cloned()).collect(),
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn content(found: &Found, shape: Shape, value: Value) -> Result<Conte
         Format::Text => {
             row.required("text").and_then(|v| text("text", v)).and_then(|t| whole_text("text", t)).map(Content::Text)
         }
-        Format::PromptCompletion => row.prompt_completion(),
+        Format::PromptCompletion => row.prompt_completion(shape),
         Format::Alpaca => row.alpaca(shape),
         Format::Sharegpt => row.conversation("conversations"),
         Format::Messages => row.conversation("messages"),
@@ -48,8 +48,7 @@ impl Row<'_> {
         let column = self.found.column(role).unwrap_or(role);
         match self.fields.get_mut(column).map(Value::take) {
             Some(Value::Null) | None => {
-                let found: Vec<&str> =
-                    self.fields.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k.as_str()).collect();
+                let found: Vec<&str> = self.fields.keys().map(String::as_str).filter(|name| *name != column).collect();
                 Err(RowFault::MissingField { field: column.to_owned(), found: found.join(", ") })
             }
             Some(value) => Ok(value),
@@ -76,20 +75,32 @@ impl Row<'_> {
         Ok(text.filter(|t| !is_blank(t)))
     }
 
-    fn prompt_completion(&mut self) -> Result<Content, RowFault> {
+    fn prompt_completion(&mut self, shape: Shape) -> Result<Content, RowFault> {
+        let mut named = if shape == Shape::Plain { self.texts() } else { BTreeMap::new() };
         let system = self.optional_text("system")?;
         let tools = self.tools()?;
         let (prompt, completion) = (self.required("prompt")?, self.required("completion")?);
         if !prompt.is_array() && !completion.is_array() && system.is_none() && tools.is_none() {
             let prompt = whole_text("prompt", text("prompt", prompt)?)?;
             let completion = whole_text("completion", text("completion", completion)?)?;
-            return Ok(Content::PromptCompletion { prompt, completion });
+            if shape == Shape::Chat {
+                return Ok(Content::PromptCompletion { prompt, completion });
+            }
+            named.insert("prompt".into(), prompt);
+            named.insert("completion".into(), completion);
+            return Ok(Content::Fields(named));
         }
         let mut prompt = self.side("prompt", "user", prompt)?;
         let completion = self.side("completion", "assistant", completion)?;
         prepend_system(&mut prompt, system);
         must_answer("completion", &completion)?;
         Ok(Content::PromptCompletionChat { prompt, completion, tools })
+    }
+
+    /// Every column that holds text, so that a plain template can name it.
+    fn texts(&self) -> BTreeMap<String, String> {
+        let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        self.fields.iter().filter_map(text).filter(|(_, text)| !text.contains('\0')).collect()
     }
 
     /// One side of a prompt and completion: messages, or text said by `speaker`.

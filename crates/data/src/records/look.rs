@@ -1,7 +1,7 @@
 //! Finding out by looking at the first rows which format a file has and which column plays which role.
 
 use super::roles::{self, Need, Tags, format_name};
-use super::{RowReader, bad_row};
+use super::{Body, RowReader, bad_row};
 use crate::error::DataError;
 use crate::plan::{Format, Source};
 use serde_json::Value;
@@ -51,9 +51,11 @@ pub(crate) fn look(source: &Source, container: &'static str, reader: &mut dyn Ro
     let unused: Vec<&str> =
         sample.columns.iter().map(String::as_str).filter(|c| !columns.values().any(|used| used == c)).collect();
     let mut note = format!("{container}, {} ({how}", format_name(format));
-    for (i, (role, column)) in columns.iter().enumerate() {
-        note += if i == 0 { ": " } else { ", " };
-        note += &if role == column { (*role).to_owned() } else { format!("{role}={column}") };
+    let mut separator = ": ";
+    for (role, column) in roles::of(format).iter().filter_map(|role| Some((role.name, columns.get(role.name)?))) {
+        note += separator;
+        note += &if role == column { role.to_owned() } else { format!("{role}={column}") };
+        separator = ", ";
     }
     if !unused.is_empty() {
         note += &format!("; not used: {}", unused.join(", "));
@@ -80,6 +82,11 @@ fn sample(path: &Path, reader: &mut dyn RowReader) -> Result<Sample, DataError> 
     for _ in 0..ROWS_LOOKED_AT {
         let Some(row) = reader.next_row() else { break };
         let row = match row {
+            Ok(row) if row.line == 1 && one_object(path, &row.body) => {
+                let expected = "a JSON array, or one JSON object a line";
+                let got = "one object over several lines".into();
+                return Err(DataError::BrokenContainer { path: path.to_owned(), expected, got });
+            }
             Ok(row) => row,
             // The reading proper will meet it again, after the rows before it.
             Err(_) if !sample.rows.is_empty() => break,
@@ -108,6 +115,12 @@ fn sample(path: &Path, reader: &mut dyn RowReader) -> Result<Sample, DataError> 
     }
 }
 
+/// Whether a `.json` file (where jsonl is only a guess) begins an object that goes on in the next line.
+fn one_object(path: &Path, first: &Body) -> bool {
+    let unfinished = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).is_err_and(|e| e.is_eof());
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) && matches!(first, Body::Json(b) if unfinished(b))
+}
+
 fn find(source: &Source, sample: &Sample) -> Result<Format, DataError> {
     let path = &source.path;
     if sample.rows.iter().all(Value::is_string) {
@@ -124,11 +137,31 @@ fn find(source: &Source, sample: &Sample) -> Result<Format, DataError> {
         if let Ok(columns) = assign(source, format, sample)
             && holds(format, &columns, &source.tags, sample)
         {
+            if format == Format::Text && source.columns.is_empty() {
+                not_an_answer(path, sample)?;
+            }
             return Ok(format);
         }
     }
     let expected = "a `format:`, or `columns:` that say which column is what (prompt and completion, instruction and output, messages, text)";
     Err(DataError::UnknownFormat { path: path.clone(), found: sample.columns.clone(), expected: expected.into() })
+}
+
+/// Columns that may well be what is to be learned from the text beside them.
+const ANSWER_COLUMNS: [&str; 8] =
+    ["label", "category", "intent", "class", "target", "summary", "sentiment", "translation"];
+
+/// A text with a label beside it is more likely a task than a text to learn as it is, so the user must say which.
+fn not_an_answer(path: &Path, sample: &Sample) -> Result<(), DataError> {
+    match sample.columns.iter().find(|c| ANSWER_COLUMNS.contains(&c.to_ascii_lowercase().as_str())) {
+        None => Ok(()),
+        Some(answer) => {
+            let expected = format!(
+                "`format: text` to learn the text alone, or `columns: {{prompt: text, completion: {answer}}}` to learn {answer} from it"
+            );
+            Err(DataError::UnknownFormat { path: path.to_owned(), found: sample.columns.clone(), expected })
+        }
+    }
 }
 
 /// Files that hold something else than examples to imitate; training on them as if they did would be silently wrong.
@@ -155,12 +188,12 @@ fn holds(
     };
     let Some(column) = columns.get(list) else { return false };
     let member = Tags::new(format, tags).role;
-    sample
-        .rows
-        .iter()
-        .filter_map(|row| row.get(column))
-        .filter_map(|list| list.get(0))
-        .any(|first| first.get(&member).is_some())
+    let first_has_member = |list: &Value| match list {
+        // csv and parquet files hold the list as text.
+        Value::String(said) => serde_json::from_str::<Value>(said).is_ok_and(|list| list[0].get(&member).is_some()),
+        list => list.get(0).is_some_and(|first| first.get(&member).is_some()),
+    };
+    sample.rows.iter().filter_map(|row| row.get(column)).any(first_has_member)
 }
 
 /// Why a role has no column.

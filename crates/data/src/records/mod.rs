@@ -7,11 +7,13 @@ mod lines;
 mod look;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod read;
 mod roles;
 mod table;
 
 pub(crate) use convert::{Shape, content};
 pub(crate) use look::{Found, look};
+pub use read::{Record, Records};
 
 use crate::error::{DataError, Position, RowFault};
 use crate::hashing::Seen;

@@ -1,5 +1,6 @@
 //! csv and tsv: a header row, then one row a record. Quoted fields may hold line breaks.
 
+use super::lines::EXCERPT_BYTES;
 use super::{Body, RawRow, RowReader};
 use crate::error::{DataError, RowFault};
 use serde_json::{Map, Value};
@@ -26,21 +27,32 @@ impl Table {
         let source = Budgeted { text, budget: budget.clone() };
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
+            // The library's own CRLF mode counts lines one short after each CRLF; the carriage return is taken off here.
+            .terminator(csv::Terminator::Any(b'\n'))
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(source);
-        let header = reader.byte_headers().cloned().map_err(|e| file_error(path, limit, e))?;
+        let header = reader.byte_headers().cloned().map_err(|e| file_error(path, limit, 1, e))?;
         let header = header.iter().map(|h| String::from_utf8_lossy(h).trim().to_owned()).collect();
         Ok(Self { path: path.to_owned(), reader, header, budget, limit, ended: false })
     }
 
     fn row(&self, record: &csv::ByteRecord, line: u64) -> RawRow {
+        if record.as_slice().len() as u64 > self.limit {
+            let excerpt = record.as_slice()[..EXCERPT_BYTES.min(record.as_slice().len())].to_vec();
+            return RawRow {
+                line,
+                body: Body::Fault { fault: RowFault::TooLarge { limit: self.limit }, column: None, excerpt },
+            };
+        }
         if record.len() != self.header.len() {
             let fault = RowFault::UnequalFields { expected: self.header.len(), got: record.len() };
             return RawRow { line, body: Body::Fault { fault, column: None, excerpt: joined(record) } };
         }
         let mut fields = Map::new();
-        for (name, bytes) in self.header.iter().zip(record.iter()) {
+        let last = self.header.len().saturating_sub(1);
+        for (i, (name, bytes)) in self.header.iter().zip(record.iter()).enumerate() {
+            let bytes = if i == last { without_return(bytes) } else { bytes };
             match std::str::from_utf8(bytes) {
                 Ok(text) => fields.insert(name.clone(), Value::String(text.to_owned())),
                 Err(e) => {
@@ -58,24 +70,19 @@ impl RowReader for Table {
         if self.ended {
             return None;
         }
-        self.budget.store(self.limit.saturating_add(BUFFER_BYTES as u64), Ordering::Relaxed);
         let mut record = csv::ByteRecord::new();
-        match self.reader.read_byte_record(&mut record) {
-            Ok(false) => None,
-            Ok(true) => {
-                let line = record.position().map_or(0, csv::Position::line);
-                if record.as_slice().len() as u64 > self.limit {
-                    let excerpt =
-                        record.as_slice()[..super::lines::EXCERPT_BYTES.min(record.as_slice().len())].to_vec();
-                    let fault = RowFault::TooLarge { limit: self.limit };
-                    return Some(Ok(RawRow { line, body: Body::Fault { fault, column: None, excerpt } }));
+        loop {
+            self.budget.store(self.limit.saturating_add(BUFFER_BYTES as u64), Ordering::Relaxed);
+            let line = self.reader.position().line();
+            match self.reader.read_byte_record(&mut record) {
+                Ok(false) => return None,
+                Ok(true) if record.len() == 1 && without_return(&record[0]).is_empty() => {}
+                Ok(true) => return Some(Ok(self.row(&record, record.position().map_or(line, csv::Position::line)))),
+                Err(e) => {
+                    // An unclosed quote swallows the rest of the file: there is no next record to go on with.
+                    self.ended = true;
+                    return Some(Err(file_error(&self.path, self.limit, line, e)));
                 }
-                Some(Ok(self.row(&record, line)))
-            }
-            Err(e) => {
-                // An unclosed quote swallows the rest of the file: there is no next record to go on with.
-                self.ended = true;
-                Some(Err(file_error(&self.path, self.limit, e)))
             }
         }
     }
@@ -86,12 +93,15 @@ impl RowReader for Table {
     }
 }
 
+fn without_return(field: &[u8]) -> &[u8] {
+    field.strip_suffix(b"\r").unwrap_or(field)
+}
+
 fn joined(record: &csv::ByteRecord) -> Vec<u8> {
     record.iter().collect::<Vec<_>>().join(&b","[..])
 }
 
-fn file_error(path: &Path, limit: u64, error: csv::Error) -> DataError {
-    let line = error.position().map_or(1, csv::Position::line);
+fn file_error(path: &Path, limit: u64, line: u64, error: csv::Error) -> DataError {
     match error.into_kind() {
         csv::ErrorKind::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<OverBudget>()) => {
             let fault_at = crate::error::Position { file: path.display().to_string(), line, column: None };
