@@ -134,6 +134,12 @@ impl TokenWriter {
     }
 }
 
+/// A finished index.
+pub(crate) struct Index {
+    pub mark: Mark,
+    pub counts: Counts,
+}
+
 /// Appends entries to an index and counts what they hold.
 pub(crate) struct IndexWriter {
     path: PathBuf,
@@ -157,8 +163,8 @@ impl IndexWriter {
         Ok(())
     }
 
-    pub fn finish(self) -> Result<(Mark, Counts), DataError> {
-        Ok((finish(self.out, &self.path)?, self.counts))
+    pub fn finish(self) -> Result<Index, DataError> {
+        Ok(Index { mark: finish(self.out, &self.path)?, counts: self.counts })
     }
 }
 

@@ -134,12 +134,12 @@ impl Entry<'_> {
             .collect()
     }
 
-    fn field(&self, field: &str, expected: &str, got: &str) -> DataError {
+    fn field(&self, field: &str, expected: &'static str, got: &str) -> DataError {
         DataError::EntryField {
             path: self.file.to_owned(),
             name: self.name.into(),
             field: field.into(),
-            expected: expected.into(),
+            expected,
             got: got.into(),
         }
     }

@@ -36,7 +36,7 @@ pub enum DataError {
     #[error("{}: column {column:?}, named for {role}, is not in the file; columns found: {}", path.display(), found.join(", "))]
     NoSuchColumn { path: PathBuf, role: String, column: String, found: Vec<String> },
     #[error("{fault_at}: {fault}")]
-    BadRow { fault_at: Position, fault: RowFault },
+    BadRow { fault_at: Position, fault: Box<RowFault> },
     #[error("{file}: {rows} rows and none of them is usable ({why})")]
     NothingLeft { file: String, rows: u64, why: String },
     #[error("{file}: empty; expected at least one row")]
@@ -58,7 +58,7 @@ pub enum DataError {
     #[error("{}: entry {name:?} loads from {from}; expected a local file_name (Athanor downloads nothing)", path.display())]
     RemoteEntry { path: PathBuf, name: String, from: String },
     #[error("{}: entry {name:?}: {field} is {got}; expected {expected}", path.display())]
-    EntryField { path: PathBuf, name: String, field: String, expected: String, got: String },
+    EntryField { path: PathBuf, name: String, field: String, expected: &'static str, got: String },
 }
 
 /// Where in a file a fault lies. Lines and columns count from 1; the column is in bytes.

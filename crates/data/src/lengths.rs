@@ -31,19 +31,23 @@ pub(crate) fn fate(supervised: &[bool], plan: &LengthPlan) -> Fate {
     }
     let packing_cuts = matches!(plan.packing, Packing::BfdSplit | Packing::Wrapped);
     if len <= plan.seq_len_max || packing_cuts {
-        return Fate::Keep { pieces: vec![0..len], counted: None };
+        return keep(0..len, None);
     }
     match plan.over {
         OverLength::Refuse => Fate::Refuse,
         OverLength::Drop => Fate::Drop(DROPPED),
         OverLength::Truncate if supervised_in(supervised, 0..plan.seq_len_max) == 0 => Fate::Drop(CUT_AWAY),
-        OverLength::Truncate => Fate::Keep { pieces: vec![0..plan.seq_len_max], counted: Some(TRUNCATED) },
+        OverLength::Truncate => keep(0..plan.seq_len_max, Some(TRUNCATED)),
         OverLength::Split => {
             let pieces = crate::packing::fragments(0, len, plan.seq_len_max.max(1)).map(|p| p.tokens);
             let pieces: Vec<_> = pieces.filter(|tokens| supervised_in(supervised, tokens.clone()) > 0).collect();
             if pieces.is_empty() { Fate::Drop(NO_SUPERVISED) } else { Fate::Keep { pieces, counted: Some(SPLIT) } }
         }
     }
+}
+
+fn keep(piece: Range<usize>, counted: Option<&'static str>) -> Fate {
+    Fate::Keep { pieces: std::iter::once(piece).collect(), counted }
 }
 
 /// Supervised tokens of a range that count in the loss when it stands alone: its first token is predicted by nothing.
@@ -64,27 +68,27 @@ mod tests {
         );
     }
 
-    fn keep(pieces: &[Range<usize>], counted: Option<&'static str>) -> Fate {
-        Fate::Keep { pieces: pieces.to_vec(), counted }
+    fn split(first: Range<usize>, second: Range<usize>) -> Fate {
+        Fate::Keep { pieces: vec![first, second], counted: Some(SPLIT) }
     }
 
     #[test]
     fn around_the_limit() {
         use OverLength::*;
         for over in [Refuse, Drop, Truncate, Split] {
-            check("..x", over, Packing::Examples, keep(&[0..3], None));
-            check("...x", over, Packing::Examples, keep(&[0..4], None));
+            check("..x", over, Packing::Examples, keep(0..3, None));
+            check("...x", over, Packing::Examples, keep(0..4, None));
             check("x...", over, Packing::Examples, Fate::Drop(NO_SUPERVISED));
             check("", over, Packing::Examples, Fate::Drop(NO_SUPERVISED));
-            check("..xxx", over, Packing::BfdSplit, keep(&[0..5], None));
-            check("..xxx", over, Packing::Wrapped, keep(&[0..5], None));
+            check("..xxx", over, Packing::BfdSplit, keep(0..5, None));
+            check("..xxx", over, Packing::Wrapped, keep(0..5, None));
         }
         check("..xxx", Refuse, Packing::Examples, Fate::Refuse);
         check("..xxx", Drop, Packing::Bfd, Fate::Drop(DROPPED));
-        check("..xxx", Truncate, Packing::Bfd, keep(&[0..4], Some(TRUNCATED)));
+        check("..xxx", Truncate, Packing::Bfd, keep(0..4, Some(TRUNCATED)));
         check("....x", Truncate, Packing::Examples, Fate::Drop(CUT_AWAY));
-        check("..xx.xx", Split, Packing::Examples, keep(&[0..4, 4..7], Some(SPLIT)));
-        check(".....xx", Split, Packing::Examples, keep(&[4..7], Some(SPLIT)));
+        check("..xx.xx", Split, Packing::Examples, split(0..4, 4..7));
+        check(".....xx", Split, Packing::Examples, keep(4..7, Some(SPLIT)));
         check("....x", Split, Packing::Examples, Fate::Drop(NO_SUPERVISED));
     }
 }

@@ -114,7 +114,13 @@ pub struct Epoch<'a> {
     order: Permutation,
     /// Units before each window, then their total. Empty with `Packing::Examples`.
     units_before: Vec<usize>,
-    last: Mutex<Option<(usize, Arc<Vec<Vec<Piece>>>)>>,
+    last: Mutex<Option<Window>>,
+}
+
+/// One packed window, held because units are mostly asked for in order.
+struct Window {
+    number: usize,
+    units: Arc<Vec<Vec<Piece>>>,
 }
 
 impl<'a> Epoch<'a> {
@@ -163,14 +169,14 @@ impl<'a> Epoch<'a> {
         Ok(units[place as usize].clone())
     }
 
-    fn window(&self, window: usize) -> Arc<Vec<Vec<Piece>>> {
+    fn window(&self, number: usize) -> Arc<Vec<Vec<Piece>>> {
         // A poisoned lock holds a complete window or none: the value is only ever replaced whole.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((held, units)) if *held == window => units.clone(),
+            Some(held) if held.number == number => held.units.clone(),
             _ => {
-                let units = Arc::new(self.packed(window));
-                *last = Some((window, units.clone()));
+                let units = Arc::new(self.packed(number));
+                *last = Some(Window { number, units: units.clone() });
                 units
             }
         }

@@ -1,6 +1,6 @@
 //! From files to token caches: one pass over each file, in bounded memory, with the same result for any number of threads.
 
-use crate::cache::{self, Entry, IndexWriter, Input, Manifest, Mark, TokenWriter};
+use crate::cache::{self, Entry, Index, IndexWriter, Input, Manifest, TokenWriter};
 use crate::dataset::{Counts, Dataset, Prepared};
 use crate::error::{DataError, RowFault};
 use crate::hashing::{HashingWriter, Seen, hash_file, hex_of};
@@ -370,41 +370,28 @@ impl<'a> Build<'a> {
         if self.counts.rows == 0 {
             return Err(DataError::Empty { file });
         }
-        let (index_mark, written) = self.index.finish()?;
-        if written.examples == 0 {
+        let mut index = self.index.finish()?;
+        if index.counts.examples == 0 {
             let why =
                 self.counts.aside.iter().map(|(reason, n)| format!("{reason}: {n}")).collect::<Vec<_>>().join(", ");
             return Err(DataError::NothingLeft { file, rows: self.counts.rows, why });
         }
         let mut files = BTreeMap::new();
         files.insert(cache::TOKENS.to_owned(), self.tokens.finish()?);
-        files.insert(cache::QUARANTINE.to_owned(), cache::finish(self.quarantine, &self.dir.join(cache::QUARANTINE))?);
+        let quarantine = cache::finish(self.quarantine, &self.dir.join(cache::QUARANTINE))?;
+        files.insert(cache::QUARANTINE.to_owned(), quarantine);
         let mut sides = BTreeMap::new();
-        let mut train = Counts {
-            rows: self.counts.rows,
-            aside: self.counts.aside,
-            control_text: self.counts.control_text,
-            ..written
-        };
-        match split {
-            None => {
-                files.insert(cache::index_name(TRAIN), index_mark);
-            }
-            Some((share, seed)) => {
-                for (side, (mark, counts)) in split_off(self.dir, share, seed, self.rows_used)? {
-                    files.insert(cache::index_name(side), mark);
-                    match side {
-                        VALID => sides.insert(VALID.to_owned(), counts),
-                        _ => {
-                            let Counts { examples, tokens, supervised_tokens, longest, .. } = counts;
-                            train = Counts { examples, tokens, supervised_tokens, longest, ..train };
-                            None
-                        }
-                    };
-                }
-                train.rows -= sides.get(VALID).map_or(0, |valid| valid.rows);
-            }
+        let mut rows = self.counts.rows;
+        if let Some((share, seed)) = split {
+            let (train, valid) = split_off(self.dir, share, seed, self.rows_used)?;
+            rows -= valid.counts.rows;
+            files.insert(cache::index_name(VALID), valid.mark);
+            sides.insert(VALID.to_owned(), valid.counts);
+            index = train;
         }
+        files.insert(cache::index_name(TRAIN), index.mark);
+        let Counts { aside, control_text, .. } = self.counts;
+        let train = Counts { rows, aside, control_text, ..index.counts };
         sides.insert(TRAIN.to_owned(), train);
         let mut notes = self.notes;
         if self.rows_quarantined > 0 {
@@ -418,8 +405,9 @@ impl<'a> Build<'a> {
     }
 }
 
-/// Divides the index between training and validation by row, so that the fragments of one row stay on one side, in file order.
-fn split_off(dir: &Path, share: f64, seed: u64, rows: u64) -> Result<[(&'static str, (Mark, Counts)); 2], DataError> {
+/// Divides the index between training and validation by row, so that the fragments of one row stay on one side, in file
+/// order. Returns the two in that order.
+fn split_off(dir: &Path, share: f64, seed: u64, rows: u64) -> Result<(Index, Index), DataError> {
     if !(share > 0.0 && share < 1.0) || rows < 2 {
         return Err(DataError::Share { share, rows });
     }
@@ -435,7 +423,7 @@ fn split_off(dir: &Path, share: f64, seed: u64, rows: u64) -> Result<[(&'static 
     }
     std::fs::remove_file(&all).map_err(DataError::io("remove", &all))?;
     valid.counts.rows = valid_rows;
-    Ok([(TRAIN, train.finish()?), (VALID, valid.finish()?)])
+    Ok((train.finish()?, valid.finish()?))
 }
 
 /// What one row needs to become an example; shared by the threads.

@@ -281,5 +281,5 @@ fn too_deep(bytes: &[u8]) -> Option<u64> {
 
 /// A row's fault as an error of the run.
 pub(crate) fn bad_row(path: &Path, line: u64, column: Option<u64>, fault: RowFault) -> DataError {
-    DataError::BadRow { fault_at: Position { file: path.display().to_string(), line, column }, fault }
+    DataError::BadRow { fault_at: Position { file: path.display().to_string(), line, column }, fault: Box::new(fault) }
 }

@@ -105,7 +105,7 @@ fn file_error(path: &Path, limit: u64, line: u64, error: csv::Error) -> DataErro
     match error.into_kind() {
         csv::ErrorKind::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<OverBudget>()) => {
             let fault_at = crate::error::Position { file: path.display().to_string(), line, column: None };
-            DataError::BadRow { fault_at, fault: RowFault::TooLarge { limit } }
+            DataError::BadRow { fault_at, fault: Box::new(RowFault::TooLarge { limit }) }
         }
         csv::ErrorKind::Io(e) => DataError::io("read", path)(e),
         other => DataError::BrokenContainer {
