@@ -1,10 +1,75 @@
-/// What can end a run, one variant per cause; the command line maps each to an exit code.
+//! What can end a run: one variant per cause. The command line maps each to a sentence, a hint and an exit code.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]
     Data(#[from] data::DataError),
     #[error(transparent)]
     Model(#[from] model::ModelError),
+    #[error(transparent)]
+    Weights(#[from] weights::WeightsError),
+    /// The run folder: full disk, read-only, corrupt, in use.
+    #[error(transparent)]
+    Folder(#[from] runfs::RunFsError),
+
+    /// A value that no run can have; `field` is the plan's key, e.g. `train.batch`.
+    #[error("{field}: {why}")]
+    Plan { field: &'static str, why: String },
+    #[error("{}: already holds a run; resume it, or choose another out folder", dir.display())]
+    RunExists { dir: PathBuf },
+    #[error("{}: no run here (no plan.json)", dir.display())]
+    NoRun { dir: PathBuf },
+    /// A JSON file of the run folder that is not what this program writes.
+    #[error("{}: {why}", path.display())]
+    RunFile { path: PathBuf, why: String },
+
+    #[error("no {what} example is left of {rows} rows{}", list_aside(aside))]
+    NoExamples { what: &'static str, rows: u64, aside: BTreeMap<String, u64> },
+    #[error(
+        "step {step}: none of the batch's {rows} rows has a supervised token (the first is {first}); raise train.batch or pack the rows"
+    )]
+    NothingSupervised { step: u64, rows: usize, first: String },
+    #[error("{origin} has {tokens} tokens, more than train.micro_tokens = {micro_tokens}")]
+    RowOverPass { origin: String, tokens: usize, micro_tokens: usize },
+
+    /// The smallest pass that holds the longest row does not fit.
+    #[error(
+        "{origin} has {tokens} tokens: training on it needs {needed} bytes of memory, the limit is {limit}; {fits}"
+    )]
+    Memory { origin: String, tokens: usize, needed: u64, limit: u64, fits: String },
+    #[error("{}: the run's checkpoints need {needed} bytes, {free} are free", path.display())]
+    DiskSpace { path: PathBuf, needed: u64, free: u64 },
+
+    #[error("the plan has changed since {}: {field} was {was}, is {now}", checkpoint.display())]
+    PlanChanged { checkpoint: PathBuf, field: String, was: String, now: String },
+    #[error("the data has changed since {}: its sha256 was {was}, is {now}", checkpoint.display())]
+    DataChanged { checkpoint: PathBuf, was: String, now: String },
+    #[error("the base model has changed since {}: its sha256 was {was}, is {now}", checkpoint.display())]
+    ModelChanged { checkpoint: PathBuf, was: String, now: String },
+    #[error("{}: {tensor} has shape {got:?}, this run's has {expected:?}", path.display())]
+    StateShape { path: PathBuf, tensor: String, expected: Vec<usize>, got: Vec<usize> },
+    #[error("{}: {tensor} is {problem}", path.display())]
+    StateTensor { path: PathBuf, tensor: String, problem: &'static str },
+    #[error("{}: no valid checkpoint{}", dir.display(), list_skipped(skipped))]
+    NoCheckpoint { dir: PathBuf, skipped: Vec<String> },
+
+    #[error("step {step}: {what} is {value}; nothing was updated or saved; the batch's rows are in {}", rows.display())]
+    NumbersWentBad { step: u64, what: &'static str, value: f64, rows: PathBuf },
     #[error("interrupted; state saved at step {step}")]
     Interrupted { step: u64 },
+}
+
+fn list_aside(aside: &BTreeMap<String, u64>) -> String {
+    if aside.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<String> = aside.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    format!(" ({})", parts.join(", "))
+}
+
+fn list_skipped(skipped: &[String]) -> String {
+    if skipped.is_empty() { String::new() } else { format!("; skipped: {}", skipped.join("; ")) }
 }

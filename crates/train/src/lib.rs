@@ -1,9 +1,24 @@
 //! One step loop: optimiser, schedule, evaluation, checkpoints.
+//!
+//! A run is a function of (plan, data, base model): the same three give the same adapter, optimiser state and
+//! `metrics.jsonl`, byte for byte, however often the run was cut and resumed and with any number of threads.
 
+mod batch;
+mod checkpoint;
 mod error;
+mod evaluate;
+mod limits;
+mod metrics;
+#[cfg(test)]
+mod oracle_tests;
 mod plan;
+mod record;
 mod run;
+mod schedule;
+mod steps;
+mod tensorboard;
 
 pub use error::TrainError;
 pub use plan::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
 pub use run::{Event, Preview, Summary, preview, resume, run};
+pub use schedule::{learning_rate, warmup_steps};

@@ -1,7 +1,12 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
+use crate::TrainError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// AdamW counts its updates in 32 bits.
+const STEPS_MAX: u64 = u32::MAX as u64;
+const EPOCHS_MAX: f64 = 1e6;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -75,4 +80,54 @@ pub struct EarlyStop {
     /// Validations without improvement before the run stops.
     pub patience: u32,
     pub min_delta: f64,
+}
+
+impl Plan {
+    /// Refuses what no run can mean, naming the key. Whether data, model and memory agree with the plan is found later.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let t = &self.train;
+        let require = |holds: bool, field: &'static str, why: &str| match holds {
+            true => Ok(()),
+            false => Err(TrainError::Plan { field, why: why.to_owned() }),
+        };
+        require(!matches!(self.adapter, model::AdapterPlan::None), "adapter.method", "none trains nothing")?;
+        require(
+            self.data.lengths.seq_len_max >= 2,
+            "train.seq_len_max",
+            "at least 2: a token and the one it predicts",
+        )?;
+        match t.length {
+            RunLength::Steps(n) => require((1..=STEPS_MAX).contains(&n), "train.steps", "from 1 to 4294967295")?,
+            RunLength::Epochs(e) => {
+                require(e.is_finite() && e > 0.0 && e <= EPOCHS_MAX, "train.epochs", "above 0, at most 1000000")?
+            }
+        }
+        require(t.batch >= 1, "train.batch", "at least 1")?;
+        require(t.micro_tokens.is_none_or(|n| n >= 2), "train.micro_tokens", "at least 2")?;
+        require(t.lr.is_finite() && t.lr >= 0.0, "train.lr", "a number from 0 on")?;
+        if let Warmup::Ratio(r) = t.warmup {
+            require((0.0..=1.0).contains(&r), "train.warmup", "a share from 0 to 1, or a number of steps")?;
+        }
+        require(t.weight_decay.is_finite() && t.weight_decay >= 0.0, "train.weight_decay", "a number from 0 on")?;
+        require(
+            (0.0..1.0).contains(&t.betas.0) && (0.0..1.0).contains(&t.betas.1),
+            "train.betas",
+            "each from 0 to below 1",
+        )?;
+        require(t.eps.is_finite() && t.eps > 0.0, "train.eps", "above 0")?;
+        require(
+            t.clip.is_none_or(|c| c.is_finite() && c > 0.0),
+            "train.clip",
+            "above 0; leave it out for no clipping",
+        )?;
+        require(t.checkpoint_every >= 1, "train.checkpoint_every", "at least 1 step")?;
+        require(t.eval_every.is_none_or(|n| n >= 1), "train.eval_every", "at least 1 step")?;
+        require(t.threads.is_none_or(|n| n >= 1), "train.threads", "at least 1")?;
+        if let Some(e) = t.early_stop {
+            require(self.data.valid.is_some(), "train.early_stop", "needs data.valid")?;
+            require(e.patience >= 1, "train.early_stop.patience", "at least 1 validation")?;
+            require(e.min_delta.is_finite() && e.min_delta >= 0.0, "train.early_stop.min_delta", "a number from 0 on")?;
+        }
+        Ok(())
+    }
 }

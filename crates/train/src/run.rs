@@ -1,45 +1,122 @@
 //! A run from start (or its last checkpoint) to its published adapter. CONTRACT with `cli`.
 
+use crate::batch::{feed, steps_total};
+use crate::checkpoint::{self, Identity, Loaded, Progress};
+use crate::evaluate::EvalLimits;
+use crate::limits::{self, Fit};
+use crate::metrics::{self, Records};
+use crate::record::{self, Facts};
+use crate::steps::{self, Training, publish_adapter};
 use crate::{Plan, TrainError};
+use data::{DataError, Prepared, TextPipeline};
+use model::Engine;
+use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
     /// A phase begins: "data", "model", "train", "evaluate", "save".
     Phase(&'a str),
     Note(String),
-    Preparing { rows: u64, bytes: u64, bytes_total: u64 },
-    Start { steps: u64, first_step: u64, trainable: u64, parameters: u64 },
-    Step { step: u64, steps: u64, loss: f64, lr: f64, grad_norm: f64, tokens: u64, tokens_per_second: f64 },
-    Valid { step: u64, loss: f64, best: bool },
-    Checkpoint { step: u64, path: &'a Path },
+    Preparing {
+        rows: u64,
+        bytes: u64,
+        bytes_total: u64,
+    },
+    Start {
+        steps: u64,
+        first_step: u64,
+        trainable: u64,
+        parameters: u64,
+    },
+    Step {
+        step: u64,
+        steps: u64,
+        loss: f64,
+        lr: f64,
+        grad_norm: f64,
+        tokens: u64,
+        tokens_per_second: f64,
+    },
+    Valid {
+        step: u64,
+        loss: f64,
+        best: bool,
+    },
+    Checkpoint {
+        step: u64,
+        path: &'a Path,
+    },
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Summary {
     pub out: PathBuf,
+    /// Optimiser steps done: fewer than planned after an early stop.
     pub steps: u64,
+    /// Nats per supervised token of the last step.
     pub final_train_loss: f64,
+    /// Of the last validation, at the last step.
     pub final_valid_loss: Option<f64>,
     pub best_step: Option<u64>,
     pub best_valid_loss: Option<f64>,
+    /// Over all training steps, validation and saving left out.
     pub tokens_per_second: f64,
+    /// Of this process; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
     pub stopped_early: bool,
 }
 
 /// A fresh run. Refuses a folder that already holds one. `stop` is raised by a signal handler: the step is finished,
 /// a checkpoint published and `TrainError::Interrupted` returned.
-pub fn run(plan: &Plan, fs: &dyn runfs::Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
-    let _ = (plan, fs, stop, on);
-    todo!()
+///
+/// When a fresh run is refused before its first step (data, memory, disk), the folder holds no run and may be used
+/// again; the token cache stays.
+pub fn run(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
+    plan.check()?;
+    let dir = plan.out.as_path();
+    runfs::writable(fs, dir)?;
+    runfs::create_dir_durable(fs, dir)?;
+    let _lock = RunLock::acquire(dir)?;
+    if fs.exists(&dir.join(record::PLAN)) {
+        return Err(TrainError::RunExists { dir: dir.to_owned() });
+    }
+    record::write_plan(fs, dir, plan)?;
+    let setting = Setting { fs, stop };
+    match set_up(plan.clone(), None, setting, on) {
+        Ok(ready) => go(ready, setting, on),
+        // The plan stays: `resume` prepares again and begins.
+        Err(e @ TrainError::Interrupted { .. }) => Err(e),
+        Err(e) => {
+            // The first error is the one to tell; a plan that stays only means that the folder is gone on with.
+            let _ = fs.remove_file(&dir.join(record::PLAN));
+            Err(e)
+        }
+    }
 }
 
-/// Continues the run in `dir` from its newest valid checkpoint, to the same bytes as if never interrupted.
-pub fn resume(dir: &Path, fs: &dyn runfs::Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
-    let _ = (dir, fs, stop, on);
-    todo!()
+/// Continues the run in `dir` from its newest valid checkpoint, to the same bytes as if never interrupted. A run that
+/// was cut before its first checkpoint begins again; a finished one is published again.
+pub fn resume(dir: &Path, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
+    // Read before the lock is taken: taking it would make the folder.
+    record::read_plan(fs, dir)?;
+    runfs::writable(fs, dir)?;
+    let _lock = RunLock::acquire(dir)?;
+    let mut plan = record::read_plan(fs, dir)?;
+    // The folder may have been moved since.
+    plan.out = dir.to_owned();
+    plan.check()?;
+    let found = checkpoint::find(&checkpoint::store(dir, plan.train.checkpoints_keep), fs, on)?;
+    if found.is_none() {
+        // A run that is past its first checkpoint has published one.
+        if metrics::last_step(fs, dir)? > plan.train.checkpoint_every {
+            return Err(TrainError::NoCheckpoint { dir: dir.to_owned(), skipped: Vec::new() });
+        }
+        on(Event::Note("no checkpoint was published before the interruption: beginning at step 1".to_owned()));
+    }
+    let setting = Setting { fs, stop };
+    go(set_up(plan, found, setting, on)?, setting, on)
 }
 
 /// What `athanor plan` shows.
@@ -56,8 +133,186 @@ pub struct Preview {
     pub sample_origin: Option<data::Origin>,
 }
 
-/// Everything but the training: data read and checked, memory planned, one example rendered. Writes nothing to `plan.out`.
-pub fn preview(plan: &Plan, fs: &dyn runfs::Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Preview, TrainError> {
-    let _ = (plan, fs, stop, on);
-    todo!()
+/// Everything but the training: data read and checked, memory planned, one example rendered. Writes nothing to
+/// `plan.out` (the token cache goes to a temporary folder). Refuses what `run` would refuse before it loads the model.
+pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Event)) -> Result<Preview, TrainError> {
+    plan.check()?;
+    let temp = std::env::temp_dir();
+    let cache = tempfile::tempdir().map_err(|e| RunFsError::io("create", &temp, e))?;
+    let setting = Setting { fs, stop };
+    let prepared = read_data(plan, cache.path(), 0, setting, on)?;
+    let fit = limits::fit(plan, &prepared)?;
+    limits::require(&fit, plan, &prepared)?;
+    let example = prepared.train.example(0)?;
+    let text = TextPipeline::open(&plan.data.text).map_err(DataError::from)?;
+    Ok(Preview {
+        notes: prepared.notes.clone(),
+        steps: steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch),
+        counts: prepared.train_counts.clone(),
+        valid_counts: prepared.valid_counts.clone(),
+        trainable: fit.trainable,
+        parameters: fit.parameters,
+        memory: fit.memory,
+        sample: example.ids.iter().map(|id| text.decode_token(*id)).zip(example.supervised).collect(),
+        sample_origin: Some(example.origin),
+    })
+}
+
+/// What every stage of a run is given.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    fs: &'a dyn Fs,
+    stop: &'a AtomicBool,
+}
+
+/// Everything before the first step.
+struct Ready {
+    /// As meant, with nothing left open.
+    plan: Plan,
+    prepared: Prepared,
+    fit: Fit,
+    identity: Identity,
+    engine: Engine,
+    steps: u64,
+    progress: Progress,
+}
+
+/// Reads the data, plans memory and disk, and only then loads the model; each refusal comes as early as it can.
+fn set_up(
+    mut plan: Plan,
+    found: Option<Loaded>,
+    setting: Setting,
+    on: &mut dyn FnMut(Event),
+) -> Result<Ready, TrainError> {
+    let Setting { fs, stop } = setting;
+    let dir = plan.out.clone();
+    let step_saved = found.as_ref().map_or(0, |f| f.progress.step);
+    let prepared = read_data(&plan, &dir.join("cache"), step_saved, setting, on)?;
+    let fit = limits::fit(&plan, &prepared)?;
+    limits::require(&fit, &plan, &prepared)?;
+    // The cut into passes decides the order of sums, and free memory decides the cut: it is fixed here for every
+    // later sitting.
+    plan.train.micro_tokens = Some(fit.limits.tokens_max);
+    record::write_plan(fs, &dir, &plan)?;
+
+    on(Event::Phase("model"));
+    let model_sha256 = weights::sha256_checkpoint(&plan.model)?;
+    let identity = Identity::new(&plan, &prepared.data_hash, &model_sha256)?;
+    if let Some(found) = &found {
+        found.check(&identity)?;
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(TrainError::Interrupted { step: step_saved });
+    }
+    let mut engine = Engine::load(&plan.model, &plan.adapter, &fit.limits)?;
+    require_disk(&plan, &engine, found.is_some(), fs)?;
+    let mut progress = Progress { settled: true, ..Progress::default() };
+    if let Some(found) = found {
+        found.restore(fs, &mut engine)?;
+        progress = found.progress;
+    }
+    let steps = steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch);
+    Ok(Ready { plan, prepared, fit, identity, engine, steps, progress })
+}
+
+fn read_data(
+    plan: &Plan,
+    cache: &Path,
+    step_saved: u64,
+    setting: Setting,
+    on: &mut dyn FnMut(Event),
+) -> Result<Prepared, TrainError> {
+    on(Event::Phase("data"));
+    let mut progress = |rows, bytes, bytes_total| {
+        on(Event::Preparing { rows, bytes, bytes_total });
+        !setting.stop.load(Ordering::Relaxed)
+    };
+    let prepared = match data::prepare(&plan.data, plan.train.seed, cache, &mut progress) {
+        Err(DataError::Interrupted) => return Err(TrainError::Interrupted { step: step_saved }),
+        other => other?,
+    };
+    for note in &prepared.notes {
+        on(Event::Note(note.clone()));
+    }
+    let none =
+        |what, counts: &data::Counts| TrainError::NoExamples { what, rows: counts.rows, aside: counts.aside.clone() };
+    if prepared.train.is_empty() {
+        return Err(none("training", &prepared.train_counts));
+    }
+    if let (Some(valid), Some(counts)) = (&prepared.valid, &prepared.valid_counts)
+        && valid.is_empty()
+    {
+        return Err(none("validation", counts));
+    }
+    Ok(prepared)
+}
+
+/// Refuses a run whose checkpoints would not fit on the disk: better now than at the first of them.
+fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Result<(), TrainError> {
+    let one = checkpoint::bytes(&engine.params());
+    // Those kept, the best's, and the one that is being written; a resumed run has all but one of them already.
+    let many = if resumed { 2 } else { plan.train.checkpoints_keep.max(2) as u64 + 2 };
+    let needed = one.saturating_mul(many);
+    let free = fs.free_bytes(&plan.out).map_err(|e| RunFsError::io("ask the free space of", &plan.out, e))?;
+    if needed > free {
+        return Err(TrainError::DiskSpace { path: plan.out.clone(), needed, free });
+    }
+    Ok(())
+}
+
+/// The steps, and at their end the adapter and run.json.
+fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
+    let Setting { fs, stop } = setting;
+    let Ready { plan, prepared, fit, identity, mut engine, steps, progress } = ready;
+    let dir = plan.out.as_path();
+    on(Event::Start { steps, first_step: progress.step + 1, trainable: fit.trainable, parameters: fit.parameters });
+    on(Event::Phase("train"));
+    let clock = SystemClock::new();
+    let mut feed = feed(&prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch);
+    let mut training = Training {
+        plan: &plan,
+        fs,
+        dir,
+        stop,
+        engine: &mut engine,
+        feed: &mut feed,
+        valid: prepared.valid.as_ref(),
+        steps,
+        limits: EvalLimits { tokens_max: fit.limits.tokens_max, seq_len_max: plan.data.lengths.seq_len_max },
+        identity,
+        store: checkpoint::store(dir, plan.train.checkpoints_keep),
+        records: Records::open(fs, dir, &clock, &progress)?,
+        progress,
+    };
+    steps::train(&mut training, on)?;
+
+    on(Event::Phase("save"));
+    publish_adapter(training.engine, fs, &dir.join("adapter"))?;
+    let seconds = metrics::seconds_trained(fs, dir)?;
+    let summary = summarise(&plan, &training.progress, seconds);
+    let facts = Facts {
+        notes: prepared.notes.clone(),
+        train_counts: prepared.train_counts.clone(),
+        valid_counts: prepared.valid_counts.clone(),
+        memory: fit.memory,
+        micro_tokens: fit.limits.tokens_max,
+        trainable: fit.trainable,
+        parameters: fit.parameters,
+    };
+    record::write_run(fs, &plan, &training.identity, &facts, &training.progress, &summary, seconds)?;
+    Ok(summary)
+}
+
+fn summarise(plan: &Plan, progress: &Progress, seconds: f64) -> Summary {
+    Summary {
+        out: plan.out.clone(),
+        steps: progress.step,
+        final_train_loss: progress.train_loss.unwrap_or(f64::NAN),
+        final_valid_loss: progress.valid_loss,
+        best_step: progress.best.map(|b| b.step),
+        best_valid_loss: progress.best.map(|b| b.valid_loss),
+        tokens_per_second: metrics::rate(progress.tokens, seconds),
+        peak_rss_bytes: record::peak_rss_bytes(),
+        stopped_early: progress.stopped_early,
+    }
 }

@@ -1,0 +1,293 @@
+//! What a checkpoint holds, and whether this run may go on from it.
+//!
+//! `checkpoints/step-…/`: `params.safetensors` (the trained tensors, exact f32), `adamw.safetensors` (both moments),
+//! `state.json`. Nothing in it depends on the time or on the machine: the same run always writes the same bytes.
+
+use crate::batch::Cursor;
+use crate::{Event, Plan, TrainError};
+use model::{Engine, ParamInfo, State, Tensor};
+use runfs::{Checkpoints, Fs, RunFsError};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const PARAMS: &str = "params.safetensors";
+const ADAMW: &str = "adamw.safetensors";
+const STATE: &str = "state.json";
+const FORMAT: u32 = 1;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything about a run that changes from step to step, besides tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Whether the validation and checkpoint due after `step` have been done. False only in a checkpoint of an
+    /// interrupt: the resumed run begins with them.
+    pub settled: bool,
+    pub cursor: Cursor,
+    pub tokens: u64,
+    pub supervised_tokens: u64,
+    pub train_loss: Option<f64>,
+    pub valid_loss: Option<f64>,
+    pub best: Option<Best>,
+    /// Validations since the last improvement.
+    pub stale: u32,
+    pub stopped_early: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    pub step: u64,
+    pub valid_loss: f64,
+}
+
+/// What a checkpoint belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The plan as meant, less what has no influence on the numbers (see [`plan_identity`]).
+    pub plan: Value,
+    pub data_sha256: String,
+    pub model_sha256: String,
+}
+
+impl Identity {
+    pub fn new(plan: &Plan, data_sha256: &str, model_sha256: &str) -> Result<Identity, TrainError> {
+        Ok(Identity { plan: plan_identity(plan)?, data_sha256: data_sha256.into(), model_sha256: model_sha256.into() })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    format: u32,
+    /// The version of the program that wrote it.
+    athanor: String,
+    progress: Progress,
+    identity: Identity,
+}
+
+/// A checkpoint read and verified, not yet compared with the run.
+pub(crate) struct Loaded {
+    pub path: PathBuf,
+    pub progress: Progress,
+    identity: Identity,
+}
+
+pub(crate) fn store(dir: &Path, keep: usize) -> Checkpoints {
+    Checkpoints { dir: dir.join("checkpoints"), keep }
+}
+
+/// Publishes the state after `progress.step` and rotates the older ones, sparing the best validation's.
+pub(crate) fn publish(
+    store: &Checkpoints,
+    fs: &dyn Fs,
+    engine: &Engine,
+    progress: &Progress,
+    identity: &Identity,
+) -> Result<PathBuf, TrainError> {
+    let params = engine.export(State::Value)?;
+    let mut moments = Vec::new();
+    for (state, prefix) in [(State::MomentM, "m."), (State::MomentV, "v.")] {
+        let tensors = engine.export(state)?;
+        moments.extend(tensors.into_iter().map(|t| Tensor { name: format!("{prefix}{}", t.name), ..t }));
+    }
+    let state = StateFile {
+        format: FORMAT,
+        athanor: VERSION.to_owned(),
+        progress: progress.clone(),
+        identity: identity.clone(),
+    };
+    let json = to_json(&state, STATE)?;
+    let path = store.publish(fs, progress.step, &mut |staged| {
+        staged.file(PARAMS, &mut |out| write_tensors(out, &params))?;
+        staged.file(ADAMW, &mut |out| write_tensors(out, &moments))?;
+        staged.file(STATE, &mut |out| out.write_all(&json))
+    })?;
+    let spared: Vec<u64> = progress.best.iter().map(|b| b.step).collect();
+    store.rotate(fs, &spared)?;
+    Ok(path)
+}
+
+/// Bytes that one checkpoint of these parameters takes, rounded up generously for headers and state.json.
+pub(crate) fn bytes(params: &[ParamInfo]) -> u64 {
+    const SMALL_FILES: u64 = 64 << 10;
+    const HEADER_PER_TENSOR: u64 = 512;
+    let values: u64 = params.iter().map(|p| p.shape.iter().product::<usize>() as u64).sum();
+    values * 4 * 3 + params.len() as u64 * 3 * HEADER_PER_TENSOR + SMALL_FILES
+}
+
+/// The newest valid checkpoint; torn or altered ones are skipped with a note. None: none was ever published.
+pub(crate) fn find(store: &Checkpoints, fs: &dyn Fs, on: &mut dyn FnMut(Event)) -> Result<Option<Loaded>, TrainError> {
+    let search = store.newest_valid(fs)?;
+    let skipped: Vec<String> = search.skipped.iter().map(|s| s.why.to_string()).collect();
+    for skip in &skipped {
+        on(Event::Note(format!("skipped a checkpoint that is not whole: {skip}")));
+    }
+    match search.found {
+        Some(found) => load(fs, &found.path, on).map(Some),
+        None if skipped.is_empty() => Ok(None),
+        None => Err(TrainError::NoCheckpoint { dir: store.dir.clone(), skipped }),
+    }
+}
+
+fn load(fs: &dyn Fs, path: &Path, on: &mut dyn FnMut(Event)) -> Result<Loaded, TrainError> {
+    let file = path.join(STATE);
+    let bytes = fs.read(&file).map_err(|e| RunFsError::io("read", &file, e))?;
+    let state: StateFile =
+        serde_json::from_slice(&bytes).map_err(|e| TrainError::RunFile { path: file.clone(), why: e.to_string() })?;
+    if state.format != FORMAT {
+        return Err(TrainError::RunFile {
+            path: file,
+            why: format!("format {}, this program reads {FORMAT}", state.format),
+        });
+    }
+    if state.athanor != VERSION {
+        let was = &state.athanor;
+        on(Event::Note(format!(
+            "the run began with version {was}, this is {VERSION}: the bytes may differ from a run of one version"
+        )));
+    }
+    Ok(Loaded { path: path.to_owned(), progress: state.progress, identity: state.identity })
+}
+
+impl Loaded {
+    /// Refuses a run whose plan, data or base model is not the checkpoint's.
+    pub fn check(&self, now: &Identity) -> Result<(), TrainError> {
+        let checkpoint = self.path.clone();
+        if let Some((field, was, is)) = first_difference("", &self.identity.plan, &now.plan) {
+            return Err(TrainError::PlanChanged { checkpoint, field, was, now: is });
+        }
+        let pair = |was: &String, is: &String| (was != is).then(|| (was.clone(), is.clone()));
+        if let Some((was, now)) = pair(&self.identity.data_sha256, &now.data_sha256) {
+            return Err(TrainError::DataChanged { checkpoint, was, now });
+        }
+        if let Some((was, now)) = pair(&self.identity.model_sha256, &now.model_sha256) {
+            return Err(TrainError::ModelChanged { checkpoint, was, now });
+        }
+        Ok(())
+    }
+
+    /// Puts the trained tensors and the optimiser's moments into the engine.
+    pub fn restore(&self, fs: &dyn Fs, engine: &mut Engine) -> Result<(), TrainError> {
+        let params = engine.params();
+        for (file, prefix, state) in
+            [(PARAMS, "", State::Value), (ADAMW, "m.", State::MomentM), (ADAMW, "v.", State::MomentV)]
+        {
+            let path = self.path.join(file);
+            let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+            engine.import(state, &read_tensors(&path, &bytes, prefix, &params)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_tensors(out: &mut dyn std::io::Write, tensors: &[Tensor]) -> std::io::Result<()> {
+    let views: Vec<(String, Vec<usize>, &[f32])> =
+        tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.values.as_slice())).collect();
+    weights::write_safetensors(out, &views, &BTreeMap::new())
+}
+
+/// The tensors `prefix + name` of every parameter, refusing other shapes and types.
+fn read_tensors(path: &Path, bytes: &[u8], prefix: &str, params: &[ParamInfo]) -> Result<Vec<Tensor>, TrainError> {
+    let refuse =
+        |tensor: &str, problem| TrainError::StateTensor { path: path.to_owned(), tensor: tensor.to_owned(), problem };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| TrainError::RunFile { path: path.to_owned(), why: e.to_string() })?;
+    let named = |name: &str| params.iter().any(|p| name.strip_prefix(prefix) == Some(&p.name));
+    if let Some(extra) = file.names().into_iter().find(|n| n.starts_with(prefix) && !named(n)) {
+        return Err(refuse(extra, "not one of this run's tensors"));
+    }
+    params
+        .iter()
+        .map(|p| {
+            let name = format!("{prefix}{}", p.name);
+            let view = file.tensor(&name).map_err(|_| refuse(&name, "missing"))?;
+            if view.shape() != p.shape {
+                return Err(TrainError::StateShape {
+                    path: path.to_owned(),
+                    tensor: name,
+                    expected: p.shape.clone(),
+                    got: view.shape().to_vec(),
+                });
+            }
+            if view.dtype() != Dtype::F32 {
+                return Err(refuse(&name, "not of type F32"));
+            }
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            Ok(Tensor { name: p.name.clone(), shape: p.shape.clone(), values })
+        })
+        .collect()
+}
+
+/// The plan as a value without the fields that may change between an interruption and its resume: where the folder
+/// lies, and what a machine gives the run (threads, memory, how many old checkpoints it has room for).
+fn plan_identity(plan: &Plan) -> Result<Value, TrainError> {
+    let mut value = serde_json::to_value(plan)
+        .map_err(|e| TrainError::RunFile { path: plan.out.join("plan.json"), why: e.to_string() })?;
+    if let Value::Object(top) = &mut value {
+        top.remove("out");
+        if let Some(Value::Object(train)) = top.get_mut("train") {
+            for key in ["threads", "memory", "checkpoints_keep"] {
+                train.remove(key);
+            }
+        }
+    }
+    Ok(value)
+}
+
+/// The dotted path of the first place where two values differ, and both there.
+fn first_difference(at: &str, was: &Value, now: &Value) -> Option<(String, String, String)> {
+    let join = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+    match (was, now) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|k| !a.contains_key(*k)));
+            keys.into_iter().find_map(|k| {
+                first_difference(&join(k), a.get(k).unwrap_or(&Value::Null), b.get(k).unwrap_or(&Value::Null))
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(i, (x, y))| first_difference(&join(&i.to_string()), x, y))
+        }
+        _ if was == now => None,
+        _ => Some((at.to_owned(), was.to_string(), now.to_string())),
+    }
+}
+
+fn to_json(value: &impl Serialize, name: &str) -> Result<Vec<u8>, TrainError> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|e| TrainError::RunFile { path: name.into(), why: e.to_string() })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_are_named_by_their_path() {
+        let was = json!({"train": {"lr": 0.1, "seed": 1}, "data": {"train": [{"path": "a"}]}});
+        for (now, field) in [
+            (json!({"train": {"lr": 0.2, "seed": 1}, "data": {"train": [{"path": "a"}]}}), "train.lr"),
+            (json!({"train": {"lr": 0.1, "seed": 1}, "data": {"train": [{"path": "b"}]}}), "data.train.0.path"),
+            (json!({"train": {"lr": 0.1, "seed": 1}, "data": {"train": []}}), "data.train"),
+            (json!({"train": {"lr": 0.1, "seed": 1, "clip": 1}, "data": {"train": [{"path": "a"}]}}), "train.clip"),
+        ] {
+            assert_eq!(first_difference("", &was, &now).unwrap().0, field);
+        }
+        assert_eq!(first_difference("", &was, &was), None);
+    }
+
+    /// serde_json reads floats inexactly unless its `float_roundtrip` is on: a resumed run then wrote other bytes.
+    #[test]
+    fn losses_read_back_to_the_last_bit() {
+        for valid_loss in [3.801917195755855, 0.0009549150281252633, 1.0 / 3.0, f64::MIN_POSITIVE] {
+            let progress = Progress { best: Some(Best { step: 1, valid_loss }), ..Progress::default() };
+            let text = serde_json::to_string(&progress).unwrap();
+            assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
+        }
+    }
+}

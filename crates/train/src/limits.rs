@@ -1,0 +1,147 @@
+//! How many tokens go through the model at once, so that the run fits its memory: decided before the model loads,
+//! from the longest row.
+
+use crate::{Plan, TrainError};
+use data::{Dataset, Origin, Packing, Prepared};
+use model::{Limits, MemoryPlan, Outline};
+
+/// Tokens in a pass when the plan leaves it open and memory allows: beyond this, matrix products gain nothing more
+/// and activations only grow.
+const MICRO_TOKENS: usize = 2048;
+/// A pass is made smaller so that layers need not be computed again, but not below this.
+const MICRO_TOKENS_KEPT: usize = 512;
+
+/// A run's size, as it will be.
+pub(crate) struct Fit {
+    pub limits: Limits,
+    pub memory: MemoryPlan,
+    /// Elements trained, and in the base.
+    pub trainable: u64,
+    pub parameters: u64,
+    /// False where even the smallest pass is over the limit (then [`require`] has the refusal).
+    fits: bool,
+}
+
+/// The row that sets the smallest possible pass.
+struct Longest {
+    origin: Origin,
+    tokens: usize,
+}
+
+/// Chooses the pass's size: the plan's own, or the largest of 2048, 1024, … tokens that fits without computing any
+/// layer again in the backward pass, or else that fits; never less than the longest row.
+pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
+    let longest = longest_row(plan, prepared)?;
+    if let Some(given) = plan.train.micro_tokens {
+        if given < longest.tokens {
+            return Err(TrainError::RowOverPass {
+                origin: longest.name(),
+                tokens: longest.tokens,
+                micro_tokens: given,
+            });
+        }
+        return measure(plan, given, longest.tokens);
+    }
+    let unit = match plan.data.lengths.packing {
+        Packing::Examples => longest.tokens,
+        Packing::Bfd | Packing::BfdSplit | Packing::Wrapped => plan.data.lengths.seq_len_max,
+    };
+    let mut tokens = unit.saturating_mul(plan.train.batch).min(MICRO_TOKENS).max(longest.tokens);
+    let mut largest = None;
+    loop {
+        let fit = measure(plan, tokens, longest.tokens)?;
+        if fit.fits && fit.memory.layers_recomputed == 0 {
+            return Ok(fit);
+        }
+        if tokens == longest.tokens {
+            return Ok(largest.unwrap_or(fit));
+        }
+        if fit.fits && largest.is_none() {
+            largest = Some(fit);
+        }
+        let smaller = (tokens / 2).max(longest.tokens);
+        match largest {
+            // Smaller passes would cost more than computing layers again.
+            Some(largest) if smaller < MICRO_TOKENS_KEPT => return Ok(largest),
+            _ => tokens = smaller,
+        }
+    }
+}
+
+/// Refuses a size over the limit, naming the row that asks for it and what would fit.
+pub(crate) fn require(fit: &Fit, plan: &Plan, prepared: &Prepared) -> Result<(), TrainError> {
+    if fit.fits {
+        return Ok(());
+    }
+    let longest = longest_row(plan, prepared)?;
+    Err(TrainError::Memory {
+        origin: longest.name(),
+        tokens: longest.tokens,
+        needed: fit.memory.total,
+        limit: fit.memory.limit,
+        fits: what_fits(plan, &longest, fit)?,
+    })
+}
+
+/// What to change so that the run fits: a smaller pass if the row's own size allows one, else shorter rows.
+fn what_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainError> {
+    let largest = |upper: usize, lower: usize, rows: &dyn Fn(usize) -> usize| -> Result<Option<usize>, TrainError> {
+        let (mut good, mut bad) = (None, upper);
+        let mut low = lower;
+        while low < bad {
+            let middle = low + (bad - low) / 2;
+            if measure(plan, middle, rows(middle))?.fits {
+                good = Some(middle);
+                low = middle + 1;
+            } else {
+                bad = middle;
+            }
+        }
+        Ok(good)
+    };
+    if fit.limits.tokens_max > longest.tokens
+        && let Some(tokens) = largest(fit.limits.tokens_max, longest.tokens, &|_| longest.tokens)?
+    {
+        return Ok(format!("train.micro_tokens up to {tokens} would fit"));
+    }
+    Ok(match largest(longest.tokens, 1, &|tokens| tokens)? {
+        Some(tokens) => format!("rows of at most {tokens} tokens (train.seq_len_max) would fit"),
+        None => format!(
+            "no row would fit: the weights and the adapter alone need {}",
+            fit.memory.total - fit.memory.activations
+        ),
+    })
+}
+
+fn measure(plan: &Plan, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
+    let limits = Limits { tokens_max, seq_len_max, memory: plan.train.memory, threads: plan.train.threads };
+    let Outline { memory, trainable, parameters } = model::outline(&plan.model, &plan.adapter, &limits)?;
+    let fits = memory.total <= memory.limit;
+    Ok(Fit { limits, memory, trainable, parameters, fits })
+}
+
+fn longest_row(plan: &Plan, prepared: &Prepared) -> Result<Longest, TrainError> {
+    let mut longest: Option<(&Dataset, usize, usize)> = None;
+    for data in std::iter::once(&prepared.train).chain(&prepared.valid) {
+        if let Some((index, tokens)) = data.longest()
+            && longest.is_none_or(|(_, _, most)| tokens > most)
+        {
+            longest = Some((data, index, tokens));
+        }
+    }
+    let Some((data, index, tokens)) = longest else {
+        return Err(TrainError::NoExamples {
+            what: "training",
+            rows: prepared.train_counts.rows,
+            aside: prepared.train_counts.aside.clone(),
+        });
+    };
+    // Longer examples are split by packing and by validation.
+    Ok(Longest { origin: data.example(index)?.origin, tokens: tokens.min(plan.data.lengths.seq_len_max) })
+}
+
+impl Longest {
+    fn name(&self) -> String {
+        format!("{}:{}", self.origin.file, self.origin.line)
+    }
+}

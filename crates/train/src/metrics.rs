@@ -1,0 +1,138 @@
+//! The records that grow with every step: `metrics.jsonl` (what was computed), `timings.jsonl` (how long it took)
+//! and TensorBoard's event files. Times never stand in metrics.jsonl, which is the same bytes for the same run.
+
+use crate::TrainError;
+use crate::checkpoint::Progress;
+use crate::tensorboard::{self, EventFile};
+use runfs::{Clock, Fs, Journal, RunFsError};
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+
+const METRICS: &str = "metrics.jsonl";
+const TIMINGS: &str = "timings.jsonl";
+const TENSORBOARD: &str = "tensorboard";
+
+/// One optimiser step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct StepMetrics {
+    pub step: u64,
+    /// Nats per supervised token over the whole step.
+    pub loss: f64,
+    pub lr: f64,
+    /// Before clipping.
+    pub grad_norm: f64,
+    pub tokens: u64,
+    pub supervised_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct ValidMetrics {
+    step: u64,
+    valid_loss: f64,
+}
+
+#[derive(Serialize)]
+struct StepTiming {
+    step: u64,
+    unix_ms: u64,
+    seconds: f64,
+    tokens_per_second: f64,
+}
+
+/// The open records of a run.
+pub(crate) struct Records<'a> {
+    metrics: Journal<'a>,
+    timings: Journal<'a>,
+    events: EventFile<'a>,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Records<'a> {
+    /// Opens the records after cutting them back to `progress`: what a run wrote past its last checkpoint is done
+    /// again, and must not stand there twice.
+    pub fn open(
+        fs: &'a dyn Fs,
+        dir: &Path,
+        clock: &'a dyn Clock,
+        progress: &Progress,
+    ) -> Result<Records<'a>, TrainError> {
+        let keeps_valid = |step: u64| step < progress.step || (step == progress.step && progress.settled);
+        for name in [METRICS, TIMINGS] {
+            Journal::cut_back(fs, &dir.join(name), &|line: &Value| match line.get("step").and_then(Value::as_u64) {
+                Some(step) if line.get("valid_loss").is_some() => keeps_valid(step),
+                Some(step) => step <= progress.step,
+                None => false,
+            })?;
+        }
+        let board = dir.join(TENSORBOARD);
+        tensorboard::cut_back(
+            fs,
+            &board,
+            |tag, step| if tag == "valid/loss" { keeps_valid(step) } else { step <= progress.step },
+        )?;
+        Ok(Records {
+            metrics: Journal::open(fs, &dir.join(METRICS))?,
+            timings: Journal::open(fs, &dir.join(TIMINGS))?,
+            events: EventFile::create(fs, &board, clock.now_unix_ms())?,
+            clock,
+        })
+    }
+
+    pub fn step(&mut self, m: &StepMetrics, seconds: f64) -> Result<(), TrainError> {
+        let unix_ms = self.clock.now_unix_ms();
+        self.metrics.append(m)?;
+        self.timings.append(&StepTiming {
+            step: m.step,
+            unix_ms,
+            seconds,
+            tokens_per_second: rate(m.tokens, seconds),
+        })?;
+        for (tag, value) in [("train/loss", m.loss), ("train/lr", m.lr), ("train/grad_norm", m.grad_norm)] {
+            self.events.scalar(tag, value, m.step, unix_ms)?;
+        }
+        Ok(())
+    }
+
+    pub fn valid(&mut self, step: u64, valid_loss: f64) -> Result<(), TrainError> {
+        self.metrics.append(&ValidMetrics { step, valid_loss })?;
+        self.events.scalar("valid/loss", valid_loss, step, self.clock.now_unix_ms())
+    }
+
+    /// Everything so far is on the disk: a checkpoint may refer to it.
+    pub fn sync(&mut self) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        self.timings.sync()?;
+        Ok(())
+    }
+}
+
+/// Seconds of training steps, over all sittings of the run, as timings.jsonl has them.
+pub(crate) fn seconds_trained(fs: &dyn Fs, dir: &Path) -> Result<f64, TrainError> {
+    let path = dir.join(TIMINGS);
+    let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+    let seconds = bytes
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter_map(|line| line.get("seconds").and_then(Value::as_f64))
+        .sum();
+    Ok(seconds)
+}
+
+/// The last step that metrics.jsonl knows; 0 if there is none.
+pub(crate) fn last_step(fs: &dyn Fs, dir: &Path) -> Result<u64, TrainError> {
+    let path = dir.join(METRICS);
+    if !fs.exists(&path) {
+        return Ok(0);
+    }
+    let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+    let steps = bytes
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter_map(|line| line.get("step").and_then(Value::as_u64));
+    Ok(steps.max().unwrap_or(0))
+}
+
+pub(crate) fn rate(tokens: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
+}

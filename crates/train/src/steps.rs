@@ -1,0 +1,266 @@
+//! The step loop: batch, passes, clip, update, records; then the validation and the checkpoint that are due.
+//!
+//! Everything a step computes is a function of (plan, data, base, step), and everything it depends on is in
+//! [`Progress`] and the engine's tensors. So a run may be cut anywhere: what lies past the last checkpoint is
+//! computed again, to the same bytes.
+
+use crate::batch::{Feed, Segment, count_targets, passes};
+use crate::checkpoint::{self, Best, Identity, Progress};
+use crate::evaluate::{EvalLimits, Validation, validate};
+use crate::metrics::{Records, StepMetrics, rate};
+use crate::schedule::learning_rate;
+use crate::{Event, Plan, TrainError, TrainPlan};
+use data::Dataset;
+use model::{AdamW, Engine, StepKey};
+use runfs::{Checkpoints, Fs, Staged};
+use serde_json::json;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Added to the norm in the clipping factor, as torch's `clip_grad_norm_` does.
+const CLIP_EPS: f64 = 1e-6;
+
+/// What the loop works on.
+pub(crate) struct Training<'a> {
+    pub plan: &'a Plan,
+    pub fs: &'a dyn Fs,
+    /// The run folder.
+    pub dir: &'a Path,
+    pub stop: &'a AtomicBool,
+    pub engine: &'a mut Engine,
+    pub feed: &'a mut Feed<'a>,
+    pub valid: Option<&'a Dataset>,
+    pub steps: u64,
+    pub limits: EvalLimits,
+    pub identity: Identity,
+    pub store: Checkpoints,
+    pub records: Records<'a>,
+    pub progress: Progress,
+}
+
+/// Trains to the last step or an early stop. Whatever ends it sooner leaves a folder that `resume` goes on from.
+pub(crate) fn train(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    loop {
+        if !t.progress.settled {
+            settle(t, on)?;
+        }
+        if t.finished() {
+            return Ok(());
+        }
+        if t.stopping() {
+            return interrupt(t, on);
+        }
+        step(t, on)?;
+    }
+}
+
+impl Training<'_> {
+    fn finished(&self) -> bool {
+        self.progress.step >= self.steps || self.progress.stopped_early
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn validation_due(&self) -> bool {
+        let every = self.plan.train.eval_every.unwrap_or(self.plan.train.checkpoint_every);
+        self.valid.is_some() && (self.progress.step.is_multiple_of(every) || self.progress.step == self.steps)
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.progress.step.is_multiple_of(self.plan.train.checkpoint_every) || self.finished()
+    }
+}
+
+/// One optimiser step.
+fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    let started = Instant::now();
+    let step = t.progress.step + 1;
+    let lr = learning_rate(t.plan.train.schedule, t.plan.train.warmup, t.plan.train.lr, step, t.steps);
+    let (segments, cursor) = (t.feed)(t.progress.cursor)?;
+    let sums = gradients(t.engine, &segments, t.limits.tokens_max, t.plan.train.seed, step)?;
+    for (what, value) in [("the loss", sums.loss), ("the gradient norm", sums.grad_norm)] {
+        if !value.is_finite() {
+            t.engine.zero_grad()?;
+            return Err(went_bad(t, step, what, value, &segments)?);
+        }
+    }
+    t.engine.update(&adamw(&t.plan.train, lr, step, sums.grad_norm))?;
+
+    let metrics = StepMetrics {
+        step,
+        loss: sums.loss,
+        lr,
+        grad_norm: sums.grad_norm,
+        tokens: sums.tokens,
+        supervised_tokens: sums.targets,
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    t.records.step(&metrics, seconds)?;
+    t.progress = Progress {
+        step,
+        settled: false,
+        cursor,
+        tokens: t.progress.tokens + sums.tokens,
+        supervised_tokens: t.progress.supervised_tokens + sums.targets,
+        train_loss: Some(sums.loss),
+        ..t.progress.clone()
+    };
+    on(Event::Step {
+        step,
+        steps: t.steps,
+        loss: sums.loss,
+        lr,
+        grad_norm: sums.grad_norm,
+        tokens: sums.tokens,
+        tokens_per_second: rate(sums.tokens, seconds),
+    });
+    Ok(())
+}
+
+/// What the passes of a step add up to.
+struct Sums {
+    /// Nats per supervised token of the whole step.
+    loss: f64,
+    grad_norm: f64,
+    tokens: u64,
+    targets: u64,
+}
+
+/// Forward and backward over a step's segments. Every pass is scaled by the targets of the *whole* step, so that
+/// gradients and losses add up to the step's mean and never to a mean of means.
+fn gradients(
+    engine: &mut Engine,
+    segments: &[Segment],
+    tokens_max: usize,
+    seed: u64,
+    step: u64,
+) -> Result<Sums, TrainError> {
+    let targets: u64 = segments.iter().map(|s| count_targets(&s.targets)).sum();
+    if targets == 0 {
+        let first = segments.first().map(origin).unwrap_or_default();
+        return Err(TrainError::NothingSupervised { step, rows: segments.len(), first });
+    }
+    let scale = (1.0 / targets as f64) as f32;
+    let (mut loss, mut tokens) = (0.0, 0);
+    for (micro, pass) in passes(segments, tokens_max).iter().enumerate() {
+        loss += engine.accumulate(pass.batch(), scale, StepKey { seed, step, micro: micro as u64 })?;
+        tokens += pass.ids.len() as u64;
+    }
+    Ok(Sums { loss: loss / targets as f64, grad_norm: engine.grad_norm()?, tokens, targets })
+}
+
+fn adamw(plan: &TrainPlan, lr: f64, step: u64, grad_norm: f64) -> AdamW {
+    let grad_scale = plan.clip.map_or(1.0, |max| (max / (grad_norm + CLIP_EPS)).min(1.0));
+    AdamW {
+        lr: lr as f32,
+        beta1: plan.betas.0 as f32,
+        beta2: plan.betas.1 as f32,
+        eps: plan.eps as f32,
+        weight_decay: plan.weight_decay as f32,
+        t: u32::try_from(step).unwrap_or(u32::MAX),
+        grad_scale: grad_scale as f32,
+    }
+}
+
+fn origin(segment: &Segment) -> String {
+    format!("{}:{}", segment.origin.file, segment.origin.line)
+}
+
+/// Writes the batch's rows down and makes the error. The checkpoint before stays the newest.
+fn went_bad(
+    t: &mut Training,
+    step: u64,
+    what: &'static str,
+    value: f64,
+    segments: &[Segment],
+) -> Result<TrainError, TrainError> {
+    let rows = t.dir.join("bad_batch.json");
+    let list: Vec<_> = segments
+        .iter()
+        .map(|s| json!({"file": &*s.origin.file, "line": s.origin.line, "tokens": s.ids.len()}))
+        .collect();
+    // JSON has no NaN: the value is written as text.
+    let report = json!({"step": step, "what": what, "value": value.to_string(), "rows": list});
+    runfs::publish_file(t.fs, &rows, format!("{report:#}\n").as_bytes())?;
+    Ok(TrainError::NumbersWentBad { step, what, value, rows })
+}
+
+/// The validation and the checkpoint that are due after the step just done. A stop signal before or inside the
+/// validation leaves both to the resumed run: the step is saved as not settled.
+fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    if t.validation_due() {
+        if t.stopping() {
+            return interrupt(t, on);
+        }
+        on(Event::Phase("evaluate"));
+        let Some(valid) = t.valid else { return Ok(()) };
+        match validate(t.engine, valid, t.limits, t.stop)? {
+            Validation::Loss(loss) => judge(t, loss, on)?,
+            Validation::Stopped => return interrupt(t, on),
+            Validation::Bad { value, segments } => {
+                return Err(went_bad(t, t.progress.step, "the validation loss", value, &segments)?);
+            }
+        }
+        on(Event::Phase("train"));
+    }
+    t.progress.settled = true;
+    if t.checkpoint_due() {
+        save(t, on)?;
+    }
+    Ok(())
+}
+
+/// Records a validation, keeps the adapter if it is the best so far, and counts towards the early stop.
+/// The best is the lowest loss; patience is only renewed by an improvement of more than `min_delta`.
+fn judge(t: &mut Training, loss: f64, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    let step = t.progress.step;
+    let before = t.progress.best;
+    let best = before.is_none_or(|b| loss < b.valid_loss);
+    if best {
+        publish_adapter(t.engine, t.fs, &t.dir.join("best"))?;
+        t.progress.best = Some(Best { step, valid_loss: loss });
+    }
+    let min_delta = t.plan.train.early_stop.map_or(0.0, |e| e.min_delta);
+    let renewed = before.is_none_or(|b| loss < b.valid_loss - min_delta);
+    t.progress.stale = if renewed { 0 } else { t.progress.stale + 1 };
+    t.progress.stopped_early =
+        step < t.steps && t.plan.train.early_stop.is_some_and(|e| t.progress.stale >= e.patience);
+    t.progress.valid_loss = Some(loss);
+    t.records.valid(step, loss)?;
+    on(Event::Valid { step, loss, best });
+    Ok(())
+}
+
+/// Publishes what has been done so far and ends the loop.
+fn interrupt(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    let step = t.progress.step;
+    // Before the first step there is nothing to save (the plan alone says how to begin), and after a step whose own
+    // checkpoint was due it has just been saved.
+    let saved = t.progress.settled && t.checkpoint_due();
+    if step > 0 && !saved {
+        save(t, on)?;
+    }
+    Err(TrainError::Interrupted { step })
+}
+
+fn save(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    t.records.sync()?;
+    let path = checkpoint::publish(&t.store, t.fs, t.engine, &t.progress, &t.identity)?;
+    on(Event::Checkpoint { step: t.progress.step, path: &path });
+    Ok(())
+}
+
+/// The adapter as PEFT reads it, whole or not at all.
+pub(crate) fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
+    let files = engine.adapter_files()?;
+    runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
+        for (name, bytes) in &files {
+            staged.file(name, &mut |out| out.write_all(bytes))?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}

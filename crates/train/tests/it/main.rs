@@ -1,0 +1,8 @@
+//! Whole runs, with the small real model of `examples/` and with the random ones of `fixtures/`.
+
+mod common;
+mod faults;
+mod refusals;
+mod resume;
+mod tfevents;
+mod training;

@@ -1,0 +1,170 @@
+//! However a run is cut, it ends in the same bytes.
+
+use crate::common::{Bench, assert_same, bench, json_lines, promised, resume};
+use crate::tfevents;
+use data::Packing;
+use std::fs;
+use train::{Event, RunLength};
+
+/// An image of the folder at each event that a kill could follow.
+fn every_event(e: &Event) -> Option<String> {
+    match e {
+        Event::Step { step, .. } => Some(format!("killed in step {step}")),
+        Event::Valid { step, .. } => Some(format!("killed after validation {step}")),
+        Event::Checkpoint { step, .. } => Some(format!("killed after checkpoint {step}")),
+        Event::Phase(p) => Some(format!("killed as {p} begins")),
+        _ => None,
+    }
+}
+
+fn kill_everywhere(b: &Bench) {
+    let images = b.run_imaged(every_event);
+    let whole = promised(b.out(), 7);
+    assert!(images.len() > 15);
+    for (what, image) in images {
+        let summary = resume(&image).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(summary.steps, 7);
+        assert_same(&whole, &promised(&image, 7), &what);
+    }
+}
+
+#[test]
+fn killed_anywhere() {
+    kill_everywhere(&bench());
+}
+
+#[test]
+fn killed_anywhere_with_dropout_and_packing() {
+    let mut b = bench();
+    b.lora_mut().dropout = 0.1;
+    b.plan.data.lengths.packing = Packing::Bfd;
+    b.plan.train.batch = 1;
+    b.plan.train.micro_tokens = Some(64);
+    kill_everywhere(&b);
+}
+
+#[test]
+fn killed_and_resumed_with_another_number_of_threads() {
+    let b = bench();
+    let images = b.run_imaged(|e| matches!(e, Event::Checkpoint { .. }).then(|| "checkpoint".to_owned()));
+    let whole = promised(b.out(), 7);
+    for (what, image) in images {
+        let path = image.join("plan.json");
+        let plan = fs::read_to_string(&path).unwrap();
+        let two = plan.replace("\"threads\": 1", "\"threads\": 2");
+        assert_ne!(plan, two);
+        fs::write(&path, two).unwrap();
+        resume(&image).unwrap();
+        assert_same(&whole, &promised(&image, 7), &what);
+    }
+}
+
+#[test]
+fn two_threads_write_the_same_bytes_as_one() {
+    let one = bench();
+    let mut two = bench();
+    two.plan.train.threads = Some(2);
+    // The same files: the data's identity is their content, the plan holds their paths.
+    two.plan.data = one.plan.data.clone();
+    one.run().unwrap();
+    two.run().unwrap();
+    assert_same(&promised(one.out(), 7), &promised(two.out(), 7), "threads");
+}
+
+#[test]
+fn interrupted_anywhere() {
+    let whole = bench();
+    whole.run().unwrap();
+    type Cut = Box<dyn Fn(&Event) -> bool>;
+    let mut cuts: Vec<Cut> = vec![
+        Box::new(|e| matches!(e, Event::Preparing { .. } | Event::Phase("data"))),
+        Box::new(|e| matches!(e, Event::Phase("model"))),
+    ];
+    for at in 1..=7 {
+        cuts.push(Box::new(move |e| matches!(e, Event::Step { step, .. } if *step == at)));
+    }
+    for (i, cut) in cuts.iter().enumerate() {
+        let mut b = bench();
+        b.plan.data = whole.plan.data.clone();
+        let step = b.run_interrupted(cut);
+        assert_eq!(step, (i as u64).saturating_sub(1), "cut {i}");
+        assert_eq!(b.out().join(format!("checkpoints/step-{step:08}")).exists(), step > 0, "cut {i}");
+        resume(b.out()).unwrap_or_else(|e| panic!("cut {i}: {e}"));
+        assert_same(&promised(whole.out(), 7), &promised(b.out(), 7), &format!("cut {i}"));
+    }
+}
+
+#[test]
+fn interrupted_in_validation_writes_no_half_a_result() {
+    let whole = bench();
+    whole.run().unwrap();
+    let mut b = bench();
+    b.plan.data = whole.plan.data.clone();
+    let step = b.run_interrupted(|e| matches!(e, Event::Phase("evaluate")));
+    assert_eq!(step, 2);
+    let lines = json_lines(&b.out().join("metrics.jsonl"));
+    assert!(lines.iter().all(|l| l.get("valid_loss").is_none()));
+    resume(b.out()).unwrap();
+    assert_same(&promised(whole.out(), 7), &promised(b.out(), 7), "validation");
+}
+
+#[test]
+fn a_run_cut_again_and_again() {
+    let whole = bench();
+    whole.run().unwrap();
+    let mut b = bench();
+    b.plan.data = whole.plan.data.clone();
+    b.run_interrupted(|e| matches!(e, Event::Step { step: 1, .. }));
+    for next in 2..=7u64 {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let result = train::resume(b.out(), &runfs::RealFs, &stop, &mut |e| {
+            if matches!(e, Event::Step { step, .. } if step == next) {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        assert!(matches!(result, Err(train::TrainError::Interrupted { step }) if step == next), "{result:?}");
+    }
+    resume(b.out()).unwrap();
+    assert_same(&promised(whole.out(), 7), &promised(b.out(), 7), "every step its own sitting");
+    let mut events: Vec<_> = fs::read_dir(b.out().join("tensorboard")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(events.len(), 8, "one event file a sitting");
+    events.sort();
+    let scalars = events.iter().flat_map(|path| tfevents::read(path));
+    let steps: Vec<u64> = scalars.filter(|(tag, ..)| tag == "train/loss").map(|(_, step, _)| step).collect();
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6, 7], "no step twice");
+}
+
+#[test]
+fn a_finished_run_is_published_again() {
+    let b = bench();
+    let first = b.run().unwrap();
+    let files = promised(b.out(), 7);
+    fs::remove_dir_all(b.out().join("adapter")).unwrap();
+    let second = resume(b.out()).unwrap();
+    assert_same(&files, &promised(b.out(), 7), "again");
+    assert_eq!(first.tokens_per_second, second.tokens_per_second);
+}
+
+#[test]
+fn a_moved_folder_goes_on() {
+    let mut b = bench();
+    b.plan.train.length = RunLength::Steps(7);
+    b.run_interrupted(|e| matches!(e, Event::Step { step: 4, .. }));
+    let moved = b.temp.path().join("elsewhere");
+    fs::rename(b.out(), &moved).unwrap();
+    assert_eq!(resume(&moved).unwrap().out, moved);
+    assert!(!b.out().exists());
+}
+
+#[test]
+fn a_signal_while_the_adapter_is_saved_lets_it_finish() {
+    let b = bench();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let result = b.run_with(&stop, &mut |e| {
+        if matches!(e, Event::Phase("save")) {
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert_eq!(result.unwrap().steps, 7);
+    assert!(b.out().join("run.json").exists());
+}
