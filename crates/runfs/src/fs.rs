@@ -81,7 +81,8 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
 
 /// `path` with `suffix` after its last component: `a/b` → `a/b.tmp`.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    // By its components: appending to the text of `a/b/` would give a name inside the folder.
+    let mut name: std::ffi::OsString = path.components().as_path().into();
     name.push(suffix);
     name.into()
 }

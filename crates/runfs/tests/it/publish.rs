@@ -264,6 +264,15 @@ fn an_error_of_the_writer_comes_back() {
 }
 
 #[test]
+fn a_slash_at_the_end_makes_no_difference() {
+    let fs = FaultyFs::new().without_exchange();
+    for tag in ["one", "two"] {
+        publish_dir(&fs, Path::new("run/best/"), &mut |staged| fill(staged, tag)).unwrap();
+    }
+    assert_eq!(tag(&fs, "published with a slash").as_deref(), Some("two"));
+}
+
+#[test]
 fn an_empty_folder_can_be_published() {
     let fs = FaultyFs::new();
     publish_dir(&fs, Path::new(DIR), &mut |_| Ok(())).unwrap();
