@@ -1,1 +1,104 @@
+//! The memory plan against what is really allocated, and a steady state that allocates nothing.
 
+use crate::support::*;
+use model::adapters::AdapterPlan;
+use model::{Engine, IGNORE, Limits, LoraPlan, ModelError, outline};
+use std::path::PathBuf;
+
+fn stories() -> PathBuf {
+    examples().join("models/stories260K")
+}
+
+fn sized(tokens_max: usize, memory: u64) -> Limits {
+    Limits { tokens_max, seq_len_max: 512, memory: Some(memory), threads: Some(1) }
+}
+
+/// Whole rows of the model's longest length.
+fn rows(tokens: usize) -> Packed {
+    let ids: Vec<u32> = (0..tokens).map(|i| (i * 37 % 512) as u32).collect();
+    let mut targets: Vec<i32> = ids[1..].iter().map(|i| *i as i32).collect();
+    targets.push(IGNORE);
+    let cu = (0..tokens).step_by(512).chain([tokens]).collect();
+    Packed { at: Vec::new(), ids, targets, cu }
+}
+
+#[test]
+fn the_plan_is_what_is_allocated() {
+    let plans = [
+        ("none", AdapterPlan::None),
+        ("all", lora(fresh(&[]))),
+        ("dropout", lora(LoraPlan { dropout: 0.1, ..fresh(&[]) })),
+        ("embedding", lora(fresh(&["embed_tokens", "q_proj"]))),
+        ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
+    ];
+    for (name, plan) in plans {
+        for memory in [1 << 30, 20 << 20] {
+            let limits = sized(1024, memory);
+            let outlined = outline(&stories(), &plan, &limits).expect("outline");
+            let mut loaded = None;
+            let seen = allocation_counter::measure(|| loaded = Engine::load(&stories(), &plan, &limits).ok());
+            let engine = loaded.expect(name);
+            let trained: usize = engine.params().iter().map(|p| p.shape.iter().product::<usize>()).sum();
+            assert_eq!(outlined.trainable, trained as u64, "{name}");
+            assert_eq!(*engine.memory(), outlined.memory, "{name}");
+            assert_eq!(outlined.parameters, 260_032, "{name}");
+            let m = engine.memory();
+            assert_eq!(m.total, m.weights + m.adapter + m.optimiser + m.activations + m.scratch);
+            // Names, configurations and the slots themselves are the small rest.
+            let (got, want) = (seen.bytes_current as f64, m.total as f64);
+            assert!((got / want - 1.0).abs() < 0.01, "{name}: {got} bytes are held, {want} were planned");
+        }
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    let mut engine = Engine::load(&stories(), &lora(fresh(&[])), &sized(600, 1 << 30)).expect("stories260K");
+    let rows = rows(600);
+    let adamw =
+        model::AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t: 1, grad_scale: 1.0 };
+    let mut step = || {
+        engine.accumulate(rows.batch(), 1.0, KEY).expect("accumulate");
+        engine.grad_norm().expect("norm");
+        engine.update(&adamw).expect("update");
+    };
+    step();
+    let seen = allocation_counter::measure(&mut step);
+    assert_eq!(seen.count_total, 0, "{seen:?}");
+}
+
+#[test]
+fn what_does_not_fit_says_what_would() {
+    let plan = lora(fresh(&[]));
+    let load = |limits: &Limits| Engine::load(&stories(), &plan, limits);
+    let limit = 8 << 20;
+    let (need, fits) = match load(&sized(4096, limit)) {
+        Err(ModelError::DoesNotFit { need, limit: l, fits }) if l == limit => (need, fits),
+        Err(e) => panic!("{e}"),
+        Ok(_) => panic!("accepted"),
+    };
+    let outlined = outline(&stories(), &plan, &sized(4096, limit)).expect("outline never refuses");
+    assert_eq!(outlined.memory.total, need);
+    assert!(need > limit);
+    let tokens: usize = fits.split_whitespace().find_map(|w| w.parse().ok()).expect("a number of tokens");
+    load(&sized(tokens, limit)).expect("what it said");
+    assert!(matches!(load(&sized(tokens + 1, limit)), Err(ModelError::DoesNotFit { .. })));
+    // What a pass needs at least grows with its tokens.
+    let mut before = 0;
+    for tokens in [1, 2, 100, 101, 1000, 4096] {
+        let least = outline(&stories(), &plan, &sized(tokens, 0)).expect("outline").memory.total;
+        assert!(least > before, "{tokens} tokens");
+        before = least;
+    }
+    match load(&sized(64, 1000)) {
+        Err(ModelError::DoesNotFit { fits, .. }) => assert!(fits.starts_with("no pass would fit"), "{fits}"),
+        _ => panic!("accepted"),
+    }
+}
+
+#[test]
+fn without_a_limit_the_free_memory_is_one() {
+    let limits = Limits { memory: None, ..sized(64, 0) };
+    let memory = outline(&stories(), &AdapterPlan::None, &limits).expect("outline").memory;
+    assert!(memory.limit > memory.total);
+}

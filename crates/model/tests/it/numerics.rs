@@ -1,1 +1,343 @@
+//! The engine against itself: finite differences through whole models, recomputation, threads, number formats, shards.
 
+use crate::support::*;
+use model::adapters::{AdapterPlan, BiasTraining, LoraPlan, Targets};
+use model::{Engine, IGNORE, Limits, ModelConfig, ModelError, State, StepKey, Tensor};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// A number in −1..1 for each index (a fixed multiplicative hash).
+fn noise(seed: u64, i: usize) -> f32 {
+    let x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    let x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((x >> 40) as f64 / f64::from(1u32 << 23) - 1.0) as f32
+}
+
+/// A model of odd sizes with random weights in `dir`.
+fn write_model(dir: &Path, family: &str, edit: Value) {
+    let mut config = json!({
+        "model_type": family, "vocab_size": 37, "hidden_size": 20, "intermediate_size": 27, "head_dim": 6,
+        "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        "tie_word_embeddings": false,
+    });
+    config.as_object_mut().expect("an object").extend(edit.as_object().expect("an object").clone());
+    let text = config.to_string();
+    std::fs::write(dir.join("config.json"), &text).expect("write");
+    let c = ModelConfig::from_json(dir, text.as_bytes()).expect("config");
+    let mut list: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let mut add = |name: String, shape: Vec<usize>, scale: f32, offset: f32| {
+        let seed = list.len() as u64;
+        let values = (0..shape.iter().product()).map(|i| offset + scale * noise(seed, i)).collect();
+        list.push((name, shape, values));
+    };
+    use model::adapters::{Bias, Shape};
+    for m in c.modules() {
+        let weight = format!("{}.weight", m.module);
+        match m.shape {
+            Shape::Linear { n_out, n_in, bias } => {
+                add(weight, vec![n_out, n_in], 0.5, 0.0);
+                if bias == Bias::Present {
+                    add(format!("{}.bias", m.module), vec![n_out], 0.3, 0.0);
+                }
+            }
+            Shape::Embedding { vocab, hidden } | Shape::Head { vocab, hidden } => {
+                add(weight, vec![vocab, hidden], 0.7, 0.0)
+            }
+            Shape::Gain { dim } => add(weight, vec![dim], 0.3, 1.0 - c.norm_offset),
+        }
+    }
+    let list: Vec<_> = list.iter().map(|(n, s, v)| (n.clone(), s.clone(), v.as_slice())).collect();
+    let bytes = weights::safetensors_bytes(&list, &Default::default()).expect("bytes");
+    std::fs::write(dir.join("model.safetensors"), bytes).expect("write");
+}
+
+/// Three examples, one of a single token, with some targets left out.
+fn examples_of(vocab: usize) -> Packed {
+    let cu = vec![0, 9, 10, 23];
+    let ids: Vec<u32> = (0..23).map(|i| ((i * i * 7 + 3 * i + 5) % vocab) as u32).collect();
+    let targets =
+        (0..23).map(|i| if i % 5 == 3 || cu.contains(&(i + 1)) { IGNORE } else { ids[i + 1] as i32 }).collect();
+    Packed { at: (0..23).collect(), ids, targets, cu }
+}
+
+/// Adapters everywhere they can be, norms and biases trained too, with dropout.
+fn everything() -> LoraPlan {
+    let mut plan = fresh(&[]);
+    plan.targets = Targets::Regex(r".*(_proj|embed_tokens|lm_head)".into());
+    // Every module whose name ends so: the layers' norms, the heads', the final one.
+    plan.modules_to_save = vec!["norm".to_owned()];
+    plan.bias = BiasTraining::All;
+    plan.dropout = 0.2;
+    plan
+}
+
+/// Moves every parameter away from its start, so that no derivative is zero by a zero factor.
+fn disturb(engine: &mut Engine) {
+    let mut values = engine.export(State::Value).expect("export");
+    for (n, t) in values.iter_mut().enumerate() {
+        t.values.iter_mut().enumerate().for_each(|(i, v)| *v += 0.2 * noise(100 + n as u64, i));
+    }
+    engine.import(State::Value, &values).expect("import");
+}
+
+/// The loss as training sees it, with its dropout masks.
+fn loss(engine: &mut Engine, rows: &Packed) -> f64 {
+    let loss = engine.accumulate(rows.batch(), 1.0, KEY).expect("accumulate");
+    engine.zero_grad().expect("zero");
+    loss
+}
+
+/// Along a random direction within each parameter: (L(θ + εv) − L(θ − εv)) / 2ε = g·v.
+fn check_differences(family: &str, edit: Value, plan: LoraPlan) {
+    let dir = tempfile::tempdir().expect("a folder");
+    write_model(dir.path(), family, edit);
+    let mut engine = load(dir.path(), &lora(plan));
+    disturb(&mut engine);
+    let rows = examples_of(37);
+    engine.accumulate(rows.batch(), 1.0, KEY).expect("accumulate");
+    let grads = engine.export(State::Grad).expect("export");
+    engine.zero_grad().expect("zero");
+    let start = engine.export(State::Value).expect("export");
+    for (n, g) in grads.iter().enumerate() {
+        let direction: Vec<f32> = (0..g.values.len()).map(|i| noise(500 + n as u64, i).signum()).collect();
+        let slope: f64 = g.values.iter().zip(&direction).map(|(g, v)| f64::from(*g) * f64::from(*v)).sum();
+        let size: f64 = g.values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        assert!(size > 0.0, "{family} {}: no gradient at all", g.name);
+        let at = |eps: f32, engine: &mut Engine| {
+            let mut moved: Vec<Tensor> = start.clone();
+            moved[n].values.iter_mut().zip(&direction).for_each(|(w, v)| *w += eps * v);
+            engine.import(State::Value, &moved).expect("import");
+            loss(engine, &rows)
+        };
+        // Richardson's extrapolation removes the cubic term; ε is large enough for f32 sums.
+        let central = |eps: f32, engine: &mut Engine| (at(eps, engine) - at(-eps, engine)) / (2.0 * f64::from(eps));
+        let eps = 4e-3;
+        let numeric = (4.0 * central(eps, &mut engine) - central(2.0 * eps, &mut engine)) / 3.0;
+        let tolerance = 4e-3 * slope.abs().max(size) + 8e-4;
+        assert!((numeric - slope).abs() <= tolerance, "{family} {}: {numeric} by differences, {slope} by hand", g.name);
+    }
+}
+
+#[test]
+fn llamas_derivatives_are_right() {
+    check_differences("llama", json!({"attention_bias": true, "mlp_bias": true}), everything());
+}
+
+#[test]
+fn gemmas_derivatives_are_right() {
+    check_differences(
+        "gemma2",
+        json!({"sliding_window": 4, "attn_logit_softcapping": 4.0, "final_logit_softcapping": 6.0, "query_pre_attn_scalar": 9}),
+        everything(),
+    );
+    check_differences("gemma3_text", json!({"sliding_window": 4, "sliding_window_pattern": 2}), everything());
+}
+
+#[test]
+fn fused_projections_derivatives_are_right() {
+    check_differences("phi3", json!({"sliding_window": 5, "partial_rotary_factor": 0.7}), everything());
+}
+
+/// What a step leaves behind, as bits: loss, then every gradient.
+fn step_bits(engine: &mut Engine, rows: &Packed) -> (u64, Vec<Vec<u32>>) {
+    engine.zero_grad().expect("zero");
+    let loss = engine.accumulate(rows.batch(), 0.03, KEY).expect("accumulate");
+    (loss.to_bits(), gradients(engine).iter().map(|(_, g)| bits(g)).collect())
+}
+
+#[test]
+fn recomputed_layers_give_the_same_bits_as_kept_ones() {
+    for (family, edit) in [
+        ("llama", json!({"num_hidden_layers": 5})),
+        ("gemma3_text", json!({"num_hidden_layers": 5, "sliding_window": 4})),
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write_model(dir.path(), family, edit);
+        for layers in [None, Some(vec![2, 4])] {
+            let plan = if layers.is_none() { everything() } else { LoraPlan { layers, dropout: 0.2, ..fresh(&[]) } };
+            let (plan, rows) = (lora(plan), examples_of(37));
+            let mut engine = load(dir.path(), &plan);
+            disturb(&mut engine);
+            let (values, want) = (engine.export(State::Value).expect("export"), step_bits(&mut engine, &rows));
+            let trained = engine.memory().layers_kept;
+            assert_eq!(engine.memory().layers_recomputed, 0);
+            let mut recomputed = Vec::new();
+            let mut limit = engine.memory().total - 1;
+            loop {
+                let tight = Limits { memory: Some(limit), ..limits() };
+                let mut engine = match Engine::load(dir.path(), &plan, &tight) {
+                    Ok(engine) => engine,
+                    Err(ModelError::DoesNotFit { .. }) => break,
+                    Err(e) => panic!("{e}"),
+                };
+                assert!(engine.memory().total <= limit);
+                engine.import(State::Value, &values).expect("import");
+                recomputed.push(engine.memory().layers_recomputed);
+                assert!(step_bits(&mut engine, &rows) == want, "{family}: {recomputed:?} layers recomputed");
+                limit = engine.memory().total - 1;
+            }
+            assert_eq!(recomputed, (1..trained).collect::<Vec<_>>(), "{family}");
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let model = examples().join("models/stories260K");
+    let ids: Vec<u32> = (0..300).map(|i| (i * 37 + i * i % 11) % 512).collect();
+    let mut targets: Vec<i32> = ids[1..].iter().map(|i| *i as i32).collect();
+    targets.push(IGNORE);
+    let rows = Packed { at: Vec::new(), ids, targets, cu: vec![0, 170, 171, 300] };
+    let run = |threads| {
+        let plan = LoraPlan { dropout: 0.1, ..fresh(&[]) };
+        let limits = Limits { tokens_max: 300, seq_len_max: 300, threads: Some(threads), ..limits() };
+        let mut engine = Engine::load(&model, &lora(plan), &limits).expect("stories260K");
+        let mut seen = Vec::new();
+        for t in 1..=3 {
+            let key = StepKey { step: u64::from(t), ..KEY };
+            seen.push(engine.accumulate(rows.batch(), 0.01, key).expect("accumulate").to_bits());
+            seen.push(engine.grad_norm().expect("norm").to_bits());
+            engine.update(&adamw(t)).expect("update");
+        }
+        let losses = bits(&engine.losses(rows.batch()).expect("losses"));
+        let values: Vec<_> = tensors(&engine, State::Value).iter().map(|(_, v)| bits(v)).collect();
+        (seen, losses, values)
+    };
+    assert!(run(1) == run(2));
+}
+
+fn adamw(t: u32) -> model::AdamW {
+    model::AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t, grad_scale: 1.0 }
+}
+
+#[test]
+fn dropout_acts_in_training_alone_and_follows_the_key() {
+    let f = File::fixture("forward/llama.safetensors");
+    let dir = fixtures().join("forward/llama_lora");
+    let AdapterPlan::Lora(mut plan) = continued(&dir) else { panic!("a LoRA plan") };
+    let rows = Packed::all(&f, "right.");
+    let mut plain = load(&model_dir("llama"), &AdapterPlan::Lora(plan.clone()));
+    plan.dropout = 0.5;
+    let mut dropped = load(&model_dir("llama"), &AdapterPlan::Lora(plan));
+    let losses = |e: &mut Engine| bits(&e.losses(rows.batch()).expect("losses"));
+    assert_eq!(losses(&mut plain), losses(&mut dropped));
+    let mut at = |key| dropped.accumulate(rows.batch(), 1.0, key).expect("accumulate").to_bits();
+    let first = at(KEY);
+    assert_eq!(first, at(KEY));
+    for key in [StepKey { seed: 1, ..KEY }, StepKey { step: 2, ..KEY }, StepKey { micro: 1, ..KEY }] {
+        assert_ne!(first, at(key), "{key:?}");
+    }
+    assert_ne!(first, plain.accumulate(rows.batch(), 1.0, KEY).expect("accumulate").to_bits());
+}
+
+/// Writes `values` in the given format; returns what they became.
+fn write_as(dir: &Path, config: &Path, dtype: safetensors::Dtype, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
+    use half::{bf16, f16};
+    let encode = |v: &f32| match dtype {
+        safetensors::Dtype::F16 => f16::from_f32(*v).to_le_bytes().to_vec(),
+        safetensors::Dtype::BF16 => bf16::from_f32(*v).to_le_bytes().to_vec(),
+        _ => v.to_le_bytes().to_vec(),
+    };
+    let bytes: Vec<(String, Vec<u8>)> =
+        tensors.iter().map(|(n, _, v)| (n.clone(), v.iter().flat_map(encode).collect())).collect();
+    let views: Vec<_> = bytes
+        .iter()
+        .zip(tensors)
+        .map(|((n, b), (_, s, _))| {
+            (n.clone(), safetensors::tensor::TensorView::new(dtype, s.clone(), b).expect("a view"))
+        })
+        .collect();
+    let out = safetensors::serialize(views, None).expect("bytes");
+    std::fs::write(dir.join("model.safetensors"), out).expect("write");
+    std::fs::copy(config, dir.join("config.json")).expect("copy");
+}
+
+fn base_tensors(model: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let file = File::open(&model_dir(model).join("model.safetensors"));
+    file.under("").into_iter().map(|n| (n.clone(), file.shape(&n), file.f32(&n))).collect()
+}
+
+#[test]
+fn sixteen_bit_checkpoints_give_the_converted_values() {
+    let rows = Packed::all(&File::fixture("forward/qwen2.safetensors"), "right.");
+    let config = model_dir("qwen2").join("config.json");
+    for dtype in [safetensors::Dtype::F16, safetensors::Dtype::BF16] {
+        let mut tensors = base_tensors("qwen2");
+        for v in tensors.iter_mut().flat_map(|t| &mut t.2) {
+            *v = match dtype {
+                safetensors::Dtype::F16 => half::f16::from_f32(*v).to_f32(),
+                _ => half::bf16::from_f32(*v).to_f32(),
+            };
+        }
+        let seen = [dtype, safetensors::Dtype::F32].map(|stored| {
+            let dir = tempfile::tempdir().expect("a folder");
+            write_as(dir.path(), &config, stored, &tensors);
+            let mut engine = load(dir.path(), &lora(everything()));
+            disturb(&mut engine);
+            let logits = bits(&engine.logits(rows.batch()).expect("logits"));
+            (logits, step_bits(&mut engine, &rows), engine.memory().weights)
+        });
+        assert!(seen[0].0 == seen[1].0 && seen[0].1 == seen[1].1, "{dtype:?}");
+        assert!(seen[0].2 < seen[1].2, "16-bit weights stay in 16 bits");
+    }
+}
+
+#[test]
+fn shards_are_the_same_model() {
+    let rows = Packed::all(&File::fixture("forward/llama.safetensors"), "right.");
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::copy(model_dir("llama").join("config.json"), dir.path().join("config.json")).expect("copy");
+    let tensors = base_tensors("llama");
+    let mut map = serde_json::Map::new();
+    for (i, part) in tensors.chunks(tensors.len().div_ceil(3)).enumerate() {
+        let name = format!("model-0000{}-of-00003.safetensors", i + 1);
+        let list: Vec<_> = part.iter().map(|(n, s, v)| (n.clone(), s.clone(), v.as_slice())).collect();
+        let bytes = weights::safetensors_bytes(&list, &Default::default()).expect("bytes");
+        std::fs::write(dir.path().join(&name), bytes).expect("write");
+        map.extend(part.iter().map(|(n, _, _)| (n.clone(), Value::from(name.as_str()))));
+    }
+    let index = json!({"metadata": {"total_size": 0}, "weight_map": map});
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).expect("write");
+    let [one, three] = [model_dir("llama"), dir.path().to_owned()]
+        .map(|d| bits(&load(&d, &AdapterPlan::None).logits(rows.batch()).expect("logits")));
+    assert!(one == three);
+}
+
+/// A pass without a lower trained layer stops at the lowest one: the same gradients, nothing below touched.
+#[test]
+fn the_backward_pass_stops_at_the_lowest_trained_layer() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write_model(dir.path(), "gemma3_text", json!({"sliding_window": 4}));
+    let rows = examples_of(37);
+    let on = |targets: &str| lora(LoraPlan { targets: Targets::Regex(targets.into()), ..fresh(&[]) });
+    let mut all = load(dir.path(), &on(".*_proj|lm_head"));
+    disturb(&mut all);
+    let disturbed = all.export(State::Value).expect("export");
+    for targets in [
+        "lm_head",
+        r".*\.2\..*down_proj",
+        r".*\.2\..*gate_proj",
+        r".*\.2\..*o_proj",
+        r".*\.2\..*v_proj",
+        r".*\.1\..*k_proj|lm_head",
+    ] {
+        let mut some = load(dir.path(), &on(targets));
+        let names: Vec<String> = some.params().into_iter().map(|p| p.name).collect();
+        assert!(matches!(some.input_gradient(rows.batch(), 1.0), Err(ModelError::GradientStops { .. })), "{targets}");
+        // With every other adapter at zero, both are the same function.
+        let mut values = disturbed.clone();
+        values.iter_mut().filter(|t| !names.contains(&t.name)).for_each(|t| t.values.fill(0.0));
+        all.import(State::Value, &values).expect("import");
+        values.retain(|t| names.contains(&t.name));
+        some.import(State::Value, &values).expect("import");
+        all.zero_grad().expect("zero");
+        all.accumulate(rows.batch(), 1.0, KEY).expect("accumulate");
+        some.accumulate(rows.batch(), 1.0, KEY).expect("accumulate");
+        let full = gradients(&all);
+        for (name, grad) in gradients(&some) {
+            assert!(peak(&grad) > 0.0, "{targets} {name}");
+            let want = &full.iter().find(|(n, _)| *n == name).expect("a name").1;
+            close_gradient(&format!("{targets} {name}"), &grad, want);
+        }
+    }
+}

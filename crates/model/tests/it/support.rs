@@ -1,11 +1,9 @@
 //! Fixtures as the tests read them.
 
-use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets, plan_from};
 use model::{Batch, Engine, IGNORE, Limits, State, StepKey};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
-use weights::peft::AdapterConfig;
 
 pub const KEY: StepKey = StepKey { seed: 0, step: 1, micro: 0 };
 
@@ -119,38 +117,7 @@ pub fn target(label: i64) -> i32 {
 
 /// The plan that continues the adapter in `dir`.
 pub fn continued(dir: &Path) -> AdapterPlan {
-    let c = AdapterConfig::read(dir).expect("adapter_config.json");
-    let names = |v: &Option<Value>| -> Vec<String> {
-        let list = v.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
-        list.iter().map(|n| n.as_str().expect("a name").to_owned()).collect()
-    };
-    let mut modules_to_save = c.modules_to_save.clone().unwrap_or_default();
-    if c.ensure_weight_tying {
-        // PEFT adds this name when it saves.
-        modules_to_save.retain(|m| m != "model.embed_tokens");
-    }
-    AdapterPlan::Lora(Box::new(LoraPlan {
-        r: c.r,
-        alpha: c.lora_alpha,
-        dropout: c.lora_dropout,
-        rslora: c.use_rslora,
-        targets: Targets::Names(names(&c.target_modules)),
-        exclude: names(&c.exclude_modules),
-        layers: None,
-        rank_pattern: c.rank_pattern.iter().map(|(k, v)| (k.clone(), v.as_u64().expect("a rank") as usize)).collect(),
-        alpha_pattern: c.alpha_pattern.iter().map(|(k, v)| (k.clone(), v.as_f64().expect("an alpha"))).collect(),
-        modules_to_save,
-        ensure_weight_tying: c.ensure_weight_tying,
-        bias: match c.bias.as_str() {
-            "lora_only" => BiasTraining::LoraOnly,
-            "all" => BiasTraining::All,
-            _ => BiasTraining::None,
-        },
-        init: InitWeights::Kaiming,
-        start_from: Some(dir.to_owned()),
-        seed: 0,
-        base_name: c.base_model_name_or_path.clone().unwrap_or_default(),
-    }))
+    lora(plan_from(dir, 0).unwrap_or_else(|e| panic!("{}: {e}", dir.display())))
 }
 
 /// A fresh adapter of rank 4 on the given modules.
