@@ -4,7 +4,7 @@ use crate::common::{Bench, assert_same, bench, json_lines, promised, resume};
 use crate::tfevents;
 use data::Packing;
 use std::fs;
-use train::{Event, RunLength};
+use train::{EarlyStop, Event, RunLength};
 
 /// An image of the folder at each event that a kill could follow.
 fn every_event(e: &Event) -> Option<String> {
@@ -17,20 +17,20 @@ fn every_event(e: &Event) -> Option<String> {
     }
 }
 
-fn kill_everywhere(b: &Bench) {
+fn kill_everywhere(b: &Bench, last_step: u64) {
     let images = b.run_imaged(every_event);
-    let whole = promised(b.out(), 7);
+    let whole = promised(b.out(), last_step);
     assert!(images.len() > 15);
     for (what, image) in images {
         let summary = resume(&image).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert_eq!(summary.steps, 7);
-        assert_same(&whole, &promised(&image, 7), &what);
+        assert_eq!(summary.steps, last_step, "{what}");
+        assert_same(&whole, &promised(&image, last_step), &what);
     }
 }
 
 #[test]
 fn killed_anywhere() {
-    kill_everywhere(&bench());
+    kill_everywhere(&bench(), 7);
 }
 
 #[test]
@@ -40,7 +40,33 @@ fn killed_anywhere_with_dropout_and_packing() {
     b.plan.data.lengths.packing = Packing::Bfd;
     b.plan.train.batch = 1;
     b.plan.train.micro_tokens = Some(64);
-    kill_everywhere(&b);
+    kill_everywhere(&b, 7);
+}
+
+#[test]
+fn killed_anywhere_before_an_early_stop() {
+    let mut b = bench();
+    b.plan.train.length = RunLength::Steps(50);
+    b.plan.train.eval_every = Some(1);
+    b.plan.train.early_stop = Some(EarlyStop { patience: 4, min_delta: 100.0 });
+    kill_everywhere(&b, 5);
+}
+
+#[test]
+fn less_memory_on_resume_changes_no_byte() {
+    let mut b = bench();
+    let limits = model::Limits { tokens_max: 40, seq_len_max: 30, memory: Some(1), threads: Some(1) };
+    let least = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
+    assert!(least.layers_recomputed > 0);
+    b.plan.train.memory = Some(1 << 30);
+    let images = b.run_imaged(|e| matches!(e, Event::Checkpoint { step: 3, .. }).then(|| "checkpoint".to_owned()));
+    let path = images[0].1.join("plan.json");
+    let plan = fs::read_to_string(&path).unwrap();
+    let tight = plan.replace(&format!("\"memory\": {}", 1 << 30), &format!("\"memory\": {}", least.total));
+    assert_ne!(plan, tight);
+    fs::write(&path, tight).unwrap();
+    resume(&images[0].1).unwrap();
+    assert_same(&promised(b.out(), 7), &promised(&images[0].1, 7), "layers computed again");
 }
 
 #[test]

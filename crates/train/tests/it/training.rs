@@ -150,6 +150,17 @@ fn patience_ends_the_run() {
 }
 
 #[test]
+fn validation_goes_with_the_checkpoints_unless_told_otherwise() {
+    let mut b = bench();
+    b.plan.train.eval_every = None;
+    b.run().unwrap();
+    let lines = json_lines(&b.out().join("metrics.jsonl"));
+    let steps: Vec<u64> =
+        lines.iter().filter(|l| l.get("valid_loss").is_some()).map(|l| l["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [3, 6, 7]);
+}
+
+#[test]
 fn without_validation_there_is_no_best() {
     let mut b = bench();
     b.plan.data.valid = None;
