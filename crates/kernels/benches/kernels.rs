@@ -1,6 +1,7 @@
 //! The speed of the kernels at the sizes of a model with 135 million parameters (hidden 576, feed-forward 1536,
 //! 9 heads over 3 of 64, vocabulary 49152) on 2048 tokens, beside what the core can do at most:
-//! `cargo bench -p kernels [-- THREADS...]`.
+//! `cargo bench -p kernels [-- THREADS... NAME...]`. With one thread the time is the processor's, where the
+//! system tells it, so that other programs disturb less.
 
 #![allow(unsafe_code)]
 
@@ -16,15 +17,19 @@ const V: usize = 49152;
 const RANK: usize = 8;
 /// Rows of logits at a time.
 const HEAD_ROWS: usize = 512;
+/// The system counts a thread's time in steps of some milliseconds.
+const BATCH_SECONDS: f64 = 0.1;
 
 fn main() {
-    let asked: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let asked: Vec<usize> = args.iter().filter_map(|a| a.parse().ok()).collect();
+    let names: Vec<String> = args.into_iter().filter(|a| a.parse::<usize>().is_err()).collect();
     let counts = if asked.is_empty() { vec![1, 2] } else { asked };
     for threads in counts {
         let cpu = Cpu::new(Some(threads)).expect("threads");
         let peak = peak::gflops() * threads as f64;
         println!("\n{} · {threads} threads · peak {peak:.0} GFLOP/s", cpu.level().name());
-        let bench = Bench { cpu, peak };
+        let bench = Bench { cpu, peak, names: names.clone() };
         bench.products();
         bench.adapter();
         bench.attention();
@@ -35,24 +40,39 @@ fn main() {
 struct Bench {
     cpu: Cpu,
     peak: f64,
+    names: Vec<String>,
 }
 
-/// The fastest of several runs, in seconds: what the machine does when nothing else disturbs it.
-fn best(mut f: impl FnMut()) -> f64 {
-    f();
-    let start = Instant::now();
-    let mut best = f64::INFINITY;
-    let mut runs = 0;
-    while runs < 3 || (start.elapsed().as_secs_f64() < 0.4 && runs < 200) {
-        let t = Instant::now();
-        f();
-        best = best.min(t.elapsed().as_secs_f64());
-        runs += 1;
-    }
-    best
+/// Seconds that this thread has run, or since the start where the system does not say.
+fn thread_seconds(start: Instant) -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+    nanos.map_or_else(|| start.elapsed().as_secs_f64(), |n| n / 1e9)
 }
 
 impl Bench {
+    fn chosen(&self, what: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|n| what.contains(n.as_str()))
+    }
+
+    /// Seconds for one run, the best of several batches: what the machine does when nothing else disturbs it.
+    fn best(&self, mut f: impl FnMut()) -> f64 {
+        let start = Instant::now();
+        f();
+        let runs = (BATCH_SECONDS / start.elapsed().as_secs_f64()).ceil().clamp(1.0, 1e4);
+        let now = || match self.cpu.threads() {
+            1 => thread_seconds(start),
+            _ => start.elapsed().as_secs_f64(),
+        };
+        let mut best = f64::INFINITY;
+        for _ in 0..5 {
+            let t = now();
+            (0..runs as usize).for_each(|_| f());
+            best = best.min((now() - t) / runs);
+        }
+        best
+    }
+
     fn buf(&self, len: usize) -> Buf {
         let values: Vec<f32> = (0..len).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
         let mut buf = self.cpu.alloc(len).expect("memory");
@@ -66,13 +86,19 @@ impl Bench {
     }
 
     fn line(&self, what: &str, flops: f64, f: impl FnMut()) {
-        let s = best(f);
+        if !self.chosen(what) {
+            return;
+        }
+        let s = self.best(f);
         let rate = flops / s / 1e9;
         println!("{what:44} {:8.3} ms {rate:7.1} GFLOP/s {:4.0} %", s * 1e3, 100.0 * rate / self.peak);
     }
 
     fn memory_line(&self, what: &str, floats: usize, f: impl FnMut()) {
-        let s = best(f);
+        if !self.chosen(what) {
+            return;
+        }
+        let s = self.best(f);
         println!("{what:44} {:8.3} ms {:7.1} GB/s", s * 1e3, (floats * 4) as f64 / s / 1e9);
     }
 
@@ -200,7 +226,7 @@ fn values(cpu: &Cpu, b: &Buf) -> Vec<f32> {
 mod peak {
     use std::time::Instant;
 
-    const STEPS: usize = 4_000_000;
+    const STEPS: usize = 16_000_000;
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
@@ -248,8 +274,9 @@ mod peak {
         (0..5)
             .map(|_| {
                 let start = Instant::now();
+                let before = super::thread_seconds(start);
                 let flops = once();
-                flops / start.elapsed().as_secs_f64() / 1e9
+                flops / (super::thread_seconds(start) - before) / 1e9
             })
             .fold(0.0, f64::max)
     }

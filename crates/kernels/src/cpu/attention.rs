@@ -179,7 +179,7 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
         pack_plain(kern, rows.part(0..rows.rows(), s.v_cols(kv)), values);
     });
     let packed = Rows::new("packed", packed_memory.values(), (0, each), (a.kv_heads, each))?;
-    let mine = s.queries * (s.keys.max(a.head_dim) + s.keys + a.head_dim + 2) + SLACK;
+    let mine = s.queries * (2 * s.keys + 2 * a.head_dim + 2) + 2 * SLACK;
     let mut memory = cpu.scratch.take(cpu.threads() * mine)?;
     let slots = RowsMut::new("tiles", memory.values(), (0, mine), (cpu.threads(), mine))?;
     let tiles: usize = cu.windows(2).map(|c| (c[1] - c[0]).div_ceil(s.queries)).sum();
@@ -231,7 +231,8 @@ impl Job<'_> {
         mut memory: &mut [f32],
     ) {
         let (s, d, m) = (&self.s, self.s.a.head_dim, qs.len());
-        let packed = carve(&mut memory, s.queries * s.keys.max(d) + SLACK);
+        let packed_q = carve(&mut memory, m * d + SLACK);
+        let packed = carve(&mut memory, m * s.keys + SLACK);
         let scores = carve(&mut memory, m * s.keys);
         let sums = carve(&mut memory, m * d);
         let maxima = carve(&mut memory, m);
@@ -240,14 +241,13 @@ impl Job<'_> {
             maxima.fill(f32::NEG_INFINITY);
             totals.fill(0.0);
             sums.fill(0.0);
+            pack::rows(self.kern, (Op::N, queries.part(0..m, s.q_cols(h))), 0..m, 0..d, packed_q);
             for ks in s.key_tiles(&qs) {
-                let q = (Op::N, queries.part(0..m, s.q_cols(h)));
-                pack::rows(self.kern, q, 0..m, 0..d, packed);
                 let panels = ks.start / s.nr..ks.end.div_ceil(s.nr);
                 let keys = self.keys.part(panels, 0..self.keys.cols());
                 let product = Product::new(d, s.a.scale, Write::Set);
                 let tile = RowsMut::dense(scores, s.keys).corner(m, ks.len());
-                multiply(self.kern, product, packed, (keys, 0), tile);
+                multiply(self.kern, product, packed_q, (keys, 0), tile);
                 for (i, row) in scores.chunks_exact_mut(s.keys).enumerate() {
                     let seen = within(s.seen(qs.start + i), &ks);
                     let row = &mut row[..ks.len()];

@@ -120,3 +120,47 @@ pub(super) fn max(a: &[f32]) -> f32 {
     }
     acc.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::level::{Fused, Split};
+    use super::*;
+
+    /// The largest error over −90..90 and close to zero, in units of the last place of the f32 result.
+    fn worst(f: fn(f32) -> f32, exact: fn(f64) -> f64, range: f32) -> f64 {
+        let steps = 400_000;
+        let dense = (0..=steps).map(|i| range * (2.0 * i as f32 / steps as f32 - 1.0));
+        let tiny = (-120..0).map(|e| 1.3 * 2.0f32.powi(e));
+        dense
+            .chain(tiny)
+            .map(|x| {
+                let want = exact(f64::from(x));
+                let unit = f64::from((want as f32).abs().max(f32::MIN_POSITIVE)) * f64::from(f32::EPSILON) / 2.0;
+                (f64::from(f(x)) - want).abs() / unit
+            })
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn errors_in_units_of_the_last_place() {
+        for (name, f, exact, range, limit) in [
+            ("exp", exp::<Fused> as fn(f32) -> f32, f64::exp as fn(f64) -> f64, 87.0, 2.5),
+            ("exp, split", exp::<Split>, f64::exp, 87.0, 2.5),
+            ("tanh", tanh::<Fused>, f64::tanh, 20.0, 4.0),
+            ("tanh, split", tanh::<Split>, f64::tanh, 20.0, 4.0),
+            ("sigmoid", |x| sigmoid::<Fused>(x).0, |x| 1.0 / (1.0 + (-x).exp()), 80.0, 5.0),
+            ("1 − sigmoid", |x| sigmoid::<Fused>(x).1, |x| 1.0 / (1.0 + x.exp()), 80.0, 5.0),
+        ] {
+            let worst = worst(f, exact, range);
+            assert!(worst <= limit, "{name}: {worst}");
+        }
+    }
+
+    #[test]
+    fn ends_are_finite_and_nan_stays() {
+        assert!(exp::<Fused>(1e9).is_finite() && exp::<Fused>(-1e9) > 0.0);
+        assert_eq!((tanh::<Fused>(50.0), tanh::<Fused>(-50.0)), (1.0, -1.0));
+        assert!(exp::<Fused>(f32::NAN).is_nan() && tanh::<Fused>(f32::NAN).is_nan());
+        assert!(sigmoid::<Split>(f32::NAN).0.is_nan());
+    }
+}

@@ -75,15 +75,26 @@ impl Simd for __m256 {
     unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
         // SAFETY: the trait's contract.
         unsafe {
+            // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 8];
-            let live = r.iter_mut().take(rows).enumerate();
             if cols == 8 {
-                live.for_each(|(i, r)| *r = Self::load(src.add(i * ld)));
+                for i in 0..8 {
+                    if i < rows {
+                        r[i] = Self::load(src.add(i * ld));
+                    }
+                }
             } else {
-                live.for_each(|(i, r)| *r = Self::load_part(src.add(i * ld), cols));
+                for i in 0..8 {
+                    if i < rows {
+                        r[i] = Self::load_part(src.add(i * ld), cols);
+                    }
+                }
             }
-            for (l, t) in transposed(r).into_iter().enumerate().take(cols) {
-                t.store(dst.add(l * stride));
+            let t = transposed(r);
+            for l in 0..8 {
+                if l < cols {
+                    t[l].store(dst.add(l * stride));
+                }
             }
         }
     }

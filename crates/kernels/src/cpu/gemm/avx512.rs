@@ -61,15 +61,30 @@ impl Simd for __m512 {
     unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
         // SAFETY: the trait's contract.
         unsafe {
+            // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 16];
-            let live = r.iter_mut().take(rows).enumerate();
             if cols == 16 {
-                live.for_each(|(i, r)| *r = Self::load(src.add(i * ld)));
+                for i in 0..16 {
+                    if i < rows {
+                        r[i] = Self::load(src.add(i * ld));
+                    }
+                }
+                let t = transposed(r);
+                for l in 0..16 {
+                    t[l].store(dst.add(l * stride));
+                }
             } else {
-                live.for_each(|(i, r)| *r = Self::load_part(src.add(i * ld), cols));
-            }
-            for (l, t) in transposed(r).into_iter().enumerate().take(cols) {
-                t.store(dst.add(l * stride));
+                for i in 0..16 {
+                    if i < rows {
+                        r[i] = Self::load_part(src.add(i * ld), cols);
+                    }
+                }
+                let t = transposed(r);
+                for l in 0..16 {
+                    if l < cols {
+                        t[l].store(dst.add(l * stride));
+                    }
+                }
             }
         }
     }
@@ -78,6 +93,18 @@ impl Simd for __m512 {
 #[inline(always)]
 fn mask(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
+}
+
+#[inline(always)]
+unsafe fn join_low(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: called where AVX-512 is enabled.
+    unsafe { _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))) }
+}
+
+#[inline(always)]
+unsafe fn join_high(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: called where AVX-512 is enabled.
+    unsafe { _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))) }
 }
 
 /// A 16×16 transpose in registers: pairs of rows, then fours, then halves of the register.
@@ -92,13 +119,10 @@ unsafe fn transposed(r: [__m512; 16]) -> [__m512; 16] {
         }
         let mut fours = r;
         for i in 0..4 {
-            let p = pairs.map(|v| _mm512_castps_pd(v));
-            let join = |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-            let join_high = |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-            fours[4 * i] = join(p[4 * i], p[4 * i + 2]);
-            fours[4 * i + 1] = join_high(p[4 * i], p[4 * i + 2]);
-            fours[4 * i + 2] = join(p[4 * i + 1], p[4 * i + 3]);
-            fours[4 * i + 3] = join_high(p[4 * i + 1], p[4 * i + 3]);
+            fours[4 * i] = join_low(pairs[4 * i], pairs[4 * i + 2]);
+            fours[4 * i + 1] = join_high(pairs[4 * i], pairs[4 * i + 2]);
+            fours[4 * i + 2] = join_low(pairs[4 * i + 1], pairs[4 * i + 3]);
+            fours[4 * i + 3] = join_high(pairs[4 * i + 1], pairs[4 * i + 3]);
         }
         let mut eights = r;
         for i in 0..4 {

@@ -70,6 +70,7 @@ unsafe fn tile<V: Simd, const M: usize, const N: usize>(t: Tile) {
             step(&mut acc, a, b);
         }
         let alpha = V::splat(t.alpha);
+        // by value: indices would keep the sums in memory all along
         for (i, row) in acc.into_iter().enumerate() {
             for (j, sum) in row.into_iter().enumerate() {
                 let sum = sum.mul(alpha);

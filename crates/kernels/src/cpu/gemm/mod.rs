@@ -30,12 +30,12 @@ pub(super) use micro::{Kernels, SLACK, kernels};
 pub(super) use pack::Source;
 use std::ops::Range;
 
-/// Longest stretch of k in one pass: a panel of B that long stays in the first-level cache.
-const KC: usize = 256;
-/// Rows of A packed at a time: with [`KC`] they take a good part of the second-level cache.
+/// Longest stretch of k in one pass. Measured: 192 to 768 differ little; longer ones write D less often.
+const KC: usize = 576;
+/// Rows of A packed at a time: with [`KC`] they take 387 kB of the second-level cache.
 const MC: usize = 168;
 /// Longest stretch of k for which B is packed at a time: A is packed again for every such block of B.
-const K_BLOCK: usize = 8 * KC;
+const K_BLOCK: usize = 1536;
 /// Floats of B packed at a time: a good part of what a core has of the last-level cache.
 const B_BLOCK: usize = 1 << 20;
 /// Up to here a product counts as thin.
