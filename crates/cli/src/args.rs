@@ -67,7 +67,7 @@ impl Command {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The plan, a YAML file
-    #[arg(value_name = "PLAN", required_unless_present = "keys")]
+    #[arg(value_name = "PLAN")]
     pub path: PathBuf,
 
     /// Override a key of the plan, such as adapter.r=16 (repeatable; values are YAML)

@@ -116,7 +116,7 @@ impl From<PlanError> for Failure {
         let hint = e.hint();
         let sentence = e.to_string();
         match e {
-            PlanError::DatasetInfo { source, .. } => Failure { sentence, ..Failure::from(source) },
+            PlanError::DatasetInfo { source, .. } => Failure { sentence, ..Failure::from(*source) },
             PlanError::CurrentDir { .. } => Failure::new(Code::Disk, sentence),
             _ => Failure { code: Code::Plan, sentence, hint },
         }
@@ -302,7 +302,8 @@ impl From<ModelError> for Failure {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }
             ModelError::Pattern { field, .. } => say(Code::Plan).hint(format!("change `{}`", adapter_key(field))),
-            ModelError::NothingTargeted { .. } => say(Code::Plan).hint("change `adapter.targets`"),
+            ModelError::NothingTargeted { .. } => say(Code::Plan)
+                .hint("change `adapter.targets`, or `adapter.layers` and `adapter.exclude`, which narrow it"),
             ModelError::NameMatchesNothing { field, .. } => say(Code::Plan).hint(format!("change `adapter.{field}`")),
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
             ModelError::TargetCount { .. }
@@ -351,6 +352,7 @@ impl From<TextError> for Failure {
                 .hint("set `data.template` to {file: …} with a template that fits the model, or to a plain text"),
             TextError::BadMessage { .. }
             | TextError::NoMessages
+            | TextError::TooManyAnswers { .. }
             | TextError::TextTooLarge { .. }
             | TextError::ReservedCharacter { .. }
             | TextError::ControlText { .. }

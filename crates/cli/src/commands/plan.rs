@@ -10,7 +10,8 @@ use anstyle::{AnsiColor, Style};
 use data::Counts;
 use serde_json::json;
 use std::fmt::Write;
-use train::{Plan, Preview};
+use std::path::Path;
+use train::{Event, Plan, Preview};
 use unicode_width::UnicodeWidthStr;
 
 /// Most columns of text shown of the one example.
@@ -21,7 +22,11 @@ pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
     let plan = crate::plan::load(&args.path, &args.overrides())?;
     let signals = Signals::install()?;
     let mut reporter = Reporter::new(look);
-    let result = train::preview(&plan, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
+    let result = train::preview(&plan, &runfs::RealFs, signals.stop(), &mut |event| match event {
+        // The page itself holds them.
+        Event::Note(_) => {}
+        event => reporter.on(&event),
+    });
     reporter.finish();
     let preview = result.map_err(|e| Failure::of_run(e, &signals))?;
     crate::ui::print(&match look {
@@ -145,9 +150,14 @@ fn counts(page: &mut Page, name: &str, c: &Counts) {
 /// One example token by token. Supervised tokens are coloured; brackets say the same where there is no colour.
 fn sample(page: &mut Page, p: &Preview) {
     let colored = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-    let origin = p.sample_origin.as_ref().map_or(String::new(), |o| format!(", {}:{}", visible(&o.file), o.line));
-    let legend = if colored { "coloured" } else { "in [brackets]" };
-    page.title(&format!("one example{origin} (learned tokens {legend})"));
+    page.title(if colored {
+        "one example, learned tokens coloured"
+    } else {
+        "one example, learned tokens in [brackets]"
+    });
+    if let Some(origin) = &p.sample_origin {
+        page.row("from", &format!("{}:{}", shown_path(Path::new(&*origin.file)), origin.line));
+    }
     let style = Style::new().fg_color(Some(AnsiColor::Green.into())).bold();
     let (mut used, mut column, mut in_mask) = (0, 0, false);
     let mut text = String::from("  ");

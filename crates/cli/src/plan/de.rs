@@ -26,11 +26,11 @@ pub struct DeError {
 #[derive(Debug)]
 pub enum Cause {
     UnknownKey {
-        key: String,
+        key: Box<str>,
         known: &'static [&'static str],
     },
     UnknownChoice {
-        got: String,
+        got: Box<str>,
         choices: &'static [&'static str],
     },
     Missing {
@@ -87,10 +87,10 @@ impl de::Error for DeError {
         DeError::new(Cause::Expected(in_words(&expected.to_string())))
     }
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> DeError {
-        DeError::new(Cause::UnknownKey { key: field.to_owned(), known: expected })
+        DeError::new(Cause::UnknownKey { key: field.into(), known: expected })
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> DeError {
-        DeError::new(Cause::UnknownChoice { got: variant.to_owned(), choices: expected })
+        DeError::new(Cause::UnknownChoice { got: variant.into(), choices: expected })
     }
     fn missing_field(field: &'static str) -> DeError {
         DeError::new(Cause::Missing { key: field })
@@ -134,6 +134,19 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    /// Derived visitors also take a list, field by field; in a plan each value is named.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        match &self.value {
+            Value::Map(entries) => visitor.visit_map(Entries { entries, next: 0 }),
+            _ => Err(de::Error::invalid_type(de::Unexpected::Other("another form"), &visitor)),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DeError> {
         visitor.visit_newtype_struct(self)
     }
@@ -152,7 +165,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

@@ -17,13 +17,13 @@ pub enum PlanError {
     #[error("--set {set}: `{inside}` holds no `{part}`")]
     SetPath { set: Arc<str>, inside: String, part: String },
     #[error("{at}: unknown key `{key}`")]
-    UnknownKey { at: Place, key: String, known: Vec<String>, nearest: Option<String> },
+    UnknownKey { at: Place, key: String, known: &'static [&'static str], nearest: Option<String> },
     #[error("{at}: `{key}` must be {expected}, not {got}")]
     WrongType { at: Place, key: String, expected: String, got: String },
     #[error("{at}: `{key}` must be {expected}, not {got}")]
     OutOfRange { at: Place, key: String, expected: String, got: String },
     #[error("{at}: `{key}` must be one of {}, not \"{got}\"", choices.join(", "))]
-    UnknownChoice { at: Place, key: String, got: String, choices: Vec<String>, nearest: Option<String> },
+    UnknownChoice { at: Place, key: String, got: String, choices: &'static [&'static str], nearest: Option<String> },
     #[error("{at}: `{key}` is missing")]
     Missing { at: Place, key: String },
     #[error("{at}: `{one}` and `{other}` exclude each other")]
@@ -35,7 +35,7 @@ pub enum PlanError {
     #[error("{at}: a plan is {expected}, not {got}")]
     NotAPlan { at: Place, expected: String, got: String },
     #[error("{at}: {source}")]
-    DatasetInfo { at: Place, source: data::DataError },
+    DatasetInfo { at: Place, source: Box<data::DataError> },
     #[error("the current folder cannot be read: {source}")]
     CurrentDir { source: std::io::Error },
 }
@@ -57,7 +57,7 @@ impl PlanError {
                 format!("did you mean `{}: {choice}`?", last_part(key))
             }
             PlanError::UnknownChoice { key, choices, .. } => {
-                format!("set `{key}` to {}", choices.first().map_or("a known value", String::as_str))
+                format!("set `{key}` to {}", choices.first().unwrap_or(&"a known value"))
             }
             PlanError::WrongType { key, .. } | PlanError::OutOfRange { key, .. } => format!("change `{key}`"),
             PlanError::Missing { key, .. } => format!("add `{key}` to the plan, or pass --set {key}=…"),

@@ -70,13 +70,3 @@ pub const KEYS: &[Key] = &[
     key("train.memory", "", "most memory, such as 8GiB; what is free without it"),
     key("train.threads", "", "threads; every core without it. Results do not depend on it"),
 ];
-
-/// The table in markdown, as the README carries it.
-pub fn markdown() -> String {
-    let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
-    for k in KEYS {
-        let default = if k.default.is_empty() { String::new() } else { format!("`{}`", k.default) };
-        out.push_str(&format!("| `{}` | {default} | {} |\n", k.path, k.what.replace('|', "\\|")));
-    }
-    out
-}

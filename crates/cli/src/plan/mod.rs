@@ -59,7 +59,6 @@ fn explain(e: DeError, tree: &Node) -> PlanError {
                 .or_else(|| suggest::elsewhere(&key))
                 .map(str::to_owned)
                 .or_else(|| suggest::nearest(&key, known.iter().copied()).map(dotted));
-            let known = known.iter().map(|k| (*k).to_owned()).collect();
             PlanError::UnknownKey { at, key: crate::ui::text::visible(&dotted(&key)), known, nearest }
         }
         Cause::UnknownChoice { got, choices } => PlanError::UnknownChoice {
@@ -67,7 +66,7 @@ fn explain(e: DeError, tree: &Node) -> PlanError {
             key: inside,
             nearest: suggest::nearest(&got, choices.iter().copied()).map(str::to_owned),
             got: crate::ui::text::visible(&got),
-            choices: choices.iter().map(|c| (*c).to_owned()).collect(),
+            choices,
         },
         Cause::Missing { key } => PlanError::Missing { at, key: dotted(key) },
         Cause::Expected(expected) if inside.is_empty() => PlanError::NotAPlan { at, expected, got: e.got },

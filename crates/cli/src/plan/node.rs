@@ -15,11 +15,19 @@ use std::sync::Arc;
 pub enum Place {
     File {
         path: Arc<str>,
-        line: u64,
-        column: u64,
+        line: u32,
+        column: u32,
     },
     /// The argument of a `--set`, as typed.
     Set(Arc<str>),
+}
+
+impl Place {
+    /// A plan is far shorter than u32 counts.
+    fn file(path: &Arc<str>, line: u64, column: u64) -> Place {
+        let narrow = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        Place::File { path: path.clone(), line: narrow(line), column: narrow(column) }
+    }
 }
 
 impl fmt::Display for Place {
@@ -61,9 +69,9 @@ impl Node {
         let name: Arc<str> = path.display().to_string().into();
         let raw: Raw = serde_saphyr::from_str_with_options(text, options()).map_err(|e| {
             let (line, column) = e.location().map_or((1, 1), |l| (l.line(), l.column()));
-            PlanError::Yaml { at: Place::File { path: name.clone(), line, column }, why: reason(&e) }
+            PlanError::Yaml { at: Place::file(&name, line, column), why: reason(&e) }
         })?;
-        Ok(raw.into_node(&|line, column| Place::File { path: name.clone(), line, column }))
+        Ok(raw.into_node(&|line, column| Place::file(&name, line, column)))
     }
 
     /// Lays `key=value` over the tree. Numbers in the dotted key index lists; missing maps are made.

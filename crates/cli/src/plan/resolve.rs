@@ -122,8 +122,10 @@ impl Cx<'_> {
             (None, Some(_)) if !file.columns.is_empty() => Err(self.exclusive(&part("columns"), &part("dataset_info"))),
             (None, Some(info)) => {
                 let name = file.name.ok_or_else(|| self.missing(&part("name")))?;
-                data::dataset_info::resolve(&self.input(&info), &name)
-                    .map_err(|e| PlanError::DatasetInfo { at: self.tree.place(&part("dataset_info")), source: e })
+                data::dataset_info::resolve(&self.input(&info), &name).map_err(|e| PlanError::DatasetInfo {
+                    at: self.tree.place(&part("dataset_info")),
+                    source: Box::new(e),
+                })
             }
         }
     }
@@ -208,7 +210,7 @@ impl Cx<'_> {
                 at: at(),
                 key: "adapter.method".into(),
                 got: crate::ui::text::visible(other),
-                choices: vec!["lora".into()],
+                choices: &["lora"],
                 nearest: super::suggest::nearest(other, ["lora"]).map(str::to_owned),
             }),
         }

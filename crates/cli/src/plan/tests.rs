@@ -78,6 +78,17 @@ fn a_key_left_out_means_its_documented_default() {
 }
 
 #[test]
+fn the_readme_shows_the_table() {
+    let row = |k: &super::keys::Key| {
+        let default = if k.default.is_empty() { String::new() } else { format!("`{}`", k.default) };
+        format!("| `{}` | {default} | {} |\n", k.path, k.what)
+    };
+    let table: String = KEYS.iter().map(row).collect();
+    let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"));
+    assert!(readme.contains(&table), "README.md lacks the table of keys as it is:\n{table}");
+}
+
+#[test]
 fn every_key_of_the_table_is_known_and_every_known_key_is_in_the_table() {
     // A value of no type that any key takes: known keys complain about the value, unknown ones about the key.
     for key in KEYS {
@@ -286,11 +297,11 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(
-        refusal("- a\n- b\n", &[]).starts_with("plan.yaml:1:1: a plan is keys and values, not a list"),
-        "a list is no plan"
-    );
-    assert!(refusal("", &[]).starts_with("plan.yaml:1:1: a plan is keys and values, not nothing"));
+    for (text, got) in [("- a\n- b\n", "a list"), ("", "nothing"), ("just words", "\"just words\"")] {
+        let message = refusal(text, &[]);
+        let want = format!("plan.yaml:1:1: a plan is keys and values, not {got} | begin with");
+        assert!(message.starts_with(&want), "want {want}\n got {message}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Draws the events of a run: a bar on a terminal, plain lines elsewhere, JSON lines on request, or nothing.
 
-use super::text::{COLUMNS, bytes, clock, count, figure, rate, shortened, visible};
+use super::text::{COLUMNS, bytes, clock, count, figure, rate, visible, wrapped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
@@ -41,7 +41,7 @@ impl Reporter {
             Look::Quiet => Out::Quiet,
             Look::Json => Out::Json,
             Look::Human if io::stderr().is_terminal() => Out::Bar(Bar { bar: None }),
-            Look::Human => Out::Lines(Lines { started: Instant::now(), first_step: 0, told: None }),
+            Look::Human => Out::Lines(Lines { started: Instant::now(), first_step: 0, told: Instant::now() }),
         };
         Reporter { out, failed: None }
     }
@@ -103,7 +103,7 @@ fn summary_text(s: &Summary) -> String {
     };
     rows.push(("steps", steps));
     rows.push(("speed", format!("{} tokens/s, peak memory {}", rate(s.tokens_per_second), bytes(s.peak_rss_bytes))));
-    rows.iter().map(|(name, value)| format!("{name:<8}{value}\n")).collect()
+    rows.iter().map(|(name, value)| format!("{name:<9}{value}\n")).collect()
 }
 
 /// Relative to the current folder where it lies below it.
@@ -134,7 +134,7 @@ impl Bar {
             Event::Phase("train" | "save") => {}
             Event::Phase("evaluate") => self.message("validating"),
             Event::Phase(name) => self.replace(ProgressBar::new_spinner(), "{spinner} {msg}", phase_name(name)),
-            Event::Note(text) => self.above(&format!("note: {}", visible(text)))?,
+            Event::Note(text) => self.above(&wrapped(&format!("note: {}", visible(text)), COLUMNS, 2))?,
             Event::Preparing { rows, bytes: done, bytes_total } => {
                 let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
                 self.message(&format!("reading the data: {percent}%, {} rows", count(*rows)));
@@ -197,7 +197,7 @@ impl Bar {
 struct Lines {
     started: Instant,
     first_step: u64,
-    told: Option<Instant>,
+    told: Instant,
 }
 
 impl Lines {
@@ -221,7 +221,7 @@ impl Lines {
                 if *step != self.first_step && step != steps && !self.due() {
                     return Ok(());
                 }
-                self.told = Some(Instant::now());
+                self.told = Instant::now();
                 format!(
                     "step {step}/{steps}  loss {}  lr {lr:.2e}  {} tok/s  {} left",
                     figure(*loss),
@@ -232,13 +232,13 @@ impl Lines {
             Event::Valid { step, loss, best } => valid_line(*step, *loss, *best),
             Event::Checkpoint { step, .. } => format!("checkpoint at step {step}"),
         };
-        super::eprint(&format!("{}\n", shortened(&line, COLUMNS)))
+        super::eprint(&format!("{}\n", wrapped(&line, COLUMNS, 2)))
     }
 
     fn due(&mut self) -> bool {
-        let due = self.told.is_none_or(|t| t.elapsed() >= LINE_EVERY);
+        let due = self.told.elapsed() >= LINE_EVERY;
         if due {
-            self.told = Some(Instant::now());
+            self.told = Instant::now();
         }
         due
     }

@@ -49,6 +49,9 @@ pub fn shortened(text: &str, columns: usize) -> String {
 
 /// `text` in lines of at most `columns`, broken at spaces where possible; lines after the first start with `indent` spaces.
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut used = 0;
     for word in text.split(' ') {
@@ -88,7 +91,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(d);

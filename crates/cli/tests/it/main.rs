@@ -6,4 +6,6 @@ mod docs;
 mod families;
 mod interrupts;
 mod kills;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod support;

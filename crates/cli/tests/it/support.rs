@@ -7,6 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+/// Relative path → bytes.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
 pub const MODELS: [&str; 9] =
     ["llama", "llama_tied", "llama_rope3", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi3"];
 
@@ -50,6 +53,15 @@ out: run
         self.dir.path().join(name)
     }
 
+    /// What the run in `run` came to; the folder is removed, so that the next run of the same plan is at the same place
+    /// (checkpoints name the plan's files).
+    pub fn take_results(&self) -> Files {
+        let run = self.path("run");
+        let files = results(&run);
+        fs::remove_dir_all(run).expect("ours");
+        files
+    }
+
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("a file");
     }
@@ -73,45 +85,8 @@ out: run
 
     /// Starts with `--json`, to be watched and stopped.
     pub fn watch(&self, args: &[&str]) -> Watched {
-        let mut child = self
-            .command(&[args, &["--json"]].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
-        Watched { child, lines }
+        Watched::start(&mut self.command(&[args, &["--json"]].concat()))
     }
-}
-
-/// Short prompts with answers, all different.
-pub fn rows(range: std::ops::Range<usize>) -> String {
-    range
-        .map(|i| format!("{{\"prompt\":\"say {i} and {}\",\"completion\":\"{i} {}\"}}\n", i * 7 % 13, i * 7 % 13))
-        .collect()
-}
-
-/// How the program ended.
-#[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Ran {
-    fn of(output: Output) -> Ran {
-        Ran {
-            // Killed by a signal: the shell's number.
-            code: output.status.code().unwrap_or_else(|| 128 + signal_of(&output)),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-}
-
-fn signal_of(output: &Output) -> i32 {
-    std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or(-1)
 }
 
 /// A program under way whose events are read one by one.
@@ -121,6 +96,12 @@ pub struct Watched {
 }
 
 impl Watched {
+    pub fn start(command: &mut Command) -> Watched {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        Watched { child, lines }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -161,6 +142,36 @@ impl Watched {
     }
 }
 
+/// Short prompts with answers, all different.
+pub fn rows(range: std::ops::Range<usize>) -> String {
+    range
+        .map(|i| format!("{{\"prompt\":\"say {i} and {}\",\"completion\":\"{i} {}\"}}\n", i * 7 % 13, i * 7 % 13))
+        .collect()
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        Ran {
+            // Killed by a signal: the shell's number.
+            code: output.status.code().unwrap_or_else(|| 128 + signal_of(&output)),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+fn signal_of(output: &Output) -> i32 {
+    std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or(-1)
+}
+
 pub fn is_step(k: u64) -> impl FnMut(&Value) -> bool {
     move |event| event["event"] == "step" && event["step"] == k
 }
@@ -170,8 +181,8 @@ pub fn is_phase(name: &str) -> impl FnMut(&Value) -> bool + '_ {
 }
 
 /// What must be equal between equal runs: adapter, best, every checkpoint (adapter and optimiser state), and
-/// metrics.jsonl; as relative path → bytes.
-pub fn results(run: &Path) -> BTreeMap<String, Vec<u8>> {
+/// metrics.jsonl.
+pub fn results(run: &Path) -> Files {
     let mut files = BTreeMap::new();
     for part in ["adapter", "best", "checkpoints", "metrics.jsonl"] {
         collect(run, &run.join(part), &mut files);
@@ -184,7 +195,7 @@ pub fn results(run: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn collect(root: &Path, path: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+fn collect(root: &Path, path: &Path, files: &mut Files) {
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a folder") {
             collect(root, &entry.expect("an entry").path(), files);
@@ -196,7 +207,7 @@ fn collect(root: &Path, path: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 /// Asserts equality without printing the bytes.
-pub fn assert_same(got: &BTreeMap<String, Vec<u8>>, want: &BTreeMap<String, Vec<u8>>, what: &str) {
+pub fn assert_same(got: &Files, want: &Files, what: &str) {
     assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{what}: other files");
     let different: Vec<_> = want.iter().filter(|(name, bytes)| got[*name] != **bytes).map(|(name, _)| name).collect();
     assert!(different.is_empty(), "{what}: these differ: {different:?}");
