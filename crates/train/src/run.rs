@@ -153,7 +153,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         trainable: fit.trainable,
         parameters: fit.parameters,
         memory: fit.memory,
-        sample: example.ids.iter().map(|id| text.decode_token(*id)).zip(example.supervised).collect(),
+        sample: text.pieces(&example.ids).into_iter().zip(example.supervised).collect(),
         sample_origin: Some(example.origin),
     })
 }
