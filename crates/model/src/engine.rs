@@ -4,7 +4,7 @@ use crate::adapters::{AdapterState, Builder, Built, Cx, Mode, Params, SlotScratc
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
-use crate::workspace::Workspace;
+use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
 use kernels::{AdamW, Backend, Cpu};
 use std::path::{Path, PathBuf};
@@ -101,8 +101,9 @@ impl Engine {
         let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, limits.tokens_max)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter } = builder.finish()?;
+        drop(checkpoint);
+        let keep = Keep { lowest: decoder.lowest(), ..keep };
         let work = Workspace::new(&backend, &config, limits.tokens_max, limits.seq_len_max, keep)?;
-        debug_assert_eq!(decoder.lowest(), keep.lowest, "the plan knows what is trained");
         let (dir, limits) = (dir.to_owned(), *limits);
         Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, work })
     }

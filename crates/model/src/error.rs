@@ -65,8 +65,8 @@ pub enum ModelError {
     NothingTargeted { targets: String, modules: String },
     #[error("adapter.{field} names `{name}`, which matches none of the model's modules: {modules}")]
     NameMatchesNothing { field: &'static str, name: String, modules: String },
-    #[error("rank {r} for {module}: a rank is at least 1")]
-    Rank { module: String, r: usize },
+    #[error("rank {r} for {module}: a rank is from 1 to {max}")]
+    Rank { module: String, r: usize, max: usize },
     #[error("adapter {adapter} was trained on another base: its copy of {tensor} differs from this model's")]
     OtherBase { adapter: PathBuf, tensor: String },
     #[error("adapter {adapter}: {what} is not supported here")]

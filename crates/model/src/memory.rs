@@ -1,7 +1,7 @@
 //! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
 use crate::adapters::{Estimate, Shape, Tied, estimate};
-use crate::config::HEAD;
+use crate::config::{EMBEDDING, HEAD};
 use crate::engine::Limits;
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
 use crate::{AdapterPlan, ModelConfig, ModelError};
@@ -79,16 +79,17 @@ impl<'a> Needs<'a> {
     ) -> Result<Needs<'a>, ModelError> {
         check(config, limits)?;
         let modules = config.modules();
+        let estimate = estimate(adapter, config.tied, &modules)?;
         let (mut parameters, mut weights) = (0, 0);
         for m in &modules {
-            if m.module == HEAD && config.tied == Tied::Yes {
-                continue;
-            }
-            let (elements, bytes) = weight_bytes(checkpoint, &m.module, m.shape)?;
-            parameters += elements;
-            weights += bytes;
+            let tied_head = m.module == HEAD && config.tied == Tied::Yes;
+            let source = if tied_head { EMBEDDING } else { &m.module };
+            let (elements, bytes) = weight_bytes(checkpoint, source, m.shape)?;
+            parameters += if tied_head { 0 } else { elements };
+            // A tied head has a frozen matrix of its own where the embedding's is trained without it.
+            let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
+            weights += if frozen { bytes } else { 0 };
         }
-        let estimate = estimate(adapter, &modules)?;
         Ok(Needs { config, estimate, parameters, weights, positions: limits.seq_len_max })
     }
 

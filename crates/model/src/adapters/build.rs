@@ -1,6 +1,7 @@
 //! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
 
 use super::embedding::{Embedding, EmbeddingLora, Gain};
+use super::estimate::RANK_MAX;
 use super::init;
 use super::params::{Layout, ParamId, Params};
 use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector};
@@ -168,6 +169,8 @@ impl<'a, B: Backend> Builder<'a, B> {
             Floats::F16(x) => self.backend.weight(rows, cols, Values::F16(&x))?,
             Floats::Bf16(x) => self.backend.weight(rows, cols, Values::Bf16(&x))?,
         };
+        // The copy is what stays: the file's pages need not be resident beside it.
+        self.checkpoint.release(&name);
         self.used.insert(name);
         Ok(Matrix::Frozen(Arc::new(weight)))
     }
@@ -279,8 +282,8 @@ impl<'a, B: Backend> Builder<'a, B> {
             return Ok(None);
         }
         let (r, scale) = rules.rank_and_scale(module)?;
-        if r == 0 {
-            return Err(ModelError::Rank { module: module.to_owned(), r });
+        if r == 0 || r > RANK_MAX {
+            return Err(ModelError::Rank { module: module.to_owned(), r, max: RANK_MAX });
         }
         Ok(Some((*plan, r, scale)))
     }

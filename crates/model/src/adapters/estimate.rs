@@ -1,8 +1,12 @@
 //! How large an adapter will be, before anything is allocated.
 
 use super::targets::{Kind, Rules};
-use super::{AdapterPlan, Bias, BiasTraining};
+use super::{AdapterPlan, Bias, BiasTraining, Tied};
 use crate::ModelError;
+use std::collections::BTreeSet;
+
+/// No matrix has a rank beyond this; it keeps what a hostile adapter asks for countable.
+pub(super) const RANK_MAX: usize = 1 << 16;
 
 /// A module of the base as the memory plan lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub enum Shape {
 }
 
 /// Elements, not bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub trainable: u64,
     /// The largest rank, and the widest input that is dropped out: they size the slots' scratch.
@@ -30,21 +34,28 @@ pub struct Estimate {
     /// Whether anything in a layer (`Some(lowest index)`) or the embedding itself is trained.
     pub lowest_layer: Option<usize>,
     pub embedding: bool,
+    /// Modules whose own weight is trained, so that none is held frozen.
+    pub whole: BTreeSet<String>,
 }
 
-/// What `plan` would train on these modules.
-pub fn estimate(plan: &AdapterPlan, modules: &[ModuleShape]) -> Result<Estimate, ModelError> {
+/// What `plan` would train on these modules, in the order of a forward pass.
+pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Result<Estimate, ModelError> {
     let mut e = Estimate::default();
     let AdapterPlan::Lora(plan) = plan else { return Ok(e) };
     let rules = Rules::new(plan)?;
+    let mut embedding_whole = false;
+    let one_matrix = tied == Tied::Yes && plan.ensure_weight_tying;
+    let head_whole = modules.iter().any(|m| matches!(m.shape, Shape::Head { .. }) && rules.saved_whole(&m.module));
     for m in modules {
         let (kind, rows, cols, bias) = match m.shape {
             Shape::Linear { n_out, n_in, bias } => (Kind::Linear, n_out, n_in, bias),
             Shape::Embedding { vocab, hidden } => (Kind::Embedding, vocab, hidden, Bias::Absent),
             Shape::Head { vocab, hidden } => (Kind::Head, vocab, hidden, Bias::Absent),
             Shape::Gain { dim } => {
-                let whole = if rules.saved_whole(&m.module) { dim } else { 0 };
-                e.count(&m.module, whole);
+                if rules.saved_whole(&m.module) {
+                    e.whole.insert(m.module.clone());
+                    e.count(&m.module, dim);
+                }
                 continue;
             }
         };
@@ -52,18 +63,30 @@ pub fn estimate(plan: &AdapterPlan, modules: &[ModuleShape]) -> Result<Estimate,
         let mut trained = 0;
         if targeted {
             let (r, _) = rules.rank_and_scale(&m.module)?;
+            if r == 0 || r > RANK_MAX {
+                return Err(ModelError::Rank { module: m.module.clone(), r, max: RANK_MAX });
+            }
             trained += r * (rows + cols);
             e.r_max = e.r_max.max(r);
             if plan.dropout > 0.0 && kind != Kind::Embedding {
                 e.dropout_width = e.dropout_width.max(cols);
             }
         }
-        let whole = rules.saved_whole(&m.module);
-        trained += if whole { rows * cols } else { 0 };
+        let mut whole = rules.saved_whole(&m.module);
+        // A tied matrix that stays one is trained, and counted, as the embedding's.
+        if one_matrix && kind == Kind::Embedding {
+            whole |= head_whole;
+        }
+        let shared = one_matrix && kind == Kind::Head && embedding_whole;
+        trained += if whole && !shared { rows * cols } else { 0 };
+        if whole || shared {
+            e.whole.insert(m.module.clone());
+        }
         let bias_trained = whole || plan.bias == BiasTraining::All || (plan.bias == BiasTraining::LoraOnly && targeted);
         trained += if bias == Bias::Present && bias_trained { rows } else { 0 };
         e.count(&m.module, trained);
         e.embedding |= kind == Kind::Embedding && trained > 0;
+        embedding_whole |= kind == Kind::Embedding && whole;
     }
     Ok(e)
 }

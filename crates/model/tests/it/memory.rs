@@ -29,6 +29,10 @@ fn the_plan_is_what_is_allocated() {
         ("all", lora(fresh(&[]))),
         ("dropout", lora(LoraPlan { dropout: 0.1, ..fresh(&[]) })),
         ("embedding", lora(fresh(&["embed_tokens", "q_proj"]))),
+        ("head", lora(LoraPlan { modules_to_save: vec!["lm_head".into()], ..fresh(&["q_proj"]) })),
+        ("untied", lora(LoraPlan { modules_to_save: vec!["embed_tokens".into()], ..fresh(&["q_proj"]) })),
+        ("tied", lora(LoraPlan { ensure_weight_tying: true, modules_to_save: vec!["lm_head".into()], ..fresh(&[]) })),
+        ("norms", lora(LoraPlan { modules_to_save: vec!["norm".into()], ..fresh(&["lm_head"]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
     ];
     for (name, plan) in plans {
@@ -43,6 +47,8 @@ fn the_plan_is_what_is_allocated() {
             assert_eq!(*engine.memory(), outlined.memory, "{name}");
             assert_eq!(outlined.parameters, 260_032, "{name}");
             let m = engine.memory();
+            let trained_bytes = 8 * trained as u64;
+            assert_eq!((m.adapter, m.optimiser), (trained_bytes, trained_bytes), "{name}");
             assert_eq!(m.total, m.weights + m.adapter + m.optimiser + m.activations + m.scratch);
             // Names, configurations and the slots themselves are the small rest.
             let (got, want) = (seen.bytes_current as f64, m.total as f64);

@@ -94,8 +94,10 @@ fn adapters_that_mean_nothing_are_refused() {
     assert!(matches!(saved, ModelError::NameMatchesNothing { field: "modules_to_save", .. }), "{saved}");
     let pattern = refused(LoraPlan { targets: Targets::Regex("(".into()), ..fresh(&[]) });
     assert!(matches!(pattern, ModelError::Pattern { field: "adapter.targets", .. }));
-    let rank = refused(LoraPlan { r: 0, ..fresh(&["v_proj"]) });
-    assert!(matches!(rank, ModelError::Rank { r: 0, .. }), "{rank}");
+    for r in [0, (1 << 16) + 1, usize::MAX] {
+        let rank = refused(LoraPlan { r, ..fresh(&["v_proj"]) });
+        assert!(matches!(rank, ModelError::Rank { r: got, .. } if got == r), "{rank}");
+    }
 }
 
 #[test]
