@@ -11,7 +11,7 @@ use data::Counts;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use train::{Event, Plan, Preview};
+use train::{Event, Plan, Preview, Schedule, Warmup};
 use unicode_width::UnicodeWidthStr;
 
 /// Most columns of text shown of the one example.
@@ -75,6 +75,7 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     page.row("trains", &format!("{} of {} parameters ({share:.2} %)", count(p.trainable), count(p.parameters)));
     page.row("adapter", &adapter_line(plan));
     page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
+    page.row("rate", &rate_line(plan));
     page.row("out", &shown_path(&plan.out));
 
     page.title("data");
@@ -99,6 +100,10 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         page.row(name, &format!("{:>10}", bytes(n)));
     }
     page.row("total", &format!("{:>10} of {}", bytes(m.total), bytes(m.limit)));
+    if m.layers_recomputed > 0 {
+        let layers = m.layers_kept + m.layers_recomputed;
+        page.row("", &format!("{} of {layers} layers are computed again in the backward pass", m.layers_recomputed));
+    }
 
     if !p.sample.is_empty() {
         sample(&mut page, p);
@@ -118,6 +123,20 @@ fn adapter_line(plan: &Plan) -> String {
             format!("LoRA, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
         }
     }
+}
+
+fn rate_line(plan: &Plan) -> String {
+    let t = &plan.train;
+    let schedule = match t.schedule {
+        Schedule::Constant => "constant",
+        Schedule::Linear => "linear",
+        Schedule::Cosine => "cosine",
+    };
+    let warmup = match t.warmup {
+        Warmup::Steps(steps) => format!("{} steps", count(steps)),
+        Warmup::Ratio(ratio) => format!("{} % of the steps", 100.0 * ratio),
+    };
+    format!("lr {}, {schedule}, warm-up {warmup}", t.lr)
 }
 
 fn batch_unit(plan: &Plan) -> &'static str {

@@ -76,7 +76,7 @@ fn a_changed_plan_data_or_model_is_10() {
         fs::create_dir_all(bench.path("model")).expect("a folder");
         fs::copy(entry.path(), bench.path("model").join(entry.file_name())).expect("a copy");
     }
-    let mut run = bench.watch(&["train", "plan.yaml", "--set", "model=model"]);
+    let mut run = bench.watch(&["train", "plan.yaml", "--set", "model=model", "--set", "train.steps=300"]);
     assert!(run.until(is_step(4)).is_some(), "{:?}", run.end());
     run.kill();
     let original = fs::read_to_string(bench.path("train.jsonl")).expect("a file");

@@ -15,6 +15,7 @@ fn plan_shows_the_run_and_trains_nothing() {
     for part in [
         "LoRA, r 4, alpha 8",
         "6 of 2 examples",
+        "lr 0.001, cosine, warm-up 5 % of the steps",
         "40 examples of 40 rows",
         "8 examples of 8 rows",
         "total",

@@ -6,8 +6,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+/// Long enough that a slow test still interrupts it before its end.
 const LONG: [&str; 6] =
-    ["--set", "train.steps=60", "--set", "train.checkpoint_every=20", "--set", "train.eval_every=10"];
+    ["--set", "train.steps=600", "--set", "train.checkpoint_every=200", "--set", "train.eval_every=100"];
 
 #[test]
 fn a_signal_in_each_phase_saves_and_the_rest_is_equal() {
@@ -20,7 +21,7 @@ fn a_signal_in_each_phase_saves_and_the_rest_is_equal() {
         ("reading the data", |e| is_phase("data")(e)),
         ("loading the model", |e| is_phase("model")(e)),
         ("before the first step", |e| e["event"] == "start"),
-        ("training", |e| is_step(25)(e)),
+        ("training", |e| is_step(150)(e)),
         ("validating", |e| is_phase("evaluate")(e)),
         ("saving a checkpoint", |e| e["event"] == "checkpoint"),
     ];
