@@ -1,0 +1,4 @@
+//! The data crate from outside.
+
+mod records;
+mod text;
