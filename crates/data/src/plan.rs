@@ -49,7 +49,8 @@ pub struct TextPlan {
     pub model_dir: PathBuf,
     pub template: Template,
     pub loss_on: LossOn,
-    /// Most tokens of text in one example before packing is refused to look further (reader limit, RELIABILITY 11).
+    /// Most bytes in one record of a file (a line, an array element, a csv or parquet row): longer ones are a row fault, and are
+    /// never held whole.
     pub record_bytes_max: u64,
 }
 

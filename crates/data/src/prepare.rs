@@ -186,13 +186,16 @@ impl Job<'_> {
     }
 
     /// Two runs that want the same cache: the second waits, then uses what the first made. The system frees the lock of a dead run.
-    fn lock(&self, path: &Path) -> Result<File, DataError> {
+    fn lock(&mut self, path: &Path) -> Result<File, DataError> {
         let file = File::options().create(true).append(true).open(path).map_err(DataError::io("create", path))?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(e)) => return Err(DataError::io("lock", path)(e)),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(LOCK_POLL_MS)),
+                Err(TryLockError::WouldBlock) => {
+                    self.progress.at(0)?;
+                    std::thread::sleep(Duration::from_millis(LOCK_POLL_MS));
+                }
             }
         }
     }

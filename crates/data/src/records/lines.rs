@@ -26,7 +26,7 @@ pub(crate) fn next_line(text: &mut dyn BufRead, limit: u64) -> std::io::Result<O
             break;
         }
         any = true;
-        let end = available.iter().position(|b| *b == b'\n');
+        let end = memchr::memchr(b'\n', available);
         let part = &available[..end.unwrap_or(available.len())];
         if !too_long {
             // One byte of grace for the carriage return of a CRLF ending.

@@ -3,6 +3,8 @@
 mod faults;
 mod formats;
 mod fuzz;
+#[cfg(target_os = "linux")]
+mod memory;
 mod packing;
 mod prepare;
 

@@ -10,29 +10,38 @@ use std::path::{Path, PathBuf};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-struct Case {
+pub struct Case {
     dir: tempfile::TempDir,
     plan: DataPlan,
 }
 
 impl Case {
+    /// A file of these bytes, for the example model; rows longer than 64 tokens are refused.
     fn new(name: &str, bytes: &[u8]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(name);
+        let mut case = Self::of(Path::new(""));
+        let path = case.dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
+        case.plan.train = vec![source(&path)];
+        case.plan.text.model_dir = Path::new(REPOSITORY).join("examples/models/stories260K");
+        case.plan.lengths = LengthPlan { seq_len_max: 64, over: OverLength::Refuse, packing: Packing::Examples };
+        case
+    }
+
+    /// An existing file, prepared for a small model with a byte-level tokenizer.
+    pub fn of(path: &Path) -> Self {
         let plan = DataPlan {
-            train: vec![source(&path)],
+            train: vec![source(path)],
             valid: None,
             text: TextPlan {
-                model_dir: Path::new(REPOSITORY).join("examples/models/stories260K"),
+                model_dir: Path::new(REPOSITORY).join("fixtures/models/llama"),
                 template: Template::Plain("{prompt} => {completion}".into()),
                 loss_on: LossOn::Response,
                 record_bytes_max: 1 << 16,
             },
-            lengths: LengthPlan { seq_len_max: 64, over: OverLength::Refuse, packing: Packing::Examples },
+            lengths: LengthPlan { seq_len_max: 1024, over: OverLength::Truncate, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
         };
-        Self { dir, plan }
+        Self { dir: tempfile::tempdir().unwrap(), plan }
     }
 
     /// `n` rows, each of its own length.
@@ -45,7 +54,7 @@ impl Case {
         self.dir.path().join("cache")
     }
 
-    fn run(&self) -> Result<Prepared, DataError> {
+    pub fn run(&self) -> Result<Prepared, DataError> {
         self.run_seen().map(|(prepared, _)| prepared)
     }
 
