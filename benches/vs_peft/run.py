@@ -23,13 +23,15 @@ class Run:
     tokens_per_s: float
     peak_mib: float
     wall_s: float
+    cpu_s: float
     losses: list
     tokens_per_step: float
 
 
 # ------------------------------------------------------------------ processes
 def measured(command, log, env=None):
-    """Runs `command` to its end; seconds and the peak of its resident memory in MiB, as the kernel counted it."""
+    """Runs `command` to its end: the peak of its resident memory in MiB, seconds on the clock, seconds of processor
+    time, as the kernel counted them."""
     with open(log, "wb") as f:
         start = time.monotonic()
         child = subprocess.Popen([str(c) for c in command], stdout=f, stderr=subprocess.STDOUT, env=env)
@@ -40,7 +42,7 @@ def measured(command, log, env=None):
         tail = pathlib.Path(log).read_text(errors="replace")[-3000:]
         sys.exit(f"{' '.join(map(str, command))}\nended with {child.returncode}:\n{tail}")
     per_mib = 1024 if platform.system() == "Linux" else 1024 * 1024  # kilobytes there, bytes on macOS
-    return wall, usage.ru_maxrss / per_mib
+    return usage.ru_maxrss / per_mib, wall, usage.ru_utime + usage.ru_stime
 
 
 def environment(threads):
@@ -57,9 +59,9 @@ def run_peer(a, setting, steps, warmup, name):
                "--lr", LR, "--weight-decay", WEIGHT_DECAY, "--max-grad-norm", MAX_GRAD_NORM, "--steps", steps,
                "--warmup-steps", warmup, "--init-adapter", a.start, "--out", out, *setting]
     command += ["--train-on-prompt"] if a.loss_on == "all" else []
-    wall, peak = measured(command, a.work / f"{name}.log", environment(a.threads))
+    costs = measured(command, a.work / f"{name}.log", environment(a.threads))
     r = json.loads(out.read_text())
-    return Run(r["tokens_per_s"], peak, wall, r["losses"], r["tokens_per_step"])
+    return Run(r["tokens_per_s"], *costs, r["losses"], r["tokens_per_step"])
 
 
 def write_plan(a, out):
@@ -82,13 +84,13 @@ def run_athanor(a, name):
     shutil.rmtree(out, ignore_errors=True)
     extra = [x for s in a.set for x in ("--set", s)]
     command = [a.athanor, "train", write_plan(a, out), "--quiet", *extra]
-    wall, peak = measured(command, a.work / f"{name}.log", environment(a.threads))
+    costs = measured(command, a.work / f"{name}.log", environment(a.threads))
     read = lambda f: [json.loads(line) for line in (out / f).read_text().splitlines()]
     steps = [m for m in read("metrics.jsonl") if "loss" in m]
     seconds = {t["step"]: t["seconds"] for t in read("timings.jsonl")}
     timed = [m for m in steps if m["step"] > a.warmup]
     rate = sum(m["tokens"] for m in timed) / sum(seconds[m["step"]] for m in timed)
-    return Run(rate, peak, wall, [m["loss"] for m in steps], statistics.mean(m["tokens"] for m in timed))
+    return Run(rate, *costs, [m["loss"] for m in steps], statistics.mean(m["tokens"] for m in timed))
 
 
 # ------------------------------------------------------------------ settings of the peer
@@ -168,11 +170,12 @@ def median(runs, field):
 
 def table(a, runs, settings, differences):
     ours = runs["athanor"]
-    lines = ["| program | setting | tokens/s | min–max | peak RSS, MiB | whole run, s | loss differs by |", "|---|---|---:|---:|---:|---:|---:|"]
+    lines = ["| program | setting | tokens/s | min–max | peak RSS, MiB | whole run, s | its CPU, s | loss differs by |",
+             "|---|---|---:|---:|---:|---:|---:|---:|"]
     for name, rs in runs.items():
         rates = [r.tokens_per_s for r in rs]
         lines.append(f"| {name} | {settings[name]} | {median(rs, 'tokens_per_s'):.0f} | {min(rates):.0f}–{max(rates):.0f} | "
-                     f"{median(rs, 'peak_mib'):.0f} | {median(rs, 'wall_s'):.1f} | {differences[name]:.1e} |")
+                     f"{median(rs, 'peak_mib'):.0f} | {median(rs, 'wall_s'):.1f} | {median(rs, 'cpu_s'):.1f} | {differences[name]:.1e} |")
     lines += ["", "| athanor against | speed | memory |", "|---|---:|---:|"]
     for name in list(runs)[1:]:
         speed, memory = ratios(ours, runs[name])
