@@ -284,7 +284,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
         gu: &mut Self::Buf,
         h: &mut Self::Buf,
     ) -> Result<()>;
-    /// y = x · mask / (1 − p), mask a function of (key, element index) alone; backward is the same call on the gradient.
+    /// y = x · mask / (1 − p) (+ y), mask a function of (key, row, column) alone; backward is the same call on the gradient.
+    /// Refuses p outside 0..1.
     fn dropout(
         &self,
         rows: usize,
@@ -297,7 +298,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     ) -> Result<()>;
 
     // --- attention ------------------------------------------------------------------------------
-    /// Causal within each sequence `cu[i]..cu[i+1]`. out [T, q_heads·D] row-major; lse [T, q_heads].
+    /// Causal within each sequence `cu[i]..cu[i+1]`; bounds must not fall, and sequences may be empty. out [T, q_heads·D] row-major; lse [T, q_heads].
     fn attention(
         &self,
         a: &Attention,
@@ -320,7 +321,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // --- loss -----------------------------------------------------------------------------------
     /// logits [rows, V] with an optional soft-cap: loss[first + r] = −log softmax(cap(logits))[target]; targets from
-    /// `targets[first + r]`. Leaves the logits as they were (uncapped).
+    /// `targets[first + r]`. Leaves the logits as they were (uncapped). A target of −1 means
+    /// none: loss 0, gradient 0; any other outside 0..V is refused before anything is written.
     fn cross_entropy(
         &self,
         rows: usize,

@@ -58,8 +58,16 @@ pub enum TrainError {
 
     #[error("step {step}: {what} is {value}; nothing was updated or saved; the batch's rows are in {}", rows.display())]
     NumbersWentBad { step: u64, what: &'static str, value: f64, rows: PathBuf },
-    #[error("interrupted; state saved at step {step}")]
+    /// The run can be resumed; `step` is the last one saved, 0 if none was taken yet.
+    #[error("interrupted; {}", saved(*step))]
     Interrupted { step: u64 },
+}
+
+fn saved(step: u64) -> String {
+    match step {
+        0 => "no step was taken yet".to_owned(),
+        _ => format!("state saved at step {step}"),
+    }
 }
 
 fn list_aside(aside: &BTreeMap<String, u64>) -> String {

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub const EDGES: &[(&str, &[&str])] = &[
     ("runfs", &[]),
     ("kernels", &[]),
-    ("weights", &["runfs"]),
+    ("weights", &[]),
     ("data", &["runfs"]),
     ("model", &["kernels", "weights"]),
     // `weights` for the format of the tensors in a checkpoint and the hash of the base model.

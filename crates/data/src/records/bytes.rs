@@ -3,7 +3,7 @@
 use crate::error::DataError;
 use crate::hashing::{HashingReader, Seen};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 const BUFFER_BYTES: usize = 1 << 18;
@@ -169,9 +169,4 @@ pub(crate) fn drain(path: &Path, text: &mut dyn BufRead) -> Result<(), DataError
         }
         text.consume(n);
     }
-}
-
-/// Copies the whole text into `to`, returning its length.
-pub(crate) fn copy(path: &Path, text: &mut dyn Read, to: &mut File) -> Result<u64, DataError> {
-    std::io::copy(text, to).map_err(DataError::io("unpack", path))
 }

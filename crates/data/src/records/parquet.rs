@@ -36,7 +36,7 @@ impl Parquet {
             Compression::Gzip | Compression::Zstd => {
                 let mut spool =
                     tempfile::tempfile_in(spool_dir).map_err(DataError::io("create a file in", spool_dir))?;
-                bytes::copy(path, &mut opened.text, &mut spool)?;
+                std::io::copy(&mut opened.text, &mut spool).map_err(DataError::io("unpack", path))?;
                 spool.seek(SeekFrom::Start(0)).map_err(DataError::io("read", path))?;
                 spool
             }

@@ -9,7 +9,7 @@ pub(super) const LANES: usize = 16;
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts: the product of the first with a whole number up to 2^8 is exact (Cody & Waite).
-const LN2_HI: f32 = 0.693_359_375;
+const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
 /// 1.5 · 2²³: adding it rounds to a whole number and leaves that number in the low bits.
 const ROUND: f32 = 12_582_912.0;
@@ -53,10 +53,10 @@ pub(super) fn tanh<M: Fma>(x: f32) -> f32 {
     // near zero: Cephes' odd polynomial, because 1 − 2/(e²ˣ + 1) would cancel
     let z = x * x;
     let mut p = -5.704_988_7e-3;
-    p = M::fma(p, z, 2.063_908_9e-2);
+    p = M::fma(p, z, 2.063_909e-2);
     p = M::fma(p, z, -5.373_971_6e-2);
     p = M::fma(p, z, 1.333_144_2e-1);
-    p = M::fma(p, z, -3.333_328_2e-1);
+    p = M::fma(p, z, -3.333_328e-1);
     let small = M::fma(p * z, x, x);
     let large = (1.0 - 2.0 / (exp::<M>(2.0 * a) + 1.0)).copysign(x);
     if a > 0.625 { large } else { small }

@@ -135,7 +135,7 @@ fn tokens(cu: &[usize]) -> Result<usize> {
 }
 
 fn check_attention(a: &Attention) -> Result<()> {
-    if a.kv_heads == 0 || a.q_heads % a.kv_heads != 0 {
+    if a.kv_heads == 0 || !a.q_heads.is_multiple_of(a.kv_heads) {
         return Err(KernelError::Heads { q_heads: a.q_heads, kv_heads: a.kv_heads });
     }
     let l = a.layout;

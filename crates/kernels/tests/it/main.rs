@@ -8,4 +8,5 @@ mod optim;
 mod products;
 mod refusals;
 mod rows;
+mod sharing;
 mod support;

@@ -78,22 +78,22 @@ impl Simd for __m256 {
             // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 8];
             if cols == 8 {
-                for i in 0..8 {
+                for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        r[i] = Self::load(src.add(i * ld));
+                        *r = Self::load(src.add(i * ld));
                     }
                 }
             } else {
-                for i in 0..8 {
+                for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        r[i] = Self::load_part(src.add(i * ld), cols);
+                        *r = Self::load_part(src.add(i * ld), cols);
                     }
                 }
             }
-            let t = transposed(r);
-            for l in 0..8 {
+            let turned = transposed(r);
+            for (l, t) in turned.iter().enumerate() {
                 if l < cols {
-                    t[l].store(dst.add(l * stride));
+                    t.store(dst.add(l * stride));
                 }
             }
         }

@@ -64,25 +64,25 @@ impl Simd for __m512 {
             // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 16];
             if cols == 16 {
-                for i in 0..16 {
+                for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        r[i] = Self::load(src.add(i * ld));
+                        *r = Self::load(src.add(i * ld));
                     }
                 }
-                let t = transposed(r);
-                for l in 0..16 {
-                    t[l].store(dst.add(l * stride));
+                let turned = transposed(r);
+                for (l, t) in turned.iter().enumerate() {
+                    t.store(dst.add(l * stride));
                 }
             } else {
-                for i in 0..16 {
+                for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        r[i] = Self::load_part(src.add(i * ld), cols);
+                        *r = Self::load_part(src.add(i * ld), cols);
                     }
                 }
-                let t = transposed(r);
-                for l in 0..16 {
+                let turned = transposed(r);
+                for (l, t) in turned.iter().enumerate() {
                     if l < cols {
-                        t[l].store(dst.add(l * stride));
+                        t.store(dst.add(l * stride));
                     }
                 }
             }

@@ -106,15 +106,16 @@ unsafe fn step<V: Simd, const M: usize, const N: usize>(acc: &mut [[V; N]; M], a
 unsafe fn dots<V: Simd, const R: usize, const C: usize>(t: Dots) {
     // SAFETY: the caller's promise: R rows of k values in `a`, C in `b`, R rows of C in `d`.
     unsafe {
-        let mut acc = [[V::zero(); C]; R];
+        // [column][row]
+        let mut acc = [[V::zero(); R]; C];
         let whole = t.k - t.k % V::LANES;
         let mut l = 0;
         while l < whole {
             let a: [V; R] = std::array::from_fn(|i| V::load(t.a.add(i * t.lda + l)));
-            for j in 0..C {
+            for (j, acc) in acc.iter_mut().enumerate() {
                 let b = V::load(t.b.add(j * t.ldb + l));
-                for i in 0..R {
-                    acc[i][j] = a[i].fma(b, acc[i][j]);
+                for (acc, a) in acc.iter_mut().zip(a) {
+                    *acc = a.fma(b, *acc);
                 }
             }
             l += V::LANES;
@@ -122,16 +123,16 @@ unsafe fn dots<V: Simd, const R: usize, const C: usize>(t: Dots) {
         let rest = t.k - whole;
         if rest > 0 {
             let a: [V; R] = std::array::from_fn(|i| V::load_part(t.a.add(i * t.lda + l), rest));
-            for j in 0..C {
+            for (j, acc) in acc.iter_mut().enumerate() {
                 let b = V::load_part(t.b.add(j * t.ldb + l), rest);
-                for i in 0..R {
-                    acc[i][j] = a[i].fma(b, acc[i][j]);
+                for (acc, a) in acc.iter_mut().zip(a) {
+                    *acc = a.fma(b, *acc);
                 }
             }
         }
-        for (i, row) in acc.into_iter().enumerate() {
-            for (j, sum) in row.into_iter().enumerate() {
-                let at = t.d.add(i * t.ldd + j);
+        for (j, column) in acc.into_iter().enumerate() {
+            for (i, sum) in column.into_iter().enumerate() {
+                let at = t.d.wrapping_add(i * t.ldd + j);
                 let sum = sum.sum() * t.alpha;
                 *at = match t.write {
                     Write::Set => sum,
