@@ -46,7 +46,7 @@ pub const KEYS: &[Key] = &[
     key("adapter.modules_to_save", "[]", "whole modules trained and saved beside the adapter"),
     key("adapter.ensure_weight_tying", "true", "a tied embedding that is trained whole stays one matrix"),
     key("adapter.init", "kaiming", "of A: kaiming, gaussian; B starts at zero"),
-    key("adapter.start_from", "", "an adapter folder to go on from"),
+    key("adapter.start_from", "", "an adapter folder to go on from; its own settings are then the defaults"),
     key("adapter.base_name", "", "base_model_name_or_path in adapter_config.json; the model's folder without it"),
     key("train.steps", "", "optimiser steps; or epochs"),
     key("train.epochs", "1", "passes over the data; or steps"),

@@ -6,6 +6,7 @@ use super::typed::{
     AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
+use model::adapters::plan_from;
 use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,32 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
         out: normal(&roots.outputs.join(&file.out)),
         model,
     })
+}
+
+/// An adapter of which nothing is typed: the defaults.
+fn fresh(seed: u64) -> LoraPlan {
+    LoraPlan {
+        r: as_usize(R),
+        alpha: 2.0 * R as f64,
+        dropout: 0.0,
+        rslora: false,
+        targets: Targets::AllLinear,
+        exclude: Vec::new(),
+        layers: None,
+        rank_pattern: Vec::new(),
+        alpha_pattern: Vec::new(),
+        modules_to_save: Vec::new(),
+        ensure_weight_tying: true,
+        bias: BiasTraining::None,
+        init: InitWeights::Kaiming,
+        start_from: None,
+        seed,
+        base_name: String::new(),
+    }
+}
+
+fn pairs<A, B>(list: Vec<(String, A)>, value: impl Fn(A) -> B) -> Vec<(String, B)> {
+    list.into_iter().map(|(key, a)| (key, value(a))).collect()
 }
 
 struct Cx<'a> {
@@ -152,16 +179,24 @@ impl Cx<'_> {
 
     fn lora(&self, file: AdapterFile, model: &Path, seed: u64) -> Result<LoraPlan, PlanError> {
         self.method(file.method.as_deref())?;
-        let r = self.whole("adapter.r", file.r, R, 1..=R_MAX)?;
-        let rank_pattern = file.rank_pattern.map_or(Vec::new(), |p| p.0);
+        let base_name = file.base_name.clone().unwrap_or_else(|| model.display().to_string());
+        let start_from = file.start_from.as_ref().map(|p| self.input(p));
+        // What is not typed goes on as it was. A folder that cannot be read is refused where it is loaded.
+        let old = match start_from.as_deref().map(|dir| plan_from(dir, seed)) {
+            Some(Ok(plan)) => plan,
+            _ => fresh(seed),
+        };
+        let r = self.whole("adapter.r", file.r, old.r as u64, 1..=R_MAX)?;
+        let alpha = if as_usize(r) == old.r { old.alpha } else { 2.0 * r as f64 };
+        let rank_pattern = file.rank_pattern.map_or(pairs(old.rank_pattern, |r| r as u64), |p| p.0);
         for (regex, rank) in &rank_pattern {
             self.whole(&format!("adapter.rank_pattern.{regex}"), Some(*rank), R, 1..=R_MAX)?;
         }
-        let alpha_pattern = file.alpha_pattern.map_or(Vec::new(), |p| p.0);
+        let alpha_pattern = file.alpha_pattern.map_or(old.alpha_pattern, |p| p.0);
         for (regex, alpha) in &alpha_pattern {
             self.positive(&format!("adapter.alpha_pattern.{regex}"), Some(*alpha), 1.0)?;
         }
-        let targets = file.targets.map_or(Targets::AllLinear, |t| t.0);
+        let targets = file.targets.map_or(old.targets, |t| t.0);
         if matches!(&targets, Targets::Names(names) if names.is_empty()) {
             return Err(self.out_of_range("adapter.targets", "at least one name, or all-linear", "an empty list"));
         }
@@ -175,25 +210,25 @@ impl Cx<'_> {
                     .map(|l| self.whole("adapter.layers", Some(l), 0, 0..=LAYERS_MAX).map(as_usize))
                     .collect::<Result<Vec<usize>, _>>()?,
             ),
-            None => None,
+            None => old.layers,
         };
-        let base_name = file.base_name.unwrap_or_else(|| model.display().to_string());
         Ok(LoraPlan {
             r: as_usize(r),
-            alpha: self.positive("adapter.alpha", file.alpha, 2.0 * r as f64)?,
-            dropout: self
-                .number("adapter.dropout", file.dropout, 0.0, "from 0 to below 1", |x| (0.0..1.0).contains(&x))?,
-            rslora: file.rslora.unwrap_or(false),
+            alpha: self.positive("adapter.alpha", file.alpha, alpha)?,
+            dropout: self.number("adapter.dropout", file.dropout, old.dropout, "from 0 to below 1", |x| {
+                (0.0..1.0).contains(&x)
+            })?,
+            rslora: file.rslora.unwrap_or(old.rslora),
             targets,
-            exclude: file.exclude.unwrap_or_default(),
+            exclude: file.exclude.unwrap_or(old.exclude),
             layers,
             rank_pattern: rank_pattern.into_iter().map(|(k, r)| (k, as_usize(r))).collect(),
             alpha_pattern,
-            modules_to_save: file.modules_to_save.unwrap_or_default(),
-            ensure_weight_tying: file.ensure_weight_tying.unwrap_or(true),
-            bias: file.bias.unwrap_or(BiasTraining::None),
-            init: file.init.unwrap_or(InitWeights::Kaiming),
-            start_from: file.start_from.map(|p| self.input(&p)),
+            modules_to_save: file.modules_to_save.unwrap_or(old.modules_to_save),
+            ensure_weight_tying: file.ensure_weight_tying.unwrap_or(old.ensure_weight_tying),
+            bias: file.bias.unwrap_or(old.bias),
+            init: file.init.unwrap_or(old.init),
+            start_from,
             seed,
             base_name,
         })

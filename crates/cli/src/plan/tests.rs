@@ -134,6 +134,11 @@ fn forms_that_a_key_takes() {
     );
     assert_eq!(lora(&at("adapter.layers=[0, 2]")).layers, Some(vec![0, 2]));
     assert_eq!(lora(&at("adapter.start_from=old/adapter")).start_from, Some("/in/old/adapter".into()));
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/peft/llama/lora_pattern/final");
+    let going_on = at(&format!("adapter.start_from={old}"));
+    let (was, now) = (model::adapters::plan_from(Path::new(old), 0).expect("the fixture"), lora(&going_on));
+    assert_eq!((now.r, now.alpha, &now.targets, &now.exclude), (was.r, was.alpha, &was.targets, &was.exclude));
+    assert_eq!((&now.rank_pattern, &now.alpha_pattern), (&was.rank_pattern, &was.alpha_pattern));
     assert_eq!(lora(&at("adapter.base_name=org/model")).base_name, "org/model");
     assert_eq!(lora(&at("train.seed=7")).seed, 7);
     assert_eq!(at("data.valid={share: 0.05}").data.valid, Some(Valid::Share(0.05)));
