@@ -3,6 +3,7 @@
 use super::embedding::{Embedding, EmbeddingLora, Gain};
 use super::estimate::RANK_MAX;
 use super::init;
+use super::load::plan_from;
 use super::params::{Layout, ParamId, Params};
 use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector};
 use super::state::{Adapted, AdapterState, Whole};
@@ -37,8 +38,8 @@ pub struct Builder<'a, B: Backend> {
     tied: Tied,
     tokens_max: usize,
     lora: Option<(&'a LoraPlan, Rules<'a>)>,
-    /// The tensors to continue from.
-    start: Option<Checkpoint>,
+    /// The tensors to continue from, and what their folder says of them.
+    start: Option<(Checkpoint, LoraPlan)>,
     params: Params<B>,
     embedding: Option<(String, Matrix<B>)>,
     used: BTreeSet<String>,
@@ -70,7 +71,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             AdapterPlan::Lora(p) => Some((p.as_ref(), Rules::new(p)?)),
         };
         let start = match lora.as_ref().and_then(|(p, _)| p.start_from.as_ref()) {
-            Some(dir) => Some(peft::open(dir)?.1),
+            Some(dir) => Some((peft::open(dir)?.1, plan_from(dir, 0)?)),
             None => None,
         };
         Ok(Builder {
@@ -331,7 +332,7 @@ impl<'a, B: Backend> Builder<'a, B> {
     ) -> Result<ParamId, ModelError> {
         let values = match &self.start {
             None => fresh(),
-            Some(start) => {
+            Some((start, _)) => {
                 let view = start.get(name)?;
                 if view.shape != shape.as_slice() {
                     let got = view.shape.to_vec();
@@ -370,8 +371,9 @@ impl<'a, B: Backend> Builder<'a, B> {
                 return Err(ModelError::UnknownTensor { tensor: name.to_owned() });
             }
         }
-        let (Some(start), Some((plan, _))) = (&self.start, &self.lora) else { return Ok(()) };
+        let (Some((start, was)), Some((plan, _))) = (&self.start, &self.lora) else { return Ok(()) };
         let adapter = plan.start_from.clone().unwrap_or_default();
+        self.refuse_other_scale(was, &adapter)?;
         for name in start.names() {
             if self.params.iter().any(|p| p.info.name == *name)
                 || self.whole.iter().any(|w| w.names.iter().any(|n| n == name))
@@ -382,6 +384,22 @@ impl<'a, B: Backend> Builder<'a, B> {
                 return Err(ModelError::UnknownTensor { tensor: name.to_owned() });
             };
             self.refuse_other_base(start, name, module, &adapter)?;
+        }
+        Ok(())
+    }
+
+    /// The same tensors under another alpha would be another adapter.
+    fn refuse_other_scale(&self, was: &LoraPlan, adapter: &std::path::Path) -> Result<(), ModelError> {
+        let rules = Rules::new(was)?;
+        for a in &self.adapted {
+            let (_, old) = rules.rank_and_scale(&a.module)?;
+            if old != a.scale {
+                let what = format!(
+                    "going on with scale {} where its files say {old} ({}; leave out adapter.alpha, alpha_pattern and rslora)",
+                    a.scale, a.module
+                );
+                return Err(ModelError::UnsupportedAdapter { adapter: adapter.to_owned(), what });
+            }
         }
         Ok(())
     }

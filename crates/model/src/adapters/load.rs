@@ -11,8 +11,11 @@ use weights::peft::AdapterConfig;
 pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
     let c = AdapterConfig::read(dir)?;
     let unsupported = |what: &str| ModelError::UnsupportedAdapter { adapter: dir.to_owned(), what: what.to_owned() };
-    if let Some(what) = variant(&c) {
-        return Err(unsupported(what));
+    if let Some((field, value)) = c.beyond_lora() {
+        return Err(unsupported(&format!("{field} = {value}")));
+    }
+    if names_other_layers(c.layers_pattern.as_ref()) {
+        return Err(unsupported("layers_pattern"));
     }
     let targets = match &c.target_modules {
         Some(Value::String(s)) if s == "all-linear" => Targets::AllLinear,
@@ -63,31 +66,14 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
     })
 }
 
-/// What makes this adapter another thing than B A beside a frozen weight.
-fn variant(c: &AdapterConfig) -> Option<&'static str> {
-    let set = |v: &Option<Value>| v.as_ref().is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
-    let names_layers = |v: &Option<Value>| match v {
+/// Layers under another name than `layers` belong to no family here.
+fn names_other_layers(pattern: Option<&Value>) -> bool {
+    match pattern {
         None | Some(Value::Null) => false,
         Some(Value::String(s)) => s != "layers",
         Some(Value::Array(list)) => !list.is_empty() && list != &[Value::from("layers")],
         Some(_) => true,
-    };
-    [
-        ("use_dora", c.use_dora),
-        ("fan_in_fan_out", c.fan_in_fan_out),
-        ("lora_bias", c.lora_bias),
-        ("use_qalora", c.use_qalora),
-        ("use_bdlora", set(&c.use_bdlora)),
-        ("layer_replication", set(&c.layer_replication)),
-        ("layers_pattern", names_layers(&c.layers_pattern)),
-        ("target_parameters", set(&c.target_parameters)),
-        ("trainable_token_indices", set(&c.trainable_token_indices)),
-        ("alora_invocation_tokens", set(&c.alora_invocation_tokens)),
-        ("arrow_config", set(&c.arrow_config)),
-        ("velora_config", set(&c.velora_config)),
-    ]
-    .into_iter()
-    .find_map(|(name, on)| on.then_some(name))
+    }
 }
 
 fn strings(v: &Value) -> Option<Vec<String>> {

@@ -90,7 +90,8 @@ impl<B: Backend> AdapterState<B> {
     fn config(&self, plan: &LoraPlan) -> AdapterConfig {
         let chosen: Vec<String> = self.adapted.iter().map(|a| a.module.clone()).collect();
         let mut saved = plan.modules_to_save.clone();
-        if self.tied == Tied::Yes && plan.ensure_weight_tying && self.whole.iter().any(|w| w.names.len() > 1) {
+        let one_matrix = self.whole.iter().any(|w| w.names.len() > 1);
+        if one_matrix {
             saved.push("model.embed_tokens".to_owned());
             saved.sort();
             saved.dedup();
@@ -119,7 +120,8 @@ impl<B: Backend> AdapterState<B> {
             rank_pattern: ranks.into_iter().map(|(k, v)| (k, v.into())).collect(),
             alpha_pattern: alphas.into_iter().map(|(k, v)| (k, number(v))).collect(),
             use_rslora: plan.rslora,
-            ensure_weight_tying: plan.ensure_weight_tying,
+            // Written only where it acts, as PEFT has it.
+            ensure_weight_tying: one_matrix,
             ..AdapterConfig::default()
         }
     }

@@ -4,7 +4,7 @@ use crate::support::*;
 use model::{AdamW, Engine, State};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const CASES: [(&str, &[&str]); 2] = [
     ("llama", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_embed"]),
@@ -115,14 +115,16 @@ impl Case {
 
     /// The saved files: PEFT's names, tensors and values.
     fn check_files(&self) {
-        let out = tempfile::tempdir().expect("a folder");
+        // They stay there, so that PEFT itself can be asked (LOG.md has the command).
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&self.name);
+        std::fs::create_dir_all(&out).expect("a folder");
         let files = self.engine.adapter_files().expect("files");
         let names: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
         assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors"]);
         for (name, bytes) in &files {
-            std::fs::write(out.path().join(name), bytes).expect("write");
+            std::fs::write(out.join(name), bytes).expect("write");
         }
-        let got = File::open(&out.path().join("adapter_model.safetensors"));
+        let got = File::open(&out.join("adapter_model.safetensors"));
         let want = File::open(&self.dir.join("final/adapter_model.safetensors"));
         assert_eq!(got.under(""), want.under(""), "{}: saved tensors", self.name);
         for key in want.under("") {
@@ -130,7 +132,7 @@ impl Case {
         }
         let pairs: Vec<_> = want.under("").iter().map(|k| (got.f32(k), want.f32(k))).collect();
         close_adapter(&format!("{} final adapter", self.name), &pairs);
-        let [got, want] = [out.path().to_owned(), self.dir.join("final")].map(|d| {
+        let [got, want] = [out, self.dir.join("final")].map(|d| {
             let text = std::fs::read(d.join("adapter_config.json")).expect("adapter_config.json");
             sorted_lists(serde_json::from_slice(&text).expect("JSON"))
         });

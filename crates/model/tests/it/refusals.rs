@@ -188,6 +188,25 @@ fn other_variants_of_lora_are_refused_by_name() {
         assert_ne!(edited, text, "{field}");
         std::fs::write(dir.path().join("adapter_config.json"), edited).expect("write");
         let e = plan_from(dir.path(), 0).expect_err("refused");
-        assert!(matches!(e, ModelError::UnsupportedAdapter { ref what, .. } if what == field), "{e}");
+        assert!(matches!(e, ModelError::UnsupportedAdapter { ref what, .. } if what.starts_with(field)), "{e}");
+    }
+    let edited = text.replace("\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa\"");
+    std::fs::write(dir.path().join("adapter_config.json"), edited).expect("write");
+    let e = plan_from(dir.path(), 0).expect_err("refused");
+    assert!(e.to_string().contains("init_lora_weights = pissa"), "{e}");
+}
+
+/// The same tensors under another alpha are another adapter.
+#[test]
+fn an_adapter_goes_on_with_its_own_scale() {
+    let dir = fixtures().join("peft/llama/lora_qv/final");
+    for edit in [|p: &mut LoraPlan| p.alpha *= 2.0, |p: &mut LoraPlan| p.rslora = true] {
+        let mut plan = plan_from(&dir, 0).expect("a plan");
+        edit(&mut plan);
+        match Engine::load(&model_dir("llama"), &lora(plan), &limits()) {
+            Err(ModelError::UnsupportedAdapter { what, .. }) => assert!(what.contains("scale"), "{what}"),
+            Err(e) => panic!("{e}"),
+            Ok(_) => panic!("accepted"),
+        }
     }
 }
