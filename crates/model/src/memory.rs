@@ -192,10 +192,31 @@ fn limit(limits: &Limits) -> Result<u64, ModelError> {
     }
 }
 
-/// What the system has free; inside a container, what its limit leaves.
+/// What the system has free; inside a container, what its limit leaves; never more than the process's own limits
+/// (`ulimit -d`, `ulimit -v`) leave it.
 fn free_bytes() -> Result<u64, ModelError> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory).map_err(|e| ModelError::FreeMemory { why: e.to_string() })?;
     let free = system.available_memory();
-    Ok(system.cgroup_limits().map_or(free, |c| free.min(c.free_memory)))
+    let free = system.cgroup_limits().map_or(free, |c| free.min(c.free_memory));
+    Ok(own_limits().into_iter().fold(free, u64::min))
+}
+
+/// What the process's limits on data and on address space leave of themselves.
+#[cfg(target_os = "linux")]
+fn own_limits() -> Vec<u64> {
+    use rustix::process::{Resource, getrlimit};
+    // Pages of address space first, of data and stack sixth (proc_pid_statm(5)).
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Vec<u64> = statm.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let used = |field: usize| pages.get(field).copied().unwrap_or(0) * rustix::param::page_size() as u64;
+    [(Resource::As, used(0)), (Resource::Data, used(5))]
+        .into_iter()
+        .filter_map(|(resource, used)| Some(getrlimit(resource).current?.saturating_sub(used)))
+        .collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own_limits() -> Vec<u64> {
+    Vec::new()
 }

@@ -165,6 +165,19 @@ fn too_little_memory_is_13() {
     refused(&ran, 13, &["train.jsonl:9", "hint:", "train.memory"]);
 }
 
+/// Without `train.memory`, the process's own limit counts (RELIABILITY 19).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_the_process_is_the_memory_limit() {
+    let bench = Bench::new("llama");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -d 200000; exec "$0" "$@""#, env!("CARGO_BIN_EXE_athanor")]);
+    limited.current_dir(bench.path("."));
+    limited.args(["train", "plan.yaml", "--set", "train.micro_tokens=500000"]);
+    let ran = Ran::of(limited.output().expect("a shell"));
+    refused(&ran, 13, &["train.jsonl:", "the limit is", "would fit", "hint:"]);
+}
+
 #[test]
 fn no_valid_checkpoint_is_20_and_names_each() {
     let bench = Bench::new("llama");

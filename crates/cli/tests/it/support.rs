@@ -158,7 +158,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Ran {
+    pub fn of(output: Output) -> Ran {
         Ran {
             // Killed by a signal: the shell's number.
             code: output.status.code().unwrap_or_else(|| 128 + signal_of(&output)),
