@@ -170,7 +170,7 @@ impl From<TrainError> for Failure {
                 say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)")
             }
             TrainError::NumbersWentBad { .. } => say(Code::BadNumbers).hint("lower `train.lr`, or look at those rows"),
-            TrainError::Interrupted { .. } => say(Code::Interrupted),
+            TrainError::Interrupted { .. } | TrainError::InterruptedAtEnd { .. } => say(Code::Interrupted),
         }
     }
 }

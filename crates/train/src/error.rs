@@ -61,6 +61,9 @@ pub enum TrainError {
     /// The run can be resumed; `step` is the last one saved, 0 if none was taken yet.
     #[error("interrupted; {}", saved(*step))]
     Interrupted { step: u64 },
+    /// The signal came too late to stop anything: adapter and record are published.
+    #[error("interrupted, but the run is complete: {steps} steps, its adapter is in {}/adapter", dir.display())]
+    InterruptedAtEnd { steps: u64, dir: PathBuf },
 }
 
 fn saved(step: u64) -> String {

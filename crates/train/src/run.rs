@@ -69,7 +69,8 @@ pub struct Summary {
 }
 
 /// A fresh run. Refuses a folder that already holds one. `stop` is raised by a signal handler: the step is finished,
-/// a checkpoint published and `TrainError::Interrupted` returned.
+/// a checkpoint published and `TrainError::Interrupted` returned; a signal that comes while the result is saved lets that
+/// finish and returns `TrainError::InterruptedAtEnd`.
 ///
 /// When a fresh run is refused before its first step (data, memory, disk), the folder holds no run and may be used
 /// again; the token cache stays.
@@ -300,6 +301,9 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         parameters: fit.parameters,
     };
     record::write_run(fs, &plan, &training.identity, &facts, &training.progress, &summary, seconds)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(TrainError::InterruptedAtEnd { steps: summary.steps, dir: summary.out });
+    }
     Ok(summary)
 }
 

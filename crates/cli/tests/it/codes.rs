@@ -252,7 +252,8 @@ fn a_folder_in_use_is_22_and_names_the_process() {
     run.kill();
     // The lock of a killed process is free at once.
     let mut again = bench.watch(&["resume", "run"]);
-    assert!(again.until(is_step(5)).is_some(), "{:?}", again.end());
+    // Which step is its first depends on how far the killed one came.
+    assert!(again.until(|e| e["event"] == "step").is_some(), "{:?}", again.end());
     again.kill();
 }
 

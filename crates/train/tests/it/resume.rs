@@ -4,7 +4,7 @@ use crate::common::{Bench, assert_same, bench, json_lines, promised, resume};
 use crate::tfevents;
 use data::Packing;
 use std::fs;
-use train::{EarlyStop, Event, RunLength};
+use train::{EarlyStop, Event, RunLength, TrainError};
 
 /// An image of the folder at each event that a kill could follow.
 fn every_event(e: &Event) -> Option<String> {
@@ -55,7 +55,13 @@ fn killed_anywhere_before_an_early_stop() {
 #[test]
 fn less_memory_on_resume_changes_no_byte() {
     let mut b = bench();
-    let limits = model::Limits { tokens_max: 40, seq_len_max: 30, memory: Some(1), threads: Some(1) };
+    let limits = model::Limits {
+        tokens_max: 40,
+        seq_len_max: 30,
+        memory: Some(1),
+        threads: Some(1),
+        precision: train::Precision::F32,
+    };
     let least = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     assert!(least.layers_recomputed > 0);
     b.plan.train.memory = Some(1 << 30);
@@ -191,6 +197,9 @@ fn a_signal_while_the_adapter_is_saved_lets_it_finish() {
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     });
-    assert_eq!(result.unwrap().steps, 7);
+    assert!(matches!(result, Err(TrainError::InterruptedAtEnd { steps: 7, .. })), "{result:?}");
     assert!(b.out().join("run.json").exists());
+    let published = promised(b.out(), 7);
+    assert_eq!(resume(b.out()).unwrap().steps, 7);
+    assert_same(&promised(b.out(), 7), &published, "resumed after its end");
 }
