@@ -1,12 +1,15 @@
 //! The speed of the kernels at the sizes of a model with 135 million parameters (hidden 576, feed-forward 1536,
 //! 9 heads over 3 of 64, vocabulary 49152) on 2048 tokens, beside what the core can do at most:
-//! `cargo bench -p kernels [-- THREADS... NAME...]`. With one thread the time is the processor's, where the
+//! `cargo bench -p kernels [-- f32|bf16 THREADS... NAME...]`. With one thread the time is the processor's, where the
 //! system tells it, so that other programs disturb less.
 
 #![allow(unsafe_code)]
 
 use kernels::cpu::{Buf, Weight};
-use kernels::{Activation, Attention, Backend, Cpu, Gemm, Norm, NormShape, Op, QkvLayout, Values, Write, mat, mat_mut};
+use kernels::{
+    Activation, Attention, Backend, Cpu, Gemm, LowRank, Norm, NormShape, Op, Precision, QkvLayout, Values, Write, mat,
+    mat_mut,
+};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -14,7 +17,7 @@ const T: usize = 2048;
 const H: usize = 576;
 const F: usize = 1536;
 const V: usize = 49152;
-const RANK: usize = 8;
+const RANKS: [usize; 3] = [8, 16, 64];
 /// Rows of logits at a time.
 const HEAD_ROWS: usize = 512;
 /// The system counts a thread's time in steps of some milliseconds.
@@ -23,13 +26,23 @@ const BATCH_SECONDS: f64 = 0.1;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let asked: Vec<usize> = args.iter().filter_map(|a| a.parse().ok()).collect();
-    let names: Vec<String> = args.into_iter().filter(|a| a.parse::<usize>().is_err()).collect();
+    let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
+    let chosen = |name: &str| args.iter().any(|a| a == name);
+    let any = precisions.iter().any(|(name, _)| chosen(name));
+    let is_name = |a: &String| a.parse::<usize>().is_err() && !precisions.iter().any(|(name, _)| a == name);
+    let names: Vec<String> = args.iter().filter(|a| is_name(a)).cloned().collect();
     let counts = if asked.is_empty() { vec![1, 2] } else { asked };
-    for threads in counts {
-        let cpu = Cpu::new(Some(threads)).expect("threads");
-        let peak = peak::gflops() * threads as f64;
-        println!("\n{} · {threads} threads · peak {peak:.0} GFLOP/s", cpu.level().name());
-        let bench = Bench { cpu, peak, names: names.clone() };
+    for (name, precision) in precisions.into_iter().filter(|(name, _)| !any || chosen(name)) {
+        run(name, precision, &counts, &names);
+    }
+}
+
+fn run(name: &str, precision: Precision, counts: &[usize], names: &[String]) {
+    for &threads in counts {
+        let cpu = Cpu::new(Some(threads), precision).expect("threads");
+        let peak = peak::gflops(precision) * threads as f64;
+        println!("\n{name} · {} · {threads} threads · peak {peak:.0} GFLOP/s", cpu.level().name());
+        let bench = Bench { cpu, peak, names: names.to_vec() };
         bench.products();
         bench.adapter();
         bench.attention();
@@ -115,11 +128,21 @@ impl Bench {
             let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner), self.buf(t * out));
             let flops = (2 * t * out * inner) as f64;
             self.line(&format!("linear {name} {t}x{inner}x{out}"), flops, || {
-                self.cpu.linear(t, mat(&x, 0, inner), &w, mat_mut(&mut y, 0, out), Write::Set).expect("linear");
+                self.cpu.linear(t, mat(&x, 0, inner), &w, None, mat_mut(&mut y, 0, out), Write::Set).expect("linear");
+            });
+            let r = 16;
+            let (z, b) = (self.buf(t * r), self.buf(out * r));
+            let with = (2 * t * out * (inner + r)) as f64;
+            self.line(&format!("linear {name} and a term of rank {r}"), with, || {
+                let low_rank = Some(LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) });
+                let y = mat_mut(&mut y, 0, out);
+                self.cpu.linear(t, mat(&x, 0, inner), &w, low_rank, y, Write::Set).expect("linear");
             });
             let mut dx = x;
             self.line(&format!("linear_back {name}"), flops, || {
-                self.cpu.linear_back(t, mat(&y, 0, out), &w, mat_mut(&mut dx, 0, inner), Write::Set).expect("linear");
+                self.cpu
+                    .linear_back(t, mat(&y, 0, out), &w, None, mat_mut(&mut dx, 0, inner), Write::Set)
+                    .expect("linear");
             });
         }
     }
@@ -135,7 +158,7 @@ impl Bench {
             });
         };
         let g = |m, n, k, a, b, write| Gemm { m, n, k, a, b, alpha: 1.0, write };
-        for r in [RANK, 16, 64] {
+        for r in RANKS {
             one("xa = x At", g(T, r, H, Op::N, Op::T, Write::Set));
             one("y += xa Bt", g(T, F, r, Op::N, Op::T, Write::Add));
             one("dxa = dy B", g(T, r, F, Op::N, Op::N, Write::Set));
@@ -224,6 +247,7 @@ fn values(cpu: &Cpu, b: &Buf) -> Vec<f32> {
 
 /// Fused multiply-adds in registers alone: no product can be faster.
 mod peak {
+    use kernels::Precision;
     use std::time::Instant;
 
     const STEPS: usize = 16_000_000;
@@ -241,6 +265,22 @@ mod peak {
         }
         std::hint::black_box(acc);
         (24 * 32 * STEPS) as f64
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn avx512_bf16() -> f64 {
+        use std::arch::x86_64::*;
+        let one = _mm512_set1_ps(1.0);
+        let (a, b) = (_mm512_cvtne2ps_pbh(one, one), _mm512_cvtne2ps_pbh(one, one));
+        let mut acc = [_mm512_setzero_ps(); 24];
+        for _ in 0..STEPS {
+            acc.iter_mut().for_each(|x| *x = _mm512_dpbf16_ps(*x, a, b));
+            // SAFETY: as above.
+            unsafe { std::arch::asm!("", options(nomem, nostack)) };
+        }
+        std::hint::black_box(acc);
+        (24 * 64 * STEPS) as f64
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -270,20 +310,24 @@ mod peak {
     }
 
     /// Of one core, the best of five.
-    pub fn gflops() -> f64 {
+    pub fn gflops(precision: Precision) -> f64 {
         (0..5)
             .map(|_| {
                 let start = Instant::now();
                 let before = super::thread_seconds(start);
-                let flops = once();
+                let flops = once(precision);
                 flops / (super::thread_seconds(start) - before) / 1e9
             })
             .fold(0.0, f64::max)
     }
 
-    fn once() -> f64 {
+    fn once(precision: Precision) -> f64 {
         #[cfg(target_arch = "x86_64")]
         {
+            if precision == Precision::Bf16 && is_x86_feature_detected!("avx512bf16") {
+                // SAFETY: just detected.
+                return unsafe { avx512_bf16() };
+            }
             if is_x86_feature_detected!("avx512f") {
                 // SAFETY: just detected.
                 return unsafe { avx512() };

@@ -72,6 +72,33 @@ pub struct Gemm {
     pub write: Write,
 }
 
+/// A term behind a frozen product, as low-rank adapters add it: z [T, r] times the adapter's outer matrix.
+#[derive(Debug)]
+pub struct LowRank<'a, T> {
+    pub r: usize,
+    pub z: Mat<'a, T>,
+    /// [out, r] in [`Backend::linear`], [r, in] in [`Backend::linear_back`].
+    pub b: Mat<'a, T>,
+}
+
+/// What products multiply. Sums, and everything that is no product, are in f32 with either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32, and frozen weights as their file has them.
+    F32,
+    /// bf16: frozen weights are rounded to it when they are loaded, other operands when a product reads them. Where the
+    /// processor does not multiply bf16, products are in f32 and only weights are rounded.
+    Bf16,
+}
+
+impl Precision {
+    /// bf16 where this processor multiplies it: twice the speed at half the memory. f32 elsewhere.
+    pub fn fastest() -> Precision {
+        if cpu::Level::best().multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
+    }
+}
+
 /// How queries, keys and values lie in one packed buffer [T, ld]: element (t, head h, j) of the
 /// queries is at `t * ld + q + h * head_dim + j`, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,14 +200,23 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn weight_bytes(&self, w: &Self::Weight) -> usize;
 
     // --- products -------------------------------------------------------------------------------
-    /// y[T,out] = x[T,in] · Wᵀ (+ y)
-    fn linear(&self, t: usize, x: Mat<Self::Buf>, w: &Self::Weight, y: MatMut<Self::Buf>, write: Write) -> Result<()>;
-    /// dx[T,in] = dy[T,out] · W (+ dx)
+    /// y[T,out] = x[T,in] · Wᵀ + z·bᵀ (+ y)
+    fn linear(
+        &self,
+        t: usize,
+        x: Mat<Self::Buf>,
+        w: &Self::Weight,
+        low_rank: Option<LowRank<Self::Buf>>,
+        y: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
+    /// dx[T,in] = dy[T,out] · W + z·b (+ dx)
     fn linear_back(
         &self,
         t: usize,
         dy: Mat<Self::Buf>,
         w: &Self::Weight,
+        low_rank: Option<LowRank<Self::Buf>>,
         dx: MatMut<Self::Buf>,
         write: Write,
     ) -> Result<()>;

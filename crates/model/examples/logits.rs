@@ -26,7 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let places: Vec<usize> = (0..rows * width).filter(|&i| mask[i] != 0).collect();
     let tokens: Vec<u32> = places.iter().map(|&i| u32::try_from(ids[i])).collect::<Result<_, _>>()?;
     let cu: Vec<usize> = (0..=rows).map(|r| places.partition_point(|&i| i < r * width)).collect();
-    let limits = Limits { tokens_max: tokens.len(), seq_len_max: width, memory: None, threads: None };
+    let limits = Limits {
+        tokens_max: tokens.len(),
+        seq_len_max: width,
+        memory: None,
+        threads: None,
+        precision: model::Precision::F32,
+    };
     let plan = AdapterPlan::Lora(Box::new(plan_from(Path::new(adapter), 0)?));
     let mut engine = Engine::load(Path::new(base), &plan, &limits)?;
     let targets = vec![IGNORE; tokens.len()];

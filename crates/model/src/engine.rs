@@ -6,7 +6,7 @@ use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
 use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
-use kernels::{AdamW, Backend, Cpu};
+use kernels::{AdamW, Backend, Cpu, Precision};
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
 
@@ -68,6 +68,8 @@ pub struct Limits {
     /// Bytes the process may use; None: what is free, less a margin.
     pub memory: Option<u64>,
     pub threads: Option<usize>,
+    /// What frozen weights are held in and products multiply.
+    pub precision: Precision,
 }
 
 /// What a run computes on.
@@ -97,7 +99,7 @@ impl Engine {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let (memory, keep) = Needs::read(&config, &checkpoint, adapter, limits)?.require(limits)?;
-        let backend = Device::new(limits.threads)?;
+        let backend = Device::new(limits.threads, limits.precision)?;
         let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, limits.tokens_max)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter } = builder.finish()?;

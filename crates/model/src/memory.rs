@@ -5,12 +5,14 @@ use crate::config::{EMBEDDING, HEAD};
 use crate::engine::Limits;
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
 use crate::{AdapterPlan, ModelConfig, ModelError};
+use kernels::Precision;
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use weights::Checkpoint;
 
 /// Bytes of one f32.
 const F32: u64 = 4;
+const BF16: u64 = 2;
 /// Where no limit is given: this share of what is free stays free.
 const MARGIN: u64 = 20;
 /// Most tokens in a pass, and in an example.
@@ -84,7 +86,7 @@ impl<'a> Needs<'a> {
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
-            let (elements, bytes) = weight_bytes(checkpoint, source, m.shape)?;
+            let (elements, bytes) = weight_bytes(checkpoint, source, m.shape, limits.precision)?;
             parameters += if tied_head { 0 } else { elements };
             // A tied head has a frozen matrix of its own where the embedding's is trained without it.
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
@@ -167,8 +169,14 @@ fn check(config: &ModelConfig, limits: &Limits) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Elements of a module, and the bytes it takes when it is loaded: matrices keep their file's type, vectors are f32.
-fn weight_bytes(checkpoint: &Checkpoint, module: &str, shape: Shape) -> Result<(u64, u64), ModelError> {
+/// Elements of a module, and the bytes it takes when it is loaded: matrices keep their file's type or are
+/// rounded to bf16, vectors are f32.
+fn weight_bytes(
+    checkpoint: &Checkpoint,
+    module: &str,
+    shape: Shape,
+    precision: Precision,
+) -> Result<(u64, u64), ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
             ((n_out, n_in), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
@@ -177,9 +185,10 @@ fn weight_bytes(checkpoint: &Checkpoint, module: &str, shape: Shape) -> Result<(
         Shape::Gain { dim } => ((0, 0), dim),
     };
     let elements = (matrix.0 * matrix.1) as u64;
-    let bytes = match matrix {
-        (0, _) => 0,
-        _ => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
+    let bytes = match (matrix, precision) {
+        ((0, _), _) => 0,
+        (_, Precision::Bf16) => BF16 * elements,
+        (_, Precision::F32) => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
     };
     Ok((elements + vector as u64, bytes + F32 * vector as u64))
 }

@@ -19,6 +19,7 @@ mod steps;
 mod tensorboard;
 
 pub use error::TrainError;
-pub use plan::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+pub use model::Precision;
+pub use plan::{EarlyStop, Plan, RunLength, Schedule, TrainPlan, Warmup};
 pub use run::{Event, Preview, Summary, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};

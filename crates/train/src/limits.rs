@@ -1,7 +1,7 @@
 //! How many tokens go through the model at once, so that the run fits its memory: decided before the model loads,
 //! from the longest row.
 
-use crate::{Plan, TrainError};
+use crate::{Plan, TrainError, TrainPlan};
 use data::{Dataset, Origin, Packing, Prepared};
 use model::{Limits, MemoryPlan, Outline};
 
@@ -114,7 +114,8 @@ fn what_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainE
 }
 
 fn measure(plan: &Plan, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
-    let limits = Limits { tokens_max, seq_len_max, memory: plan.train.memory, threads: plan.train.threads };
+    let TrainPlan { memory, threads, precision, .. } = plan.train;
+    let limits = Limits { tokens_max, seq_len_max, memory, threads, precision };
     let Outline { memory, trainable, parameters } = model::outline(&plan.model, &plan.adapter, &limits)?;
     let fits = memory.total <= memory.limit;
     Ok(Fit { limits, memory, trainable, parameters, fits })

@@ -47,7 +47,7 @@ fn train_case(model: &str, dir: &Path) {
     let temp = tempfile::tempdir().unwrap();
     let plan = plan_of(model, dir, &case, temp.path());
     let rows = rows_of(&fixtures().join("peft").join(model).join("data.safetensors"));
-    let limits = Limits { tokens_max: 40, seq_len_max: 20, memory: None, threads: Some(1) };
+    let limits = Limits { tokens_max: 40, seq_len_max: 20, memory: None, threads: Some(1), precision: Precision::F32 };
     let mut engine = Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
     let mut feed = |cursor: Cursor| {
         let first = cursor.unit as usize;

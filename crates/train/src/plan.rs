@@ -1,6 +1,7 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
 use crate::TrainError;
+use model::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -67,12 +68,6 @@ pub enum Warmup {
     Steps(u64),
     /// Of all steps, rounded up (as Trainer's warmup_ratio).
     Ratio(f64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    F32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, SourceFile, TemplateFile, TrainFile, ValidFile,
+    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, SourceFile, TemplateFile,
+    TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
@@ -282,7 +283,11 @@ impl Cx<'_> {
                 ClipFile::At(norm) => Some(self.positive("train.clip", Some(norm), CLIP)?),
             },
             seed,
-            precision: file.precision.unwrap_or(Precision::F32),
+            precision: match file.precision.unwrap_or(PrecisionFile::Auto) {
+                PrecisionFile::F32 => Precision::F32,
+                PrecisionFile::Bf16 => Precision::Bf16,
+                PrecisionFile::Auto => Precision::fastest(),
+            },
             checkpoint_every: self.whole(
                 "train.checkpoint_every",
                 file.checkpoint_every,

@@ -217,8 +217,8 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         ),
         (
             "lr: 1e-3",
-            "precision: bf16",
-            "plan.yaml:5:20: `train.precision` must be one of f32, not \"bf16\" | set `train.precision` to f32",
+            "precision: fp8",
+            "plan.yaml:5:20: `train.precision` must be one of f32, bf16, auto, not \"fp8\" | set `train.precision` to f32",
         ),
         ("lr: 1e-3", "{steps: 5, epochs: 1}", "plan.yaml:5:9: this is not valid YAML"),
         (

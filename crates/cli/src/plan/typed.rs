@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use train::{Precision, Schedule};
+use train::Schedule;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "keys and values")]
@@ -107,9 +107,17 @@ pub struct TrainFile {
     pub checkpoint_every: Option<u64>,
     pub checkpoints_keep: Option<u64>,
     pub seed: Option<u64>,
-    pub precision: Option<Precision>,
+    pub precision: Option<PrecisionFile>,
     pub memory: Option<Size>,
     pub threads: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionFile {
+    F32,
+    Bf16,
+    Auto,
 }
 
 #[derive(Debug, Deserialize)]

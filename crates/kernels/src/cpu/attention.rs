@@ -5,7 +5,7 @@
 //! Every sum over keys or queries runs in the order of the tiles, which depends on the sequence alone.
 
 use super::buf::{Rows, RowsMut, size};
-use super::gemm::{Kernels, Operand, Product, SLACK, Source, kernels, multiply, pack};
+use super::gemm::{Kernels, Operand, Product, SLACK, Source, multiply, pack};
 use super::level::{Fma, Level, per_level};
 use super::{Cpu, math};
 use crate::{Attention, Op, Result, Write};
@@ -22,21 +22,21 @@ struct Shape {
     /// queries and keys of a tile: multiples of the kernels' rows and columns
     queries: usize,
     keys: usize,
-    /// floats of one key's and one value's share of a packed sequence
+    /// words of one packed key, and of a row of packed values
     k_width: usize,
     v_width: usize,
-    nr: usize,
+    kern: &'static Kernels,
 }
 
 impl Shape {
-    fn new(a: &Attention, kern: &Kernels) -> Shape {
+    fn new(a: &Attention, kern: &'static Kernels) -> Shape {
         Shape {
             a: *a,
             queries: QUERIES / kern.mr * kern.mr,
             keys: KEYS / kern.nr * kern.nr,
-            k_width: a.head_dim,
+            k_width: kern.words(a.head_dim),
             v_width: a.head_dim.next_multiple_of(kern.nr),
-            nr: kern.nr,
+            kern,
         }
     }
 
@@ -73,12 +73,12 @@ impl Shape {
         (first..end).step_by(keys).map(move |k| k..(k + keys).min(end))
     }
 
-    /// Floats of a sequence's packed keys (panels over keys) and values (panels over head_dim).
+    /// Words of a sequence's packed keys (panels over keys) and values (panels over head_dim).
     fn packed_keys(&self, len: usize) -> usize {
-        len.next_multiple_of(self.nr) * self.k_width
+        len.next_multiple_of(self.kern.nr) * self.k_width
     }
     fn packed_values(&self, len: usize) -> usize {
-        len * self.v_width
+        self.kern.words(len) * self.v_width
     }
 }
 
@@ -97,7 +97,7 @@ fn pack_plain<'a>(kern: &Kernels, rows: Rows, out: &'a mut [f32]) -> Rows<'a> {
 }
 
 fn pack_panels<'a>(kern: &Kernels, b: Operand, (n, k): (usize, usize), out: &'a mut [f32]) -> Rows<'a> {
-    let panel = k * kern.nr;
+    let panel = kern.words(k) * kern.nr;
     let out = &mut out[..n.div_ceil(kern.nr) * panel];
     for (j, out) in out.chunks_exact_mut(panel.max(1)).enumerate() {
         let cols = j * kern.nr..((j + 1) * kern.nr).min(n);
@@ -161,10 +161,10 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
     if sequences == 0 || cu[sequences] == cu[0] || a.q_heads == 0 || a.head_dim == 0 {
         return Ok(());
     }
-    let kern = kernels(cpu.level);
+    let kern = cpu.kernels();
     let s = Shape::new(a, kern);
     // every sequence's place, counted as if its keys were padded by one panel
-    let place = |seq: usize| cu[seq] - cu[0] + seq * s.nr;
+    let place = |seq: usize| cu[seq] - cu[0] + seq * kern.nr;
     let each = place(sequences) * (s.k_width + s.v_width);
     let mut packed_memory = cpu.scratch.take(size(a.kv_heads, each))?;
     let packed = RowsMut::new("packed", packed_memory.values(), (0, each), (a.kv_heads, each))?;
@@ -201,9 +201,9 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
         };
         let packed = &packed.row(kv)[place(seq) * (s.k_width + s.v_width)..];
         let (keys, values) = packed.split_at(s.packed_keys(len));
-        let keys = Rows::dense(keys, s.k_width * s.nr);
-        let values = Rows::dense(&values[..s.packed_values(len)], len * s.nr);
-        let job = Job { s, kern, level: cpu.level, keys, values };
+        let keys = Rows::dense(keys, s.k_width * kern.nr);
+        let values = Rows::dense(&values[..s.packed_values(len)], kern.words(len) * kern.nr);
+        let job = Job { s, level: cpu.level, keys, values };
         let queries = qkv.part(rows, 0..qkv.cols());
         job.query_tile(qs, heads, queries, out, lse, slot.row(0));
     });
@@ -213,7 +213,6 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
 /// One sequence and key head of the forward pass.
 struct Job<'a> {
     s: Shape,
-    kern: &'static Kernels,
     level: Level,
     keys: Rows<'a>,
     values: Rows<'a>,
@@ -231,6 +230,7 @@ impl Job<'_> {
         mut memory: &mut [f32],
     ) {
         let (s, d, m) = (&self.s, self.s.a.head_dim, qs.len());
+        let kern = s.kern;
         let packed_q = carve(&mut memory, m * d + SLACK);
         let packed = carve(&mut memory, m * s.keys + SLACK);
         let scores = carve(&mut memory, m * s.keys);
@@ -241,13 +241,13 @@ impl Job<'_> {
             maxima.fill(f32::NEG_INFINITY);
             totals.fill(0.0);
             sums.fill(0.0);
-            pack::rows(self.kern, (Op::N, queries.part(0..m, s.q_cols(h))), 0..m, 0..d, packed_q);
+            pack::rows(kern, (Op::N, queries.part(0..m, s.q_cols(h))), 0..m, 0..d, packed_q);
             for ks in s.key_tiles(&qs) {
-                let panels = ks.start / s.nr..ks.end.div_ceil(s.nr);
+                let panels = ks.start / kern.nr..ks.end.div_ceil(kern.nr);
                 let keys = self.keys.part(panels, 0..self.keys.cols());
                 let product = Product::new(d, s.a.scale, Write::Set);
                 let tile = RowsMut::dense(scores, s.keys).corner(m, ks.len());
-                multiply(self.kern, product, packed_q, (keys, 0), tile);
+                multiply(kern, product, packed_q, (keys, 0), tile);
                 for (i, row) in scores.chunks_exact_mut(s.keys).enumerate() {
                     let seen = within(s.seen(qs.start + i), &ks);
                     let row = &mut row[..ks.len()];
@@ -262,9 +262,9 @@ impl Job<'_> {
                     }
                 }
                 let p = (Op::N, Rows::dense(scores, s.keys).part(0..m, 0..ks.len()));
-                pack::rows(self.kern, p, 0..m, 0..ks.len(), packed);
+                pack::rows(kern, p, 0..m, 0..ks.len(), packed);
                 let product = Product::new(ks.len(), 1.0, Write::Add);
-                multiply(self.kern, product, packed, (self.values, ks.start), RowsMut::dense(sums, d));
+                multiply(kern, product, packed, (self.values, kern.words(ks.start)), RowsMut::dense(sums, d));
             }
             // SAFETY: `out` is this task's rows, and its heads are its own.
             let mut out = unsafe { out.part(0..m, s.out_cols(h)) };
@@ -342,8 +342,7 @@ pub(super) fn attention_back(cpu: &Cpu, a: &Attention, cu: &[usize], saved: Save
     if sequences == 0 || a.q_heads == 0 || a.head_dim == 0 {
         return Ok(());
     }
-    let kern = kernels(cpu.level);
-    let s = Shape::new(a, kern);
+    let s = Shape::new(a, cpu.kernels());
     let longest = cu.windows(2).map(|c| c[1] - c[0]).max().unwrap_or(0);
     let packed_sequence = 2 * s.packed_keys(longest) + s.packed_values(longest);
     let tiles = s.queries * (2 * s.keys + s.keys.max(a.head_dim) + 2 * s.v_width) + SLACK;
@@ -379,7 +378,7 @@ struct Grads<'a> {
 }
 
 fn sequence_back(level: Level, s: &Shape, kv: usize, saved: Saved, mut g: Grads, mut memory: &mut [f32]) {
-    let (kern, len, d) = (kernels(level), saved.qkv.rows(), s.a.head_dim);
+    let (kern, len, d) = (s.kern, saved.qkv.rows(), s.a.head_dim);
     for grad in [&mut g.dq, &mut g.dk, &mut g.dv] {
         (0..len).for_each(|r| grad.row(r).fill(0.0));
     }
@@ -403,7 +402,7 @@ fn sequence_back(level: Level, s: &Shape, kv: usize, saved: Saved, mut g: Grads,
             let douts = pack_plain(kern, dout, packed_dout);
             for ks in s.key_tiles(&qs) {
                 let n = ks.len();
-                let panels = ks.start / s.nr..ks.end.div_ceil(s.nr);
+                let panels = ks.start / kern.nr..ks.end.div_ceil(kern.nr);
                 let set = Product::new(d, 1.0, Write::Set);
                 for (x, turned, alpha, tile) in
                     [(q, keys_turned, s.a.scale, &mut *scores), (dout, values_turned, 1.0, &mut *grads)]
@@ -431,7 +430,7 @@ fn sequence_back(level: Level, s: &Shape, kv: usize, saved: Saved, mut g: Grads,
                     (g.dq.part(qs.clone(), columns(0, h, d)), g.dk.part(ks.clone(), 0..d), g.dv.part(ks.clone(), 0..d))
                 };
                 pack::rows(kern, (Op::N, ds), 0..m, 0..n, packed);
-                multiply(kern, Product::new(n, 1.0, Write::Add), packed, (keys, ks.start), dq);
+                multiply(kern, Product::new(n, 1.0, Write::Add), packed, (keys, kern.words(ks.start)), dq);
                 let add = Product::new(m, 1.0, Write::Add);
                 pack::rows(kern, (Op::T, ds), 0..n, 0..m, packed);
                 multiply(kern, add, packed, (queries, 0), dk);

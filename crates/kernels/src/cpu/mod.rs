@@ -26,10 +26,11 @@ pub use level::Level;
 pub use weight::Weight;
 
 use crate::{
-    Activation, AdamW, Attention, Backend, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, Result, Values, Write,
+    Activation, AdamW, Attention, Backend, Gemm, KernelError, LowRank, Mat, MatMut, Norm, NormShape, Op, Precision,
+    Result, Values, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
-use gemm::{Operand, Product, Source};
+use gemm::{Extension, Kernels, Operand, Product, Source};
 use par::Pool;
 use scratch::Scratch;
 
@@ -38,6 +39,7 @@ use scratch::Scratch;
 pub struct Cpu {
     pool: Pool,
     level: Level,
+    precision: Precision,
     scratch: Scratch,
 }
 
@@ -53,16 +55,16 @@ impl Cpu {
     ///
     /// # Errors
     /// `Threads` when the system gives none.
-    pub fn new(threads: Option<usize>) -> Result<Cpu> {
-        Cpu::with_level(threads, Level::best())
+    pub fn new(threads: Option<usize>, precision: Precision) -> Result<Cpu> {
+        Cpu::with_level(threads, precision, Level::best())
     }
 
     /// As [`Cpu::new`] with chosen instructions: for comparing them.
-    pub fn with_level(threads: Option<usize>, level: Level) -> Result<Cpu> {
+    pub fn with_level(threads: Option<usize>, precision: Precision, level: Level) -> Result<Cpu> {
         let threads =
             threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).max(1);
         let pool = Pool::new(threads)?;
-        Ok(Cpu { pool, level, scratch: Scratch::default() })
+        Ok(Cpu { pool, level, precision, scratch: Scratch::default() })
     }
 
     pub fn threads(&self) -> usize {
@@ -71,6 +73,16 @@ impl Cpu {
 
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// What products multiply with.
+    fn kernels(&self) -> &'static Kernels {
+        gemm::kernels(self.level, self.precision)
+    }
+
+    /// The same for products that stay in f32.
+    fn f32_kernels(&self) -> &'static Kernels {
+        gemm::kernels(self.level, Precision::F32)
     }
 
     /// Bytes of working memory held between calls; grows to what the largest call so far needed.
@@ -221,7 +233,7 @@ impl Backend for Cpu {
     }
 
     fn weight(&self, rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
-        Weight::new(rows, cols, values)
+        Weight::new(self.precision, rows, cols, values)
     }
 
     fn weight_values(&self, w: &Weight) -> Result<Vec<f32>> {
@@ -232,18 +244,50 @@ impl Backend for Cpu {
         w.bytes()
     }
 
-    fn linear(&self, t: usize, x: Mat<Buf>, w: &Weight, y: MatMut<Buf>, write: Write) -> Result<()> {
+    fn linear(
+        &self,
+        t: usize,
+        x: Mat<Buf>,
+        w: &Weight,
+        low_rank: Option<LowRank<Buf>>,
+        y: MatMut<Buf>,
+        write: Write,
+    ) -> Result<()> {
         let x = rows("linear: x", x, (t, w.cols()))?;
         let y = rows_mut("linear: y", y, (t, w.rows()))?;
+        let extension = match low_rank {
+            None => None,
+            Some(l) => {
+                let z = rows("linear: z", l.z, (t, l.r))?;
+                let b = rows("linear: b", l.b, (w.rows(), l.r))?;
+                Some(Extension { z, b: Operand::new(Op::T, Source::F32(b)) })
+            }
+        };
         let p = Product::new(w.cols(), 1.0, write);
-        gemm::gemm(self, p, (Op::N, x), Operand::new(Op::T, w.source()), y)
+        gemm::gemm(self, p, (Op::N, x), Operand::new(Op::T, w.source()), extension, y)
     }
 
-    fn linear_back(&self, t: usize, dy: Mat<Buf>, w: &Weight, dx: MatMut<Buf>, write: Write) -> Result<()> {
+    fn linear_back(
+        &self,
+        t: usize,
+        dy: Mat<Buf>,
+        w: &Weight,
+        low_rank: Option<LowRank<Buf>>,
+        dx: MatMut<Buf>,
+        write: Write,
+    ) -> Result<()> {
         let dy = rows("linear_back: dy", dy, (t, w.rows()))?;
         let dx = rows_mut("linear_back: dx", dx, (t, w.cols()))?;
+        let extension = match low_rank {
+            None => None,
+            Some(l) => {
+                let z = rows("linear_back: z", l.z, (t, l.r))?;
+                let b = rows("linear_back: a", l.b, (l.r, w.cols()))?;
+                Some(Extension { z, b: Operand::new(Op::N, Source::F32(b)) })
+            }
+        };
         let p = Product::new(w.rows(), 1.0, write);
-        gemm::gemm(self, p, (Op::N, dy), Operand::new(Op::N, w.source()), dx)
+        gemm::gemm(self, p, (Op::N, dy), Operand::new(Op::N, w.source()), extension, dx)
     }
 
     fn gemm(&self, g: Gemm, a: Mat<Buf>, b: Mat<Buf>, d: MatMut<Buf>) -> Result<()> {
@@ -259,7 +303,7 @@ impl Backend for Cpu {
         let b = rows("gemm: b", b, b_shape)?;
         let d = rows_mut("gemm: d", d, (g.m, g.n))?;
         let b = Operand::new(g.b, Source::F32(b));
-        gemm::gemm(self, Product::new(g.k, g.alpha, g.write), (g.a, a), b, d)
+        gemm::gemm(self, Product::new(g.k, g.alpha, g.write), (g.a, a), b, None, d)
     }
 
     fn embed(&self, t: usize, ids: &Idx, w: &Weight, scale: f32, out: &mut Buf) -> Result<()> {

@@ -1,9 +1,10 @@
-//! Frozen matrices, kept as their file has them: 16-bit values are exact in 16 bits and are widened
-//! where a product packs them, which costs less than reading twice the memory.
+//! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
+//! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
+//! are rounded to it.
 
 use super::buf::{Buf, Rows};
 use super::gemm::Source;
-use crate::{KernelError, Result, Values};
+use crate::{KernelError, Precision, Result, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -23,7 +24,7 @@ enum Store {
 }
 
 impl Weight {
-    pub(super) fn new(rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
+    pub(super) fn new(precision: Precision, rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
         let expected = rows.saturating_mul(cols);
         let got = match values {
             Values::F32(v) => v.len(),
@@ -34,14 +35,16 @@ impl Weight {
         if got != expected {
             return Err(KernelError::Length { what, expected, got });
         }
-        let store = match values {
-            Values::F32(v) => {
+        let store = match (values, precision) {
+            (Values::F32(v), Precision::Bf16) => Store::Bf16(rounded(v, bf16::from_f32)?),
+            (Values::F16(v), Precision::Bf16) => Store::Bf16(rounded(v, |v| bf16::from_f32(v.to_f32()))?),
+            (Values::F32(v), Precision::F32) => {
                 let mut buf = Buf::new(what, v.len())?;
                 buf.values_mut().copy_from_slice(v);
                 Store::F32(buf)
             }
-            Values::F16(v) => Store::F16(copied(v)?),
-            Values::Bf16(v) => Store::Bf16(copied(v)?),
+            (Values::F16(v), Precision::F32) => Store::F16(rounded(v, |v| v)?),
+            (Values::Bf16(v), _) => Store::Bf16(rounded(v, |v| v)?),
         };
         Ok(Weight { rows, cols, store })
     }
@@ -86,7 +89,8 @@ impl Weight {
     pub(super) fn source(&self) -> Source<'_> {
         match &self.store {
             Store::F32(buf) => Source::F32(Rows::dense(buf.values(), self.cols)),
-            Store::F16(_) | Store::Bf16(_) => Source::Narrow(self),
+            Store::Bf16(values) => Source::Bf16(values, self.cols),
+            Store::F16(_) => Source::Narrow(self),
         }
     }
 
@@ -102,9 +106,11 @@ impl Weight {
     }
 }
 
-fn copied<T: Copy>(v: &[T]) -> Result<Vec<T>> {
+/// A copy in another type.
+fn rounded<T: Copy, U>(v: &[T], to: impl Fn(T) -> U) -> Result<Vec<U>> {
     let mut out = Vec::new();
-    out.try_reserve_exact(v.len()).map_err(|_| KernelError::OutOfMemory { what: "weight", bytes: size_of_val(v) })?;
-    out.extend_from_slice(v);
+    out.try_reserve_exact(v.len())
+        .map_err(|_| KernelError::OutOfMemory { what: "weight", bytes: size_of::<U>() * v.len() })?;
+    out.extend(v.iter().map(|v| to(*v)));
     Ok(out)
 }

@@ -1,5 +1,5 @@
 use crate::support::{Random, buf, check, dot, gradient, values, wide};
-use kernels::{Attention, Backend, Cpu, QkvLayout};
+use kernels::{Attention, Backend, Cpu, Precision, QkvLayout};
 
 /// The definition, with the T×T scores.
 fn attend(a: &Attention, cu: &[usize], qkv: &[f64]) -> (Vec<f64>, Vec<f64>) {
@@ -189,7 +189,7 @@ fn attention_back_overwrites_its_columns_only() {
     let cu = [0, 12];
     let mut rng = Random::new(3);
     let (qkv, dout) = (rng.values(12 * a.layout.ld), rng.values(12 * 16));
-    let cpu = Cpu::new(Some(1)).unwrap();
+    let cpu = Cpu::new(Some(1), Precision::F32).unwrap();
     let mut clean = cpu.alloc(qkv.len()).unwrap();
     let mut dirty = buf(&cpu, &vec![9.0; qkv.len()]);
     backward(&cpu, &a, &cu, &qkv, &dout, &mut clean);

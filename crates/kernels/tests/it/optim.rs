@@ -1,5 +1,5 @@
 use crate::support::{Random, buf, everywhere, values, wide};
-use kernels::{AdamW, Backend, Cpu};
+use kernels::{AdamW, Backend, Cpu, Precision};
 
 /// torch.optim.AdamW's formula in f64, three updates.
 #[test]
@@ -41,7 +41,7 @@ fn squares_add_up_in_one_order() {
         let want: f64 = x.iter().map(|v| f64::from(*v).powi(2)).sum();
         let sums: Vec<u64> = kernels::cpu::Level::all()
             .into_iter()
-            .flat_map(|level| [1, 2, 3].map(|threads| Cpu::with_level(Some(threads), level).unwrap()))
+            .flat_map(|level| [1, 2, 3].map(|threads| Cpu::with_level(Some(threads), Precision::F32, level).unwrap()))
             .map(|cpu| cpu.sum_squares(n, &buf(&cpu, &x)).unwrap().to_bits())
             .collect();
         assert!((f64::from_bits(sums[0]) - want).abs() <= 1e-12 * want);

@@ -1,6 +1,6 @@
-use crate::support::{Random, buf, check, everywhere, values};
+use crate::support::{Random, as_multiplied, buf, check, close, everywhere, everywhere_in, values};
 use half::{bf16, f16};
-use kernels::{Backend, Gemm, Op, Values, Write, mat, mat_mut};
+use kernels::{Backend, Cpu, Gemm, LowRank, Op, Precision, Values, Write, mat, mat_mut};
 
 /// A matrix inside a larger buffer: what lies around it must neither count nor change.
 struct Placed {
@@ -14,18 +14,19 @@ impl Placed {
         let (off, ld) = (3, cols + 5);
         Placed { data: rng.values(off + rows * ld), off, ld }
     }
-    fn at(&self, r: usize, c: usize) -> f64 {
-        f64::from(self.data[self.off + r * self.ld + c])
+    fn at(&self, r: usize, c: usize) -> f32 {
+        self.data[self.off + r * self.ld + c]
     }
 }
 
-fn op(m: &Placed, op: Op, r: usize, c: usize) -> f64 {
+fn op(m: &Placed, op: Op, r: usize, c: usize) -> f32 {
     match op {
         Op::N => m.at(r, c),
         Op::T => m.at(c, r),
     }
 }
 
+/// Checks a product at every level, in f32 and in bf16, against sums in f64.
 #[track_caller]
 fn check_gemm(g: Gemm) {
     let mut rng = Random::new((g.m * 1_000_000 + g.n * 1000 + g.k) as u64);
@@ -35,16 +36,19 @@ fn check_gemm(g: Gemm) {
     let a = Placed::new(&mut rng, ar, ac);
     let b = Placed::new(&mut rng, br, bc);
     let d = Placed::new(&mut rng, g.m, g.n);
-    let mut want: Vec<f64> = d.data.iter().map(|v| f64::from(*v)).collect();
-    for i in 0..g.m {
-        for j in 0..g.n {
-            let sum: f64 = (0..g.k).map(|l| op(&a, g.a, i, l) * op(&b, g.b, l, j)).sum();
-            let at = &mut want[d.off + i * d.ld + j];
-            let before = if g.write == Write::Add { *at } else { 0.0 };
-            *at = before + f64::from(g.alpha) * sum;
+    let want = |value: &dyn Fn(f32) -> f64| {
+        let mut want: Vec<f64> = d.data.iter().map(|v| f64::from(*v)).collect();
+        for i in 0..g.m {
+            for j in 0..g.n {
+                let sum: f64 = (0..g.k).map(|l| value(op(&a, g.a, i, l)) * value(op(&b, g.b, l, j))).sum();
+                let at = &mut want[d.off + i * d.ld + j];
+                let before = if g.write == Write::Add { *at } else { 0.0 };
+                *at = before + f64::from(g.alpha) * sum;
+            }
         }
-    }
-    check(&format!("{g:?}"), 2e-6, &want, |cpu| {
+        want
+    };
+    let product = |cpu: &Cpu| {
         let mut out = buf(cpu, &d.data);
         cpu.gemm(
             g,
@@ -54,7 +58,17 @@ fn check_gemm(g: Gemm) {
         )
         .unwrap();
         values(cpu, &out)
-    });
+    };
+    check(&format!("{g:?}"), 2e-6, &want(&f64::from), product);
+    for (level, got) in everywhere_in(Precision::Bf16, product) {
+        // thin products stay in f32 at any precision
+        let close_to = |want: &[f64]| {
+            let peak = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            want.iter().zip(&got).all(|(w, g)| (w - f64::from(*g)).abs() <= 4e-6 * peak)
+        };
+        let (exact, rounded) = (want(&f64::from), want(&|v| as_multiplied(level, v)));
+        assert!(close_to(&rounded) || close_to(&exact), "{g:?} in bf16 at {}", level.name());
+    }
 }
 
 #[test]
@@ -147,14 +161,14 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut y = buf(cpu, &y0);
                     let x = buf(cpu, &x);
-                    cpu.linear(t, mat(&x, 0, cols + 1), &w, mat_mut(&mut y, 0, rows), write).unwrap();
+                    cpu.linear(t, mat(&x, 0, cols + 1), &w, None, mat_mut(&mut y, 0, rows), write).unwrap();
                     values(cpu, &y)
                 });
                 check("linear_back", 2e-6, &dx, |cpu| {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut dx = buf(cpu, &dx0);
                     let dy = buf(cpu, &dy);
-                    cpu.linear_back(t, mat(&dy, 0, rows), &w, mat_mut(&mut dx, 0, cols), write).unwrap();
+                    cpu.linear_back(t, mat(&dy, 0, rows), &w, None, mat_mut(&mut dx, 0, cols), write).unwrap();
                     values(cpu, &dx)
                 });
             }
@@ -187,6 +201,63 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
             let part = everywhere(|cpu| product(cpu, first, len));
             for ((level, whole), (_, part)) in whole.iter().zip(&part) {
                 assert_eq!(&whole[first * rows..(first + len) * rows], part, "{} n {rows}", level.name());
+            }
+        }
+    }
+}
+
+/// y (+)= xWᵀ + z·bᵀ and dx (+)= dyW + z·a, for each storage of W, in f32 and in bf16.
+#[test]
+fn a_frozen_product_has_a_low_rank_term_behind_it() {
+    let mut rng = Random::new(12);
+    for (t, rows, cols, r) in [(1, 5, 7, 1), (20, 172, 64, 3), (50, 64, 172, 8), (9, 33, 1300, 16), (40, 270, 130, 5)] {
+        let w = rng.values(rows * cols);
+        let f16s: Vec<f16> = w.iter().map(|v| f16::from_f32(*v)).collect();
+        let bf16s: Vec<bf16> = w.iter().map(|v| bf16::from_f32(*v)).collect();
+        let (x, dy) = (rng.values(t * cols), rng.values(t * rows));
+        let (z, b, a) = (rng.values(t * r), rng.values(rows * r), rng.values(r * cols));
+        let (y0, dx0) = (rng.values(t * rows), rng.values(t * cols));
+        for (source, write) in
+            [(Values::F32(&w), Write::Set), (Values::F16(&f16s), Write::Add), (Values::Bf16(&bf16s), Write::Add)]
+        {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let both = |cpu: &Cpu| {
+                    let w = cpu.weight(rows, cols, source).unwrap();
+                    let (x, dy, z) = (buf(cpu, &x), buf(cpu, &dy), buf(cpu, &z));
+                    let (b, a) = (buf(cpu, &b), buf(cpu, &a));
+                    let (mut y, mut dx) = (buf(cpu, &y0), buf(cpu, &dx0));
+                    let up = LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) };
+                    cpu.linear(t, mat(&x, 0, cols), &w, Some(up), mat_mut(&mut y, 0, rows), write).unwrap();
+                    let down = LowRank { r, z: mat(&z, 0, r), b: mat(&a, 0, cols) };
+                    cpu.linear_back(t, mat(&dy, 0, rows), &w, Some(down), mat_mut(&mut dx, 0, cols), write).unwrap();
+                    [values(cpu, &y), values(cpu, &dx)].concat()
+                };
+                for (level, got) in everywhere_in(precision, both) {
+                    let value =
+                        |v: f32| if precision == Precision::Bf16 { as_multiplied(level, v) } else { f64::from(v) };
+                    let cpu = Cpu::with_level(Some(1), precision, level).unwrap();
+                    let held = cpu.weight_values(&cpu.weight(rows, cols, source).unwrap()).unwrap();
+                    let before = |v: f32| if write == Write::Add { f64::from(v) } else { 0.0 };
+                    let sum = |n: usize, f: &dyn Fn(usize) -> (f32, f32)| -> f64 {
+                        (0..n).map(f).map(|(p, q)| value(p) * value(q)).sum()
+                    };
+                    let mut want = Vec::new();
+                    for i in 0..t {
+                        for o in 0..rows {
+                            let main = sum(cols, &|c| (x[i * cols + c], held[o * cols + c]));
+                            let low = sum(r, &|l| (z[i * r + l], b[o * r + l]));
+                            want.push(before(y0[i * rows + o]) + main + low);
+                        }
+                    }
+                    for i in 0..t {
+                        for c in 0..cols {
+                            let main = sum(rows, &|o| (dy[i * rows + o], held[o * cols + c]));
+                            let low = sum(r, &|l| (z[i * r + l], a[l * cols + c]));
+                            want.push(before(dx0[i * cols + c]) + main + low);
+                        }
+                    }
+                    close(&format!("{t} {rows} {cols} {r} {precision:?}"), level, 4e-6, &want, &got);
+                }
             }
         }
     }

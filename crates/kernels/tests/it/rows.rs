@@ -117,7 +117,7 @@ fn dropout_keeps_its_share_and_its_mean() {
     assert!((kept - 0.7).abs() < 0.006, "kept {kept}"); // 3 standard deviations
     // neither rows nor columns nor keys repeat
     assert_ne!(mask[..cols], mask[cols..2 * cols]);
-    let cpu = kernels::Cpu::new(Some(1)).unwrap();
+    let cpu = kernels::Cpu::new(Some(1), kernels::Precision::F32).unwrap();
     let other = run(&cpu, 6, 0.0, Write::Set);
     let same = mask.iter().zip(&other).filter(|(a, b)| a == b).count() as f64 / mask.len() as f64;
     assert!((same - 0.58).abs() < 0.01, "keys agree on {same}, expected 0.7² + 0.3²");

@@ -1,7 +1,7 @@
 //! One backend for several callers, and calls from within its own threads.
 
 use crate::support::{Random, buf, values};
-use kernels::{Backend, Cpu, Gemm, Op, Write, mat, mat_mut};
+use kernels::{Backend, Cpu, Gemm, Op, Precision, Write, mat, mat_mut};
 
 const G: Gemm = Gemm { m: 150, n: 200, k: 700, a: Op::N, b: Op::T, alpha: 1.0, write: Write::Set };
 
@@ -13,7 +13,7 @@ fn product(cpu: &Cpu, a: &[f32], b: &[f32]) -> Vec<f32> {
 
 #[test]
 fn callers_do_not_disturb_each_other() {
-    let cpu = Cpu::new(Some(3)).unwrap();
+    let cpu = Cpu::new(Some(3), Precision::F32).unwrap();
     let mut rng = Random::new(1);
     let inputs: Vec<_> = (0..4).map(|_| (rng.values(G.m * G.k), rng.values(G.n * G.k))).collect();
     let alone: Vec<_> = inputs.iter().map(|(a, b)| product(&cpu, a, b)).collect();
@@ -34,7 +34,7 @@ fn within_changes_no_result() {
     let mut rng = Random::new(2);
     let (a, b) = (rng.values(G.m * G.k), rng.values(G.n * G.k));
     for threads in [1, 2] {
-        let cpu = Cpu::new(Some(threads)).unwrap();
+        let cpu = Cpu::new(Some(threads), Precision::F32).unwrap();
         assert!(cpu.within(|| cpu.within(|| product(&cpu, &a, &b))) == product(&cpu, &a, &b));
     }
 }
@@ -42,7 +42,7 @@ fn within_changes_no_result() {
 /// Working memory is kept between calls and does not grow with their number.
 #[test]
 fn the_second_call_needs_no_more_memory() {
-    let cpu = Cpu::new(Some(2)).unwrap();
+    let cpu = Cpu::new(Some(2), Precision::F32).unwrap();
     let mut rng = Random::new(3);
     let (a, b) = (rng.values(G.m * G.k), rng.values(G.n * G.k));
     assert_eq!(cpu.scratch_bytes(), 0);

@@ -1,5 +1,6 @@
+use half::bf16;
 use kernels::cpu::{Buf, Level};
-use kernels::{Backend, Cpu};
+use kernels::{Backend, Cpu, Precision};
 
 /// SplitMix64, so that a failure repeats.
 pub struct Random(u64);
@@ -53,14 +54,19 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Runs `f` at every level; the number of threads must not change a bit. One result a level.
+/// Runs `f` at every level with products in f32; the number of threads must not change a bit. One result a level.
 pub fn everywhere(f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<(Level, Vec<f32>)> {
+    everywhere_in(Precision::F32, f)
+}
+
+/// As [`everywhere`], with products in `precision`.
+pub fn everywhere_in(precision: Precision, f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<(Level, Vec<f32>)> {
     Level::all()
         .into_iter()
         .map(|level| {
-            let one = f(&Cpu::with_level(Some(1), level).unwrap());
+            let one = f(&Cpu::with_level(Some(1), precision, level).unwrap());
             for threads in [2, 3] {
-                let many = f(&Cpu::with_level(Some(threads), level).unwrap());
+                let many = f(&Cpu::with_level(Some(threads), precision, level).unwrap());
                 assert_eq!(bits(&one), bits(&many), "{}: {threads} threads differ from one", level.name());
             }
             (level, one)
@@ -68,20 +74,31 @@ pub fn everywhere(f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<(Level, Vec<f32>)> {
         .collect()
 }
 
+/// What a product in bf16 makes of a value: on a level that multiplies f32, only frozen weights are rounded.
+pub fn as_multiplied(level: Level, v: f32) -> f64 {
+    if level.multiplies_bf16() { f64::from(bf16::from_f32(v)) } else { f64::from(v) }
+}
+
 /// `f` at every level and number of threads is within `tolerance` of the largest |want|.
 #[track_caller]
 pub fn check(what: &str, tolerance: f64, want: &[f64], f: impl Fn(&Cpu) -> Vec<f32>) {
-    let peak = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     for (level, got) in everywhere(f) {
-        assert_eq!(got.len(), want.len(), "{what} at {}", level.name());
-        for (i, (got, want)) in got.iter().zip(want).enumerate() {
-            let error = (f64::from(*got) - want).abs();
-            assert!(
-                error <= tolerance * peak.max(1e-30),
-                "{what} at {}: element {i} is {got}, expected {want} (peak {peak})",
-                level.name()
-            );
-        }
+        close(what, level, tolerance, want, &got);
+    }
+}
+
+/// `got` is within `tolerance` of the largest |want|.
+#[track_caller]
+pub fn close(what: &str, level: Level, tolerance: f64, want: &[f64], got: &[f32]) {
+    let peak = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    assert_eq!(got.len(), want.len(), "{what} at {}", level.name());
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(*got) - want).abs();
+        assert!(
+            error <= tolerance * peak.max(1e-30),
+            "{what} at {}: element {i} is {got}, expected {want} (peak {peak})",
+            level.name()
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::params::{ParamId, Params};
 use crate::{ModelError, StepKey};
-use kernels::{Backend, Gemm, Mat, MatMut, Op, Write, mat, mat_mut};
+use kernels::{Backend, Gemm, LowRank, Mat, MatMut, Op, Write, mat, mat_mut};
 use std::sync::Arc;
 
 /// Whether a forward pass is for training (dropout acts) or for measuring.
@@ -118,20 +118,23 @@ impl<B: Backend> Slot<B> {
             || matches!(self.bias, Some(Vector::Trained(_)))
     }
 
-    /// y[t, out] = x[t, in] Wᵀ + b + s·(drop(x) Aᵀ) Bᵀ
+    /// y[t, out] = x[t, in] Wᵀ + (s·drop(x) Aᵀ) Bᵀ + b
     pub fn forward(&self, cx: &mut Cx<B>, t: usize, x: Mat<B::Buf>, mut y: MatMut<B::Buf>) -> Result<(), ModelError> {
-        self.weight.product(cx, t, (self.n_out, self.n_in), x, reborrow(&mut y))?;
+        let low_rank = match &self.lora {
+            None => None,
+            Some(l) => {
+                self.down(cx, l, t, x)?;
+                Some(LowRank { r: l.r, z: mat(&cx.scratch.xa, 0, l.r), b: mat(&cx.params.get(l.b).value, 0, l.r) })
+            }
+        };
+        self.weight.product(cx, t, (self.n_out, self.n_in), x, low_rank, reborrow(&mut y))?;
         if let Some(bias) = &self.bias {
-            cx.backend.add_bias(t, self.n_out, bias.parts(cx.params).0, reborrow(&mut y))?;
+            cx.backend.add_bias(t, self.n_out, bias.parts(cx.params).0, y)?;
         }
-        let Some(l) = &self.lora else { return Ok(()) };
-        self.down(cx, l, t, x)?;
-        let up = Gemm { alpha: l.scale, write: Write::Add, ..product(t, self.n_out, l.r, Op::N, Op::T) };
-        cx.backend.gemm(up, mat(&cx.scratch.xa, 0, l.r), mat(&cx.params.get(l.b).value, 0, l.r), y)?;
         Ok(())
     }
 
-    /// Accumulates the gradients of what is trained here; dx (+)= dy W + s·drop((dy B) A).
+    /// Accumulates the gradients of what is trained here; dx (+)= dy W + drop((s·dy B) A).
     pub fn backward(
         &self,
         cx: &mut Cx<B>,
@@ -148,20 +151,30 @@ impl<B: Backend> Slot<B> {
             let g = Gemm { write: Write::Add, ..product(self.n_out, self.n_in, t, Op::T, Op::N) };
             cx.backend.gemm(g, dy, x, mat_mut(&mut cx.params.get_mut(*id).grad, 0, self.n_in))?;
         }
-        let mut dx = dx;
-        if let Some(dx) = &mut dx {
-            self.weight.product_back(cx, t, (self.n_out, self.n_in), dy, reborrow(dx), write)?;
+        if let Some(l) = &self.lora {
+            self.lora_backward(cx, l, t, x, dy)?;
         }
-        match &self.lora {
-            Some(l) => self.lora_backward(cx, l, t, x, dy, dx),
-            None => Ok(()),
-        }
+        let Some(mut dx) = dx else { return Ok(()) };
+        let (shape, dropout) = ((self.n_out, self.n_in), self.lora.as_ref().and_then(|l| l.dropout(cx.mode)));
+        let low_rank = self.lora.as_ref().map(|l| LowRank {
+            r: l.r,
+            z: mat(&cx.scratch.dxa, 0, l.r),
+            b: mat(&cx.params.get(l.a).value, 0, self.n_in),
+        });
+        let Some((p, key)) = dropout else { return self.weight.product_back(cx, t, shape, dy, low_rank, dx, write) };
+        // The term goes through its own mask.
+        self.weight.product_back(cx, t, shape, dy, None, reborrow(&mut dx), write)?;
+        let Some(LowRank { r, z, b }) = low_rank else { return Ok(()) };
+        let dropped = &mut cx.scratch.dropped;
+        cx.backend.gemm(product(t, self.n_in, r, Op::N, Op::N), z, b, mat_mut(dropped, 0, self.n_in))?;
+        cx.backend.dropout(t, self.n_in, p, key, mat(dropped, 0, self.n_in), dx, Write::Add)?;
+        Ok(())
     }
 
-    /// xa = drop(x) Aᵀ into the scratch; the dropped input stays in `scratch.dropped`.
+    /// xa = s·drop(x) Aᵀ into the scratch; the dropped input stays in `scratch.dropped`.
     fn down(&self, cx: &mut Cx<B>, l: &Lora, t: usize, x: Mat<B::Buf>) -> Result<(), ModelError> {
         let SlotScratch { xa, dropped, .. } = &mut *cx.scratch;
-        let g = product(t, l.r, self.n_in, Op::N, Op::T);
+        let g = Gemm { alpha: l.scale, ..product(t, l.r, self.n_in, Op::N, Op::T) };
         let a = mat(&cx.params.get(l.a).value, 0, self.n_in);
         match l.dropout(cx.mode) {
             None => cx.backend.gemm(g, x, a, mat_mut(xa, 0, l.r))?,
@@ -173,7 +186,7 @@ impl<B: Backend> Slot<B> {
         Ok(())
     }
 
-    /// dB += s·dyᵀ xa;  dxa = s·dy B;  dA += dxaᵀ drop(x);  dx += drop(dxa A)
+    /// dB += dyᵀ xa;  dxa = s·dy B, which stays in the scratch;  dA += dxaᵀ drop(x)
     fn lora_backward(
         &self,
         cx: &mut Cx<B>,
@@ -181,72 +194,68 @@ impl<B: Backend> Slot<B> {
         t: usize,
         x: Mat<B::Buf>,
         dy: Mat<B::Buf>,
-        dx: Option<MatMut<B::Buf>>,
     ) -> Result<(), ModelError> {
         self.down(cx, l, t, x)?;
-        let (backend, drop, n_in) = (cx.backend, l.dropout(cx.mode), self.n_in);
+        let (backend, n_in) = (cx.backend, self.n_in);
         let SlotScratch { xa, dxa, dropped } = &mut *cx.scratch;
         let (a, b) = cx.params.pair_mut(l.a, l.b);
-
-        let db = Gemm { alpha: l.scale, write: Write::Add, ..product(self.n_out, l.r, t, Op::T, Op::N) };
+        let db = Gemm { write: Write::Add, ..product(self.n_out, l.r, t, Op::T, Op::N) };
         backend.gemm(db, dy, mat(xa, 0, l.r), mat_mut(&mut b.grad, 0, l.r))?;
         let down = Gemm { alpha: l.scale, ..product(t, l.r, self.n_out, Op::N, Op::N) };
         backend.gemm(down, dy, mat(&b.value, 0, l.r), mat_mut(dxa, 0, l.r))?;
         let da = Gemm { write: Write::Add, ..product(l.r, n_in, t, Op::T, Op::N) };
-        let x = if drop.is_some() { mat(&*dropped, 0, n_in) } else { x };
+        let x = if l.dropout(cx.mode).is_some() { mat(&*dropped, 0, n_in) } else { x };
         backend.gemm(da, mat(dxa, 0, l.r), x, mat_mut(&mut a.grad, 0, n_in))?;
-
-        let Some(dx) = dx else { return Ok(()) };
-        let up = product(t, n_in, l.r, Op::N, Op::N);
-        match drop {
-            None => {
-                backend.gemm(Gemm { write: Write::Add, ..up }, mat(dxa, 0, l.r), mat(&a.value, 0, n_in), dx)?;
-            }
-            Some((p, key)) => {
-                backend.gemm(up, mat(dxa, 0, l.r), mat(&a.value, 0, n_in), mat_mut(dropped, 0, n_in))?;
-                backend.dropout(t, n_in, p, key, mat(dropped, 0, n_in), dx, Write::Add)?;
-            }
-        }
         Ok(())
     }
 }
 
 impl<B: Backend> Matrix<B> {
-    /// y = x Wᵀ; shape is (out, in)
+    /// y = x Wᵀ + z bᵀ; shape is (out, in)
     fn product(
         &self,
         cx: &Cx<B>,
         t: usize,
         shape: (usize, usize),
         x: Mat<B::Buf>,
-        y: MatMut<B::Buf>,
+        low_rank: Option<LowRank<B::Buf>>,
+        mut y: MatMut<B::Buf>,
     ) -> Result<(), ModelError> {
         match self {
-            Matrix::Frozen(w) => cx.backend.linear(t, x, w, y, Write::Set)?,
+            Matrix::Frozen(w) => cx.backend.linear(t, x, w, low_rank, y, Write::Set)?,
             Matrix::Trained(id) => {
                 let w = mat(&cx.params.get(*id).value, 0, shape.1);
-                cx.backend.gemm(product(t, shape.0, shape.1, Op::N, Op::T), x, w, y)?;
+                cx.backend.gemm(product(t, shape.0, shape.1, Op::N, Op::T), x, w, reborrow(&mut y))?;
+                if let Some(LowRank { r, z, b }) = low_rank {
+                    let up = Gemm { write: Write::Add, ..product(t, shape.0, r, Op::N, Op::T) };
+                    cx.backend.gemm(up, z, b, y)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// dx (+)= dy W
+    /// dx (+)= dy W + z a
     fn product_back(
         &self,
         cx: &Cx<B>,
         t: usize,
         shape: (usize, usize),
         dy: Mat<B::Buf>,
-        dx: MatMut<B::Buf>,
+        low_rank: Option<LowRank<B::Buf>>,
+        mut dx: MatMut<B::Buf>,
         write: Write,
     ) -> Result<(), ModelError> {
         match self {
-            Matrix::Frozen(w) => cx.backend.linear_back(t, dy, w, dx, write)?,
+            Matrix::Frozen(w) => cx.backend.linear_back(t, dy, w, low_rank, dx, write)?,
             Matrix::Trained(id) => {
                 let w = mat(&cx.params.get(*id).value, 0, shape.1);
                 let g = Gemm { write, ..product(t, shape.1, shape.0, Op::N, Op::N) };
-                cx.backend.gemm(g, dy, w, dx)?;
+                cx.backend.gemm(g, dy, w, reborrow(&mut dx))?;
+                if let Some(LowRank { r, z, b }) = low_rank {
+                    let up = Gemm { write: Write::Add, ..product(t, shape.1, r, Op::N, Op::N) };
+                    cx.backend.gemm(up, z, b, dx)?;
+                }
             }
         }
         Ok(())

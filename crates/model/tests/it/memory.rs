@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::AdapterPlan;
-use model::{Engine, IGNORE, Limits, LoraPlan, ModelError, outline};
+use model::{Engine, IGNORE, Limits, LoraPlan, ModelError, Precision, outline};
 use std::path::PathBuf;
 
 fn stories() -> PathBuf {
@@ -10,7 +10,7 @@ fn stories() -> PathBuf {
 }
 
 fn sized(tokens_max: usize, memory: u64) -> Limits {
-    Limits { tokens_max, seq_len_max: 512, memory: Some(memory), threads: Some(1) }
+    Limits { tokens_max, seq_len_max: 512, memory: Some(memory), threads: Some(1), precision: Precision::F32 }
 }
 
 /// Whole rows of the model's longest length.

@@ -151,7 +151,13 @@ pub fn lora(plan: LoraPlan) -> AdapterPlan {
 
 /// Room enough for the fixtures, on one thread.
 pub fn limits() -> Limits {
-    Limits { tokens_max: 64, seq_len_max: 64, memory: Some(1 << 30), threads: Some(1) }
+    Limits {
+        tokens_max: 64,
+        seq_len_max: 64,
+        memory: Some(1 << 30),
+        threads: Some(1),
+        precision: model::Precision::F32,
+    }
 }
 
 pub fn load(dir: &Path, plan: &AdapterPlan) -> Engine {

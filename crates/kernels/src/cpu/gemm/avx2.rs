@@ -1,6 +1,7 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
-use super::simd::Simd;
+use super::simd::{Along, Simd};
+use half::bf16;
 use std::arch::x86_64::*;
 
 /// Eight lanes on, then eight off: a tail's mask is a window of it.
@@ -35,6 +36,23 @@ impl Simd for __m256 {
     unsafe fn load_part(p: *const f32, n: usize) -> Self {
         // SAFETY: as above; masked lanes are not read.
         unsafe { _mm256_maskload_ps(p, mask(n)) }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const bf16) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn widen_part(p: *const bf16, n: usize) -> Self {
+        let mut values = [bf16::ZERO; 8];
+        // SAFETY: as above, for n values.
+        unsafe {
+            std::ptr::copy_nonoverlapping(p, values.as_mut_ptr(), n);
+            Self::widen(values.as_ptr())
+        }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
@@ -72,27 +90,27 @@ impl Simd for __m256 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
+    unsafe fn transpose<R: Along<Self>>(source: R, rows: usize, values: usize, dst: *mut f32, stride: usize) {
         // SAFETY: the trait's contract.
         unsafe {
             // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 8];
-            if cols == 8 {
+            if values >= 8 * R::VALUES {
                 for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        *r = Self::load(src.add(i * ld));
+                        *r = source.load(i);
                     }
                 }
             } else {
                 for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        *r = Self::load_part(src.add(i * ld), cols);
+                        *r = source.load_part(i, values);
                     }
                 }
             }
             let turned = transposed(r);
             for (l, t) in turned.iter().enumerate() {
-                if l < cols {
+                if l < values.div_ceil(R::VALUES) {
                     t.store(dst.add(l * stride));
                 }
             }

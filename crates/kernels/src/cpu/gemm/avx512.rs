@@ -1,6 +1,7 @@
-//! AVX-512: 16 lanes, 32 registers, masks for tails.
+//! AVX-512: 16 lanes, 32 registers, masks for tails; and words of two bf16 where the processor multiplies them.
 
-use super::simd::Simd;
+use super::simd::{Along, Read, Simd, Words};
+use half::bf16;
 use std::arch::x86_64::*;
 
 impl Simd for __m512 {
@@ -25,6 +26,16 @@ impl Simd for __m512 {
     unsafe fn load_part(p: *const f32, n: usize) -> Self {
         // SAFETY: as above; masked lanes are not read.
         unsafe { _mm512_maskz_loadu_ps(mask(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const bf16) -> Self {
+        // SAFETY: as above.
+        unsafe { widened(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn widen_part(p: *const bf16, n: usize) -> Self {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe { widened(_mm256_maskz_loadu_epi16(mask(n), p.cast())) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
@@ -58,15 +69,15 @@ impl Simd for __m512 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
+    unsafe fn transpose<R: Along<Self>>(source: R, rows: usize, values: usize, dst: *mut f32, stride: usize) {
         // SAFETY: the trait's contract.
         unsafe {
             // arrays, constant bounds and no closures: only so does all of it stay in registers
             let mut r = [Self::zero(); 16];
-            if cols == 16 {
+            if values >= 16 * R::VALUES {
                 for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        *r = Self::load(src.add(i * ld));
+                        *r = source.load(i);
                     }
                 }
                 let turned = transposed(r);
@@ -76,18 +87,129 @@ impl Simd for __m512 {
             } else {
                 for (i, r) in r.iter_mut().enumerate() {
                     if i < rows {
-                        *r = Self::load_part(src.add(i * ld), cols);
+                        *r = source.load_part(i, values);
                     }
                 }
                 let turned = transposed(r);
                 for (l, t) in turned.iter().enumerate() {
-                    if l < cols {
+                    if l < values.div_ceil(R::VALUES) {
                         t.store(dst.add(l * stride));
                     }
                 }
             }
         }
     }
+}
+
+/// A word is two bf16, the earlier one in its low half; products and sums are in f32 (`vdpbf16ps`).
+#[derive(Clone, Copy)]
+pub(super) struct Pair;
+
+impl Words<__m512> for Pair {
+    const VALUES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn mac(a: __m512, b: __m512, acc: __m512) -> __m512 {
+        // SAFETY: called where AVX512-BF16 is enabled; here and below all three types are 64 bytes of plain data.
+        unsafe { _mm512_dpbf16_ps(acc, bits(a), bits(b)) }
+    }
+}
+
+impl Read<__m512, f32> for Pair {
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: the trait's contract, here and below.
+        unsafe { floats(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(p.add(16)), _mm512_loadu_ps(p))) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe {
+            let low = _mm512_maskz_loadu_ps(mask(n.min(16)), p);
+            let high = _mm512_maskz_loadu_ps(mask(n.saturating_sub(16)), p.wrapping_add(16));
+            floats(_mm512_cvtne2ps_pbh(high, low))
+        }
+    }
+    #[inline(always)]
+    unsafe fn zip(p: *const f32, next: *const f32) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let next = if next.is_null() { _mm512_setzero_ps() } else { _mm512_loadu_ps(next) };
+            zipped(narrowed(_mm512_loadu_ps(p)), narrowed(next))
+        }
+    }
+    #[inline(always)]
+    unsafe fn zip_part(p: *const f32, next: *const f32, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe {
+            let next = if next.is_null() { _mm512_setzero_ps() } else { _mm512_maskz_loadu_ps(mask(n), next) };
+            zipped(narrowed(_mm512_maskz_loadu_ps(mask(n), p)), narrowed(next))
+        }
+    }
+}
+
+impl Read<__m512, bf16> for Pair {
+    #[inline(always)]
+    unsafe fn load(p: *const bf16) -> __m512 {
+        // SAFETY: the trait's contract, here and below.
+        unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const bf16, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe { _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(((1u64 << n) - 1) as __mmask32, p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn zip(p: *const bf16, next: *const bf16) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let next = if next.is_null() { _mm256_setzero_si256() } else { _mm256_loadu_si256(next.cast()) };
+            zipped(_mm256_loadu_si256(p.cast()), next)
+        }
+    }
+    #[inline(always)]
+    unsafe fn zip_part(p: *const bf16, next: *const bf16, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe {
+            let part = |p: *const bf16| _mm256_maskz_loadu_epi16(mask(n), p.cast());
+            zipped(part(p), if next.is_null() { _mm256_setzero_si256() } else { part(next) })
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn bits(x: __m512) -> __m512bh {
+    // SAFETY: 64 bytes of plain data on both sides.
+    unsafe { std::mem::transmute(x) }
+}
+
+#[inline(always)]
+unsafe fn floats(x: __m512bh) -> __m512 {
+    // SAFETY: 64 bytes of plain data on both sides.
+    unsafe { std::mem::transmute(x) }
+}
+
+/// Sixteen floats rounded to bf16.
+#[inline(always)]
+unsafe fn narrowed(x: __m512) -> __m256i {
+    // SAFETY: called where AVX512-BF16 is enabled; 32 bytes of plain data on both sides.
+    unsafe { std::mem::transmute(_mm512_cvtneps_pbh(x)) }
+}
+
+/// Words of a value of `low` and one of `high`.
+#[inline(always)]
+unsafe fn zipped(low: __m256i, high: __m256i) -> __m512 {
+    // SAFETY: called where AVX-512 is enabled.
+    unsafe {
+        let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+        _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(low), high))
+    }
+}
+
+#[inline(always)]
+unsafe fn widened(x: __m256i) -> __m512 {
+    // SAFETY: called where AVX-512 is enabled.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x))) }
 }
 
 #[inline(always)]

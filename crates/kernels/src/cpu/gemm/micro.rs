@@ -1,18 +1,33 @@
 //! The innermost loops, over any vector type, and their instances for each instruction set.
 
-use super::simd::Simd;
-use crate::Write;
+use super::simd::{Along, One, Read, Simd, Words};
 use crate::cpu::level::{Isa, Level};
+use crate::{Precision, Write};
+use half::bf16;
+use std::marker::PhantomData;
+use std::ops::Range;
 
-/// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n].
+/// One stretch of a contraction, in words.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct Segment {
     pub k: usize,
     /// packed [k][m]
     pub a: *const f32,
     /// row l starts at `l * ldb` and has all `nr` columns
     pub b: *const f32,
     pub ldb: usize,
+}
+
+impl Segment {
+    pub(super) const NONE: Segment = Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: 0 };
+}
+
+/// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n], the contraction being `main` and,
+/// behind it, `low_rank`.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    pub main: Segment,
+    pub low_rank: Segment,
     pub d: *mut f32,
     pub ldd: usize,
     /// columns to write
@@ -36,38 +51,51 @@ pub(super) struct Dots {
     pub write: Write,
 }
 
-/// The kernels of one instruction set.
+/// (source, its stride, rows or values of k, values of k or columns, words, their stride): see [`along`] and [`across`].
+type Pack<E> = unsafe fn(*const E, usize, usize, usize, *mut f32, usize);
+
+/// The kernels of one instruction set and one kind of words.
 pub(in crate::cpu) struct Kernels {
     /// Rows and columns of a tile.
     pub mr: usize,
     pub nr: usize,
+    /// Values of a contraction in one word.
+    values: usize,
     /// (rows ≤ mr, tile)
     pub(super) tile: unsafe fn(usize, Tile),
     /// (rows ≤ DOT_ROWS, columns ≤ DOT_COLS, dots)
     pub(super) dots: unsafe fn(usize, usize, Dots),
-    /// As [`pack_rows`].
-    pub(super) pack_rows: unsafe fn(*const f32, usize, usize, usize, *mut f32, usize),
+    pub(super) along: Pack<f32>,
+    pub(super) along_bf16: Pack<bf16>,
+    pub(super) across: Pack<f32>,
+    pub(super) across_bf16: Pack<bf16>,
+}
+
+impl Kernels {
+    /// Words that hold k values of a contraction.
+    pub(in crate::cpu) fn words(&self, k: usize) -> usize {
+        k.div_ceil(self.values)
+    }
+
+    /// The values that the words `start..end` of a contraction over `k` values hold.
+    pub(in crate::cpu) fn span(&self, words: Range<usize>, k: usize) -> Range<usize> {
+        words.start * self.values..(words.end * self.values).min(k)
+    }
 }
 
 pub(super) const DOT_ROWS: usize = 4;
 pub(super) const DOT_COLS: usize = 4;
-/// Values behind a packed panel that [`Simd::transpose`] may write.
+/// Words behind a packed panel that packing may write.
 pub(in crate::cpu) const SLACK: usize = 16;
 
 #[inline(always)]
-unsafe fn tile<V: Simd, const M: usize, const N: usize>(t: Tile) {
-    // SAFETY: the caller's promise: `a` holds k × M values, `b` k rows of N vectors, `d` M rows of n values.
+unsafe fn tile<V: Simd, W: Words<V>, const M: usize, const N: usize>(t: Tile) {
+    // SAFETY: the caller's promise: `a` holds k × M words, `b` k rows of N vectors, `d` M rows of n values.
     unsafe {
         let mut acc = [[V::zero(); N]; M];
-        let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.k / 2 {
-            step(&mut acc, a, b);
-            step(&mut acc, a.add(M), b.add(t.ldb));
-            a = a.add(2 * M);
-            b = b.wrapping_add(2 * t.ldb);
-        }
-        if t.k % 2 == 1 {
-            step(&mut acc, a, b);
+        contract::<V, W, M, N>(&mut acc, t.main);
+        if t.low_rank.k > 0 {
+            contract::<V, W, M, N>(&mut acc, t.low_rank);
         }
         let alpha = V::splat(t.alpha);
         // by value: indices would keep the sums in memory all along
@@ -89,14 +117,35 @@ unsafe fn tile<V: Simd, const M: usize, const N: usize>(t: Tile) {
 }
 
 #[inline(always)]
-unsafe fn step<V: Simd, const M: usize, const N: usize>(acc: &mut [[V; N]; M], a: *const f32, b: *const f32) {
+unsafe fn contract<V: Simd, W: Words<V>, const M: usize, const N: usize>(acc: &mut [[V; N]; M], s: Segment) {
+    // SAFETY: as for `tile`.
+    unsafe {
+        let (mut a, mut b) = (s.a, s.b);
+        for _ in 0..s.k / 2 {
+            step::<V, W, M, N>(acc, a, b);
+            step::<V, W, M, N>(acc, a.add(M), b.add(s.ldb));
+            a = a.add(2 * M);
+            b = b.wrapping_add(2 * s.ldb);
+        }
+        if s.k % 2 == 1 {
+            step::<V, W, M, N>(acc, a, b);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn step<V: Simd, W: Words<V>, const M: usize, const N: usize>(
+    acc: &mut [[V; N]; M],
+    a: *const f32,
+    b: *const f32,
+) {
     // SAFETY: as for `tile`.
     unsafe {
         let b: [V; N] = std::array::from_fn(|j| V::load(b.add(j * V::LANES)));
         for (i, acc) in acc.iter_mut().enumerate() {
             let a = V::splat(*a.add(i));
             for (acc, b) in acc.iter_mut().zip(b) {
-                *acc = a.fma(b, *acc);
+                *acc = W::mac(a, b, *acc);
             }
         }
     }
@@ -143,33 +192,101 @@ unsafe fn dots<V: Simd, const R: usize, const C: usize>(t: Dots) {
     }
 }
 
-/// dst[l · stride + i] = src[i · ld + l], i < rows, l < k: rows that are contiguous along k become a panel.
-/// Up to [`SLACK`] values behind the panel are overwritten when `stride` is no multiple of the lanes.
+/// Rows of values from `p` on, `ld` apart, as words of W.
+struct Rows<W, E> {
+    p: *const E,
+    ld: usize,
+    words: PhantomData<W>,
+}
+
+impl<W, E> Clone for Rows<W, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W, E> Copy for Rows<W, E> {}
+
+impl<V: Simd, W: Read<V, E>, E> Along<V> for Rows<W, E> {
+    const VALUES: usize = W::VALUES;
+
+    #[inline(always)]
+    unsafe fn load(self, row: usize) -> V {
+        // SAFETY: the trait's contract, here and below.
+        unsafe { W::load(self.p.add(row * self.ld)) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(self, row: usize, n: usize) -> V {
+        // SAFETY: as above.
+        unsafe { W::load_part(self.p.add(row * self.ld), n) }
+    }
+}
+
+/// dst[l · stride + i] = word l of src[i · ld ..][..k], i < rows: rows that are contiguous along k become a panel.
+/// Up to [`SLACK`] words behind the panel are overwritten when `stride` is no multiple of the lanes.
 #[inline(always)]
-unsafe fn pack_rows<V: Simd>(src: *const f32, ld: usize, rows: usize, k: usize, dst: *mut f32, stride: usize) {
+unsafe fn along<V: Simd, W: Read<V, E>, E>(
+    src: *const E,
+    ld: usize,
+    rows: usize,
+    k: usize,
+    dst: *mut f32,
+    stride: usize,
+) {
     let mut l = 0;
     while l < k {
-        let cols = V::LANES.min(k - l);
         let mut i = 0;
         while i < rows {
-            let n = V::LANES.min(rows - i);
-            // SAFETY: the caller's promise: `src` holds rows × k values, `dst` k × stride and the slack.
-            unsafe { V::transpose(src.add(i * ld + l), ld, n, cols, dst.add(l * stride + i), stride) };
+            // SAFETY: the caller's promise: `src` holds rows × k values, `dst` the words × stride and the slack.
+            unsafe {
+                let source = Rows::<W, E> { p: src.add(i * ld + l), ld, words: PhantomData };
+                let at = dst.add(l / W::VALUES * stride + i);
+                V::transpose(source, V::LANES.min(rows - i), k - l, at, stride);
+            }
             i += V::LANES;
         }
-        l += V::LANES;
+        l += V::LANES * W::VALUES;
+    }
+}
+
+/// dst[l · stride + j] = the word of rows l · VALUES … of src [k, cols] in column j: rows that follow each other along k
+/// become a panel. Writes behind it as [`along`] does.
+#[inline(always)]
+unsafe fn across<V: Simd, W: Read<V, E>, E>(
+    src: *const E,
+    ld: usize,
+    k: usize,
+    cols: usize,
+    dst: *mut f32,
+    stride: usize,
+) {
+    let mut l = 0;
+    while l < k {
+        // SAFETY: the caller's promise, as for `along`.
+        unsafe {
+            let (p, to) = (src.add(l * ld), dst.add(l / W::VALUES * stride));
+            let mut j = 0;
+            while j < cols {
+                let p = p.add(j);
+                let next = if l + 1 < k { p.wrapping_add(ld) } else { std::ptr::null() };
+                let n = cols - j;
+                let words = if n >= V::LANES { W::zip(p, next) } else { W::zip_part(p, next, n) };
+                words.store(to.add(j));
+                j += V::LANES;
+            }
+        }
+        l += W::VALUES;
     }
 }
 
 macro_rules! instances {
-    ($name:ident, $vector:ty, $(features $features:literal,)? rows [$($m:literal)+], vectors $n:literal) => {
+    ($name:ident, $vector:ty, $words:ty, $(features $features:literal,)? rows [$($m:literal)+], vectors $n:literal) => {
         mod $name {
             use super::*;
 
             $(#[target_feature(enable = $features)])?
             unsafe fn tile_rows<const M: usize>(t: Tile) {
                 // SAFETY: the caller's promise.
-                unsafe { tile::<$vector, M, $n>(t) }
+                unsafe { tile::<$vector, $words, M, $n>(t) }
             }
 
             unsafe fn tile_any(m: usize, t: Tile) {
@@ -199,17 +316,33 @@ macro_rules! instances {
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn pack(src: *const f32, ld: usize, rows: usize, k: usize, dst: *mut f32, stride: usize) {
+            unsafe fn rows<E>(src: *const E, ld: usize, rows: usize, k: usize, dst: *mut f32, stride: usize)
+            where
+                $words: Read<$vector, E>,
+            {
                 // SAFETY: the caller's promise.
-                unsafe { pack_rows::<$vector>(src, ld, rows, k, dst, stride) }
+                unsafe { along::<$vector, $words, E>(src, ld, rows, k, dst, stride) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn columns<E>(src: *const E, ld: usize, k: usize, cols: usize, dst: *mut f32, stride: usize)
+            where
+                $words: Read<$vector, E>,
+            {
+                // SAFETY: the caller's promise.
+                unsafe { across::<$vector, $words, E>(src, ld, k, cols, dst, stride) }
             }
 
             pub(super) static KERNELS: Kernels = Kernels {
                 mr: { const ROWS: &[usize] = &[$($m),+]; ROWS.len() },
                 nr: $n * <$vector as Simd>::LANES,
+                values: <$words as Words<$vector>>::VALUES,
                 tile: tile_any,
                 dots: dots_any,
-                pack_rows: pack,
+                along: rows::<f32>,
+                along_bf16: rows::<bf16>,
+                across: columns::<f32>,
+                across_bf16: columns::<bf16>,
             };
         }
     };
@@ -217,22 +350,29 @@ macro_rules! instances {
 
 // The tile's accumulators, one row of B and one value of A fill the registers.
 #[cfg(target_arch = "x86_64")]
-instances!(avx512, std::arch::x86_64::__m512, features "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma",
+instances!(avx512_bf16, std::arch::x86_64::__m512, super::super::avx512::Pair,
+    features "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma",
     rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14], vectors 2);
 #[cfg(target_arch = "x86_64")]
-instances!(avx2, std::arch::x86_64::__m256, features "avx2,fma", rows [1 2 3 4 5 6], vectors 2);
+instances!(avx512, std::arch::x86_64::__m512, One, features "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma",
+    rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14], vectors 2);
+#[cfg(target_arch = "x86_64")]
+instances!(avx2, std::arch::x86_64::__m256, One, features "avx2,fma", rows [1 2 3 4 5 6], vectors 2);
 #[cfg(target_arch = "aarch64")]
-instances!(neon, std::arch::aarch64::float32x4_t, rows [1 2 3 4 5 6 7 8], vectors 3);
-instances!(portable, super::super::portable::Four, rows [1 2 3 4], vectors 2);
+instances!(neon, std::arch::aarch64::float32x4_t, One, rows [1 2 3 4 5 6 7 8], vectors 3);
+instances!(portable, super::super::portable::Four, One, rows [1 2 3 4], vectors 2);
 
-pub(in crate::cpu) fn kernels(level: Level) -> &'static Kernels {
-    match level.isa() {
+/// What multiplies at a level: in bf16 where that is asked for and the processor can, otherwise in f32.
+pub(in crate::cpu) fn kernels(level: Level, precision: Precision) -> &'static Kernels {
+    match (level.isa(), precision) {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => &avx512::KERNELS,
+        (Isa::Avx512Bf16, Precision::Bf16) => &avx512_bf16::KERNELS,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => &avx2::KERNELS,
+        (Isa::Avx512Bf16 | Isa::Avx512, _) => &avx512::KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, _) => &avx2::KERNELS,
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => &neon::KERNELS,
-        Isa::Portable => &portable::KERNELS,
+        (Isa::Neon, _) => &neon::KERNELS,
+        (Isa::Portable, _) => &portable::KERNELS,
     }
 }

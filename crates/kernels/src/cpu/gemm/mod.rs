@@ -8,7 +8,11 @@
 //! - `thin_sums`: few rows or columns, the contraction runs over tokens (dyᵀ·x): the large operand is
 //!   read where it lies.
 //!
-//! An element's sum always has the same order: blocks of k in turn, within a block one after another.
+//! An element's sum always has the same order: blocks of k in turn, within a block one after another, and a low-rank
+//! term behind the last.
+//!
+//! Packed operands are made of 32-bit words along the contraction: an f32, or two bf16 where the processor multiplies
+//! them ([`Kernels`]). Values become words as they are packed; lengths of packed memory count words.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -25,18 +29,18 @@ mod thin;
 use super::buf::{Rows, RowsMut};
 use super::{Cpu, par};
 use crate::{Op, Result, Write};
-use micro::Tile;
 pub(super) use micro::{Kernels, SLACK, kernels};
+use micro::{Segment, Tile};
 pub(super) use pack::Source;
 use std::ops::Range;
 
-/// Longest stretch of k in one pass. Measured: 192 to 768 differ little; longer ones write D less often.
+/// Longest stretch of k in one pass, in words. Measured: 192 to 768 differ little; longer ones write D less often.
 const KC: usize = 576;
 /// Rows of A packed at a time: with [`KC`] they take 387 kB of the second-level cache.
 const MC: usize = 168;
-/// Longest stretch of k for which B is packed at a time: A is packed again for every such block of B.
+/// Longest stretch of k, in words, for which B is packed at a time: A is packed again for every such block of B.
 const K_BLOCK: usize = 1536;
-/// Floats of B packed at a time: a good part of what a core has of the last-level cache.
+/// Words of B packed at a time: a good part of what a core has of the last-level cache.
 const B_BLOCK: usize = 1 << 20;
 /// Up to here a product counts as thin. Measured: with more columns the packed product is faster.
 const THIN_DOTS: usize = 8;
@@ -77,10 +81,27 @@ impl Product {
     }
 }
 
-pub(super) fn gemm(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, mut d: RowsMut) -> Result<()> {
+/// A term z·b that a product has behind it: z [m, r], op(b) [r, n].
+#[derive(Clone, Copy)]
+pub(super) struct Extension<'a> {
+    pub z: Rows<'a>,
+    pub b: Operand<'a>,
+}
+
+pub(super) fn gemm(
+    cpu: &Cpu,
+    p: Product,
+    a: (Op, Rows),
+    b: Operand,
+    extension: Option<Extension>,
+    mut d: RowsMut,
+) -> Result<()> {
     let (m, n) = (d.rows(), d.cols());
     if m == 0 || n == 0 {
         return Ok(());
+    }
+    if let Some(e) = extension {
+        return packed(cpu, p, a, b, Some(e), d);
     }
     if p.k == 0 {
         if p.write == Write::Set {
@@ -91,7 +112,7 @@ pub(super) fn gemm(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, mut d: Rows
     match (a.0, b.plain()) {
         (Op::N, Some(b)) if n <= THIN_DOTS => thin::dots(cpu, p, a.1, b, d),
         (Op::T, Some((Op::N, b))) if m.min(n) <= THIN_SUMS => thin::sums(cpu, p, a.1, b, d),
-        _ => packed(cpu, p, a, b, d),
+        _ => packed(cpu, p, a, b, None, d),
     }
 }
 
@@ -100,7 +121,7 @@ fn share(len: usize, parts: usize, unit: usize) -> usize {
     len.div_ceil(parts).next_multiple_of(unit)
 }
 
-/// How a packed product is cut.
+/// How a packed product is cut; lengths along k count words.
 struct Plan {
     /// length of a block of k, and how much of k is packed at a time: a multiple of it
     kc: usize,
@@ -115,6 +136,7 @@ struct Plan {
 
 impl Plan {
     fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize)) -> Plan {
+        let k = kern.words(k).max(1);
         let kc = share(k, k.div_ceil(KC), 2);
         let k_block = (K_BLOCK / kc * kc).min(k);
         let all = n.div_ceil(kern.nr);
@@ -131,25 +153,35 @@ impl Plan {
     }
 }
 
-fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, d: RowsMut) -> Result<()> {
-    let kern = kernels(cpu.level);
+fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Extension>, d: RowsMut) -> Result<()> {
+    let kern = cpu.kernels();
     let (m, n) = (d.rows(), d.cols());
     let plan = Plan::new(cpu, kern, (m, n, p.k));
-    let mut b_memory = cpu.scratch.take(plan.panels * plan.k_block * kern.nr)?;
-    let a_each = plan.mc * plan.kc + SLACK;
+    let words = kern.words(p.k);
+    let rank = extension.map_or(0, |e| kern.words(e.z.cols()));
+    let mut b_memory = cpu.scratch.take(plan.panels * (plan.k_block + rank) * kern.nr)?;
+    let a_each = plan.mc * (plan.kc + rank) + 2 * SLACK;
     let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
     let a_shape = (cpu.threads(), a_each);
     let a_slots = RowsMut::new("packed a", a_memory.values(), (0, a_each), a_shape)?;
     let all = n.div_ceil(kern.nr);
     for first in (0..all).step_by(plan.panels) {
         let panels = first..(first + plan.panels).min(all);
-        for start in (0..p.k).step_by(plan.k_block) {
-            let ks = start..(start + plan.k_block).min(p.k);
-            let shape = (panels.len(), ks.len() * kern.nr);
+        for start in (0..words.max(1)).step_by(plan.k_block) {
+            let ks = start..(start + plan.k_block).min(words);
+            // the low-rank term goes with the last of k
+            let extension = extension.filter(|_| ks.end == words);
+            let depth = ks.len() + if extension.is_some() { rank } else { 0 };
+            let shape = (panels.len(), depth * kern.nr);
             let out = RowsMut::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             par::rows(&cpu.pool, out, |q, out| {
                 let column = (panels.start + q) * kern.nr;
-                pack::columns(kern, b, column..(column + kern.nr).min(n), ks.clone(), out);
+                let columns = column..(column + kern.nr).min(n);
+                let (main, behind) = out.split_at_mut(ks.len() * kern.nr);
+                pack::columns(kern, b, columns.clone(), kern.span(ks.clone(), p.k), main);
+                if let Some(e) = extension {
+                    pack::columns(kern, e.b, columns, 0..e.z.cols(), behind);
+                }
             });
             let packed_b = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             let groups = panels.len().div_ceil(plan.task_panels);
@@ -167,7 +199,7 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, d: RowsMut) -> Resul
                     )
                 };
                 let b = packed_b.part(group, 0..shape.1);
-                let stretch = Stretch { ks: ks.clone(), kc: plan.kc };
+                let stretch = Stretch { ks: ks.clone(), kc: plan.kc, z: extension.map(|e| e.z) };
                 block(kern, p, stretch, (a, rows), b, a_slot.row(0), d);
             });
         }
@@ -175,10 +207,11 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, d: RowsMut) -> Resul
     Ok(())
 }
 
-/// The part of k for which B is packed, and how it is cut.
-struct Stretch {
+/// The part of k for which B is packed, in words, how it is cut, and the low-rank rows that are multiplied behind it.
+struct Stretch<'a> {
     ks: Range<usize>,
     kc: usize,
+    z: Option<Rows<'a>>,
 }
 
 /// D's block of some rows times some panels of B, one stretch of k after another.
@@ -191,35 +224,64 @@ fn block(
     a_memory: &mut [f32],
     mut d: RowsMut,
 ) {
-    for start in s.ks.clone().step_by(s.kc) {
+    let stretches = s.ks.len().div_ceil(s.kc).max(1);
+    for i in 0..stretches {
+        let start = s.ks.start + i * s.kc;
         let ks = start..(start + s.kc).min(s.ks.end);
-        pack::rows(kern, a, rows.clone(), ks.clone(), a_memory);
+        let (main, behind) = a_memory.split_at_mut(rows.len() * ks.len() + SLACK);
+        pack::rows(kern, a, rows.clone(), kern.span(ks.clone(), p.k), main);
         let write = if start == 0 { p.write } else { Write::Add };
-        let p = Product { k: ks.len(), write, ..p };
-        multiply(kern, p, a_memory, (b, start - s.ks.start), d.reborrow());
+        let p = Product { write, ..p };
+        let main = Packed { a: main, b_first: start - s.ks.start, k: ks.len() };
+        let low_rank = s.z.filter(|_| i + 1 == stretches).map(|z| {
+            pack::rows(kern, (Op::N, z), rows.clone(), 0..z.cols(), behind);
+            Packed { a: &*behind, b_first: s.ks.len(), k: kern.words(z.cols()) }
+        });
+        tiles(kern, p, main, low_rank, b, d.reborrow());
+    }
+}
+
+/// A packed stretch of A in panels of rows, and where its words begin in B's panels.
+#[derive(Clone, Copy)]
+struct Packed<'a> {
+    a: &'a [f32],
+    b_first: usize,
+    k: usize,
+}
+
+impl Packed<'_> {
+    fn segment(&self, kern: &Kernels, b: &[f32], i: usize, rows: usize) -> Segment {
+        Segment {
+            k: self.k,
+            a: self.a[i * self.k..][..rows * self.k].as_ptr(),
+            b: b[self.b_first * kern.nr..][..self.k * kern.nr].as_ptr(),
+            ldb: kern.nr,
+        }
     }
 }
 
 /// D (+)= alpha · A · B from packed operands: A in panels of rows, B a panel a row of which the contraction
-/// starts at the given k.
+/// starts at the given word. The contraction has p.k values.
 pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows, usize), d: RowsMut) {
+    tiles(kern, p, Packed { a, b_first: first, k: kern.words(p.k) }, None, b, d);
+}
+
+fn tiles(kern: &Kernels, p: Product, main: Packed, low_rank: Option<Packed>, b: Rows, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
     for j in 0..n.div_ceil(kern.nr) {
-        let b = &b.row(j)[first * kern.nr..][..p.k * kern.nr];
+        let b = b.row(j);
         for i in (0..m).step_by(kern.mr) {
             let rows = kern.mr.min(m - i);
             let tile = Tile {
-                k: p.k,
-                a: a[i * p.k..][..rows * p.k].as_ptr(),
-                b: b.as_ptr(),
-                ldb: kern.nr,
+                main: main.segment(kern, b, i, rows),
+                low_rank: low_rank.map_or(Segment::NONE, |l| l.segment(kern, b, i, rows)),
                 d: d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr),
                 ldd: d.ld(),
                 n: kern.nr.min(n - j * kern.nr),
                 alpha: p.alpha,
                 write: p.write,
             };
-            // SAFETY: the slices above have the tile's lengths, and rows × n values from there on are D's.
+            // SAFETY: the slices above have the segments' lengths, and rows × n values from there on are D's.
             unsafe { (kern.tile)(rows, tile) };
         }
     }

@@ -1,6 +1,7 @@
 //! NEON: 4 lanes, 32 registers.
 
-use super::simd::{Simd, transpose_plain};
+use super::simd::{Along, Simd, transpose_plain};
+use half::bf16;
 use std::arch::aarch64::*;
 
 impl Simd for float32x4_t {
@@ -28,6 +29,20 @@ impl Simd for float32x4_t {
         unsafe {
             std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n);
             vld1q_f32(lanes.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const bf16) -> Self {
+        // SAFETY: as above.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn widen_part(p: *const bf16, n: usize) -> Self {
+        let mut lanes = [bf16::ZERO; 4];
+        // SAFETY: as above, for n values.
+        unsafe {
+            std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n);
+            Self::widen(lanes.as_ptr())
         }
     }
     #[inline(always)]
@@ -65,15 +80,14 @@ impl Simd for float32x4_t {
         unsafe { vaddvq_f32(self) }
     }
     #[inline(always)]
-    unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
-        if rows < 4 || cols < 4 {
+    unsafe fn transpose<R: Along<Self>>(source: R, rows: usize, values: usize, dst: *mut f32, stride: usize) {
+        if rows < 4 || values < 4 * R::VALUES {
             // SAFETY: the trait's contract.
-            return unsafe { transpose_plain(src, ld, rows, cols, dst, stride) };
+            return unsafe { transpose_plain(source, rows, values, dst, stride) };
         }
         // SAFETY: the trait's contract.
         unsafe {
-            let (a, b) = (vld1q_f32(src), vld1q_f32(src.add(ld)));
-            let (c, d) = (vld1q_f32(src.add(2 * ld)), vld1q_f32(src.add(3 * ld)));
+            let (a, b, c, d) = (source.load(0), source.load(1), source.load(2), source.load(3));
             let (ab, cd) = (vtrnq_f32(a, b), vtrnq_f32(c, d));
             vst1q_f32(dst, vcombine_f32(vget_low_f32(ab.0), vget_low_f32(cd.0)));
             vst1q_f32(dst.add(stride), vcombine_f32(vget_low_f32(ab.1), vget_low_f32(cd.1)));

@@ -5,46 +5,71 @@ use super::micro::Kernels;
 use crate::Op;
 use crate::cpu::buf::Rows;
 use crate::cpu::weight::Weight;
+use half::bf16;
 use std::ops::Range;
 
 /// Where an operand's values are.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) enum Source<'a> {
     F32(Rows<'a>),
-    /// Widened as it is packed.
+    /// A frozen matrix of bf16, `ld` values a row.
+    Bf16(&'a [bf16], usize),
+    /// Widened row by row as it is packed.
     Narrow(&'a Weight),
 }
 
-/// Values of a narrow row widened at a time.
+/// Values of a narrow row, or narrow rows, widened at a time: whole words.
 const WIDEN: usize = 64;
 /// The widest panel of any instruction set.
 const NR_MAX: usize = 32;
 
-/// Panels of up to `mr` rows of op(A), each [k][rows], one behind the other. `out` has room for the slack.
+/// Panels of up to `mr` rows of op(A), each [words of ks][rows], one behind the other. `out` has room for the slack.
 pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
-    assert!(out.len() >= rows.len() * ks.len() + super::SLACK);
+    let words = kern.words(ks.len());
+    assert!(out.len() >= rows.len() * words + super::SLACK);
     for i in (0..rows.len()).step_by(kern.mr) {
         let m = kern.mr.min(rows.len() - i);
         let first = rows.start + i;
-        let out = &mut out[i * ks.len()..];
+        let to = out[i * words..].as_mut_ptr();
         match a.0 {
             Op::N => {
                 let a = a.1.part(first..first + m, ks.clone());
-                // SAFETY: `part` holds m rows of k values; `out` m × k and the slack.
-                unsafe { (kern.pack_rows)(a.as_ptr(), a.ld(), m, ks.len(), out.as_mut_ptr(), m) };
+                // SAFETY: `part` holds m rows of k values; `out` m × words and the slack.
+                unsafe { (kern.along)(a.as_ptr(), a.ld(), m, ks.len(), to, m) };
             }
-            Op::T => copy(a.1.part(ks.clone(), first..first + m), m, out),
+            Op::T => {
+                let a = a.1.part(ks.clone(), first..first + m);
+                // SAFETY: `part` holds k rows of m values; `out` as above.
+                unsafe { (kern.across)(a.as_ptr(), a.ld(), ks.len(), m, to, m) };
+            }
         }
     }
 }
 
-/// One panel of op(B): [k][nr], from the columns `cols` (at most `nr`). What stands in the columns beyond
+/// One panel of op(B): [words of ks][nr], from the columns `cols` (at most `nr`). What stands in the columns beyond
 /// does not matter.
 pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
-    assert!(out.len() >= ks.len() * kern.nr && cols.len() <= kern.nr);
+    assert!(out.len() >= kern.words(ks.len()) * kern.nr && cols.len() <= kern.nr);
+    if cols.is_empty() || ks.is_empty() {
+        return;
+    }
     match (b.op, b.source) {
         (Op::T, Source::F32(b)) => transpose(kern, b.part(cols, ks), out),
-        (Op::N, Source::F32(b)) => copy(b.part(ks, cols), kern.nr, out),
+        (Op::N, Source::F32(b)) => {
+            let b = b.part(ks, cols);
+            // SAFETY: `part` holds the rows; `out` the words; `nr` is a multiple of the lanes: whole vectors end with it.
+            unsafe { (kern.across)(b.as_ptr(), b.ld(), b.rows(), b.cols(), out.as_mut_ptr(), kern.nr) };
+        }
+        (Op::T, Source::Bf16(b, ld)) => {
+            let b = &b[cols.start * ld + ks.start..(cols.end - 1) * ld + ks.end];
+            // SAFETY: the slice ends with the last row's last value; `out` as above.
+            unsafe { (kern.along_bf16)(b.as_ptr(), ld, cols.len(), ks.len(), out.as_mut_ptr(), kern.nr) };
+        }
+        (Op::N, Source::Bf16(b, ld)) => {
+            let b = &b[ks.start * ld + cols.start..(ks.end - 1) * ld + cols.end];
+            // SAFETY: as above.
+            unsafe { (kern.across_bf16)(b.as_ptr(), ld, ks.len(), cols.len(), out.as_mut_ptr(), kern.nr) };
+        }
         (Op::T, Source::Narrow(w)) => {
             let mut wide = [0.0; NR_MAX * WIDEN];
             for start in ks.clone().step_by(WIDEN) {
@@ -53,28 +78,28 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
                     w.read(r, start, &mut wide[..len]);
                 }
                 let wide = Rows::dense(&wide, WIDEN).part(0..cols.len(), 0..len);
-                transpose(kern, wide, &mut out[(start - ks.start) * kern.nr..]);
+                transpose(kern, wide, &mut out[kern.words(start - ks.start) * kern.nr..]);
             }
         }
         (Op::N, Source::Narrow(w)) => {
-            for (out, r) in out.chunks_exact_mut(kern.nr).zip(ks) {
-                w.read(r, cols.start, &mut out[..cols.len()]);
+            let mut wide = [0.0; NR_MAX * WIDEN];
+            for start in ks.clone().step_by(WIDEN) {
+                let len = WIDEN.min(ks.end - start);
+                for (wide, r) in wide.chunks_exact_mut(NR_MAX).zip(start..start + len) {
+                    w.read(r, cols.start, &mut wide[..cols.len()]);
+                }
+                let to = out[kern.words(start - ks.start) * kern.nr..].as_mut_ptr();
+                // SAFETY: `wide` holds len rows; `out` as above.
+                unsafe { (kern.across)(wide.as_ptr(), NR_MAX, len, cols.len(), to, kern.nr) };
             }
         }
     }
 }
 
 fn transpose(kern: &Kernels, rows: Rows, out: &mut [f32]) {
-    assert!(out.len() >= rows.cols() * kern.nr);
+    assert!(out.len() >= kern.words(rows.cols()) * kern.nr);
     // SAFETY: `nr` is a multiple of the lanes, so that whole vectors end with the panel's rows.
     unsafe {
-        (kern.pack_rows)(rows.as_ptr(), rows.ld(), rows.rows(), rows.cols(), out.as_mut_ptr(), kern.nr);
-    }
-}
-
-/// Rows to a stride of `stride`.
-fn copy(rows: Rows, stride: usize, out: &mut [f32]) {
-    for (l, out) in (0..rows.rows()).zip(out.chunks_exact_mut(stride)) {
-        out[..rows.cols()].copy_from_slice(rows.row(l));
+        (kern.along)(rows.as_ptr(), rows.ld(), rows.rows(), rows.cols(), out.as_mut_ptr(), kern.nr);
     }
 }

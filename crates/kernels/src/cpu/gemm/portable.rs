@@ -1,6 +1,7 @@
 //! Plain Rust, for processors without one of the sets above. The compiler makes what it can of it.
 
-use super::simd::{Simd, transpose_plain};
+use super::simd::{Along, Simd, transpose_plain};
+use half::bf16;
 
 #[derive(Clone, Copy)]
 pub(super) struct Four([f32; 4]);
@@ -27,6 +28,18 @@ impl Simd for Four {
         // SAFETY: as above, for n values.
         unsafe { std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n) };
         Four(lanes)
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const bf16) -> Self {
+        // SAFETY: as above.
+        Four(unsafe { p.cast::<[bf16; 4]>().read_unaligned() }.map(f32::from))
+    }
+    #[inline(always)]
+    unsafe fn widen_part(p: *const bf16, n: usize) -> Self {
+        let mut lanes = [bf16::ZERO; 4];
+        // SAFETY: as above, for n values.
+        unsafe { std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n) };
+        Four(lanes.map(f32::from))
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
@@ -56,8 +69,8 @@ impl Simd for Four {
         (a + c) + (b + d)
     }
     #[inline(always)]
-    unsafe fn transpose(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, stride: usize) {
+    unsafe fn transpose<R: Along<Self>>(source: R, rows: usize, values: usize, dst: *mut f32, stride: usize) {
         // SAFETY: the trait's contract.
-        unsafe { transpose_plain(src, ld, rows, cols, dst, stride) }
+        unsafe { transpose_plain(source, rows, values, dst, stride) }
     }
 }

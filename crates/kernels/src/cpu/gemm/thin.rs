@@ -1,6 +1,7 @@
-//! Products with one short side, as low-rank adapters have them.
+//! Products with one short side, as low-rank adapters have them. They wait for memory rather than for arithmetic, so
+//! they are always in f32 and read the large operand where it lies.
 
-use super::micro::{DOT_COLS, DOT_ROWS, Dots, Kernels, Tile, kernels};
+use super::micro::{DOT_COLS, DOT_ROWS, Dots, Kernels, Segment, Tile};
 use super::{Operand, Product, SLACK, Source, pack, share};
 use crate::cpu::buf::{Rows, RowsMut};
 use crate::cpu::{Cpu, par};
@@ -26,7 +27,7 @@ pub(super) fn dots(cpu: &Cpu, p: Product, a: Rows, (op, b): (Op, Rows), d: RowsM
             Rows::new("turned b", out, (0, p.k), (n, p.k))?
         }
     };
-    let kern = kernels(cpu.level);
+    let kern = cpu.f32_kernels();
     par::row_blocks(&cpu.pool, d, p.k * n.div_ceil(DOT_COLS), |first, d| {
         let mut i = 0;
         while i < d.rows() {
@@ -78,7 +79,7 @@ pub(super) fn sums(cpu: &Cpu, p: Product, a: Rows, b: Rows, mut d: RowsMut) -> R
 
 /// [`sums`] where m is the small one: A is packed, B is read row by row where it lies.
 fn wide_sums(cpu: &Cpu, p: Product, a: Rows, b: Rows, d: RowsMut) -> Result<()> {
-    let kern = kernels(cpu.level);
+    let kern = cpu.f32_kernels();
     let (m, n) = (d.rows(), d.cols());
     let mr = share(m, m.div_ceil(kern.mr), 1);
     // [block of tokens][panel of mr rows][token][row]
@@ -129,10 +130,8 @@ fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut 
             for i in (0..m).step_by(mr) {
                 let rows = mr.min(m - i);
                 let tile = Tile {
-                    k: ks.len(),
-                    a: a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr(),
-                    b,
-                    ldb,
+                    main: Segment { k: ks.len(), a: a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr(), b, ldb },
+                    low_rank: Segment::NONE,
                     d: d.as_ptr().wrapping_add(i * d.ld() + j),
                     ldd: d.ld(),
                     n,
