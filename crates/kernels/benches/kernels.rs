@@ -7,8 +7,8 @@
 
 use kernels::cpu::{Buf, Weight};
 use kernels::{
-    Activation, Attention, Backend, Cpu, Gemm, LowRank, Norm, NormShape, Op, Precision, QkvLayout, Values, Write, mat,
-    mat_mut,
+    Activation, Attention, Backend, Cpu, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values, Write,
+    mat, mat_mut,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -128,7 +128,15 @@ impl Bench {
             let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner), self.buf(t * out));
             let flops = (2 * t * out * inner) as f64;
             self.line(&format!("linear {name} {t}x{inner}x{out}"), flops, || {
-                self.cpu.linear(t, mat(&x, 0, inner), &w, None, mat_mut(&mut y, 0, out), Write::Set).expect("linear");
+                self.cpu
+                    .linear(
+                        t,
+                        mat(&x, 0, inner),
+                        &[Part { w: &w, low_rank: None }],
+                        mat_mut(&mut y, 0, out),
+                        Write::Set,
+                    )
+                    .expect("linear");
             });
             let r = 16;
             let (z, b) = (self.buf(t * r), self.buf(out * r));
@@ -136,12 +144,18 @@ impl Bench {
             self.line(&format!("linear {name} and a term of rank {r}"), with, || {
                 let low_rank = Some(LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) });
                 let y = mat_mut(&mut y, 0, out);
-                self.cpu.linear(t, mat(&x, 0, inner), &w, low_rank, y, Write::Set).expect("linear");
+                self.cpu.linear(t, mat(&x, 0, inner), &[Part { w: &w, low_rank }], y, Write::Set).expect("linear");
             });
             let mut dx = x;
             self.line(&format!("linear_back {name}"), flops, || {
                 self.cpu
-                    .linear_back(t, mat(&y, 0, out), &w, None, mat_mut(&mut dx, 0, inner), Write::Set)
+                    .linear_back(
+                        t,
+                        mat(&y, 0, out),
+                        &[Part { w: &w, low_rank: None }],
+                        mat_mut(&mut dx, 0, inner),
+                        Write::Set,
+                    )
                     .expect("linear");
             });
         }

@@ -81,6 +81,16 @@ pub struct LowRank<'a, T> {
     pub b: Mat<'a, T>,
 }
 
+/// A frozen matrix with its term. Several that read one input are multiplied at once: their rows count as those of one
+/// matrix, [`PARTS_MAX`] at most.
+pub struct Part<'a, B: Backend> {
+    pub w: &'a B::Weight,
+    pub low_rank: Option<LowRank<'a, B::Buf>>,
+}
+
+/// Queries, keys and values.
+pub const PARTS_MAX: usize = 3;
+
 /// What products multiply. Sums, and everything that is no product, are in f32 with either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -200,23 +210,21 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn weight_bytes(&self, w: &Self::Weight) -> usize;
 
     // --- products -------------------------------------------------------------------------------
-    /// y[T,out] = x[T,in] · Wᵀ + z·bᵀ (+ y)
+    /// y[T,out] = x[T,in] · Wᵀ + z·bᵀ (+ y), the columns of several parts side by side.
     fn linear(
         &self,
         t: usize,
         x: Mat<Self::Buf>,
-        w: &Self::Weight,
-        low_rank: Option<LowRank<Self::Buf>>,
+        parts: &[Part<Self>],
         y: MatMut<Self::Buf>,
         write: Write,
     ) -> Result<()>;
-    /// dx[T,in] = dy[T,out] · W + z·b (+ dx)
+    /// dx[T,in] = dy[T,out] · W + z·b (+ dx), summed over the parts.
     fn linear_back(
         &self,
         t: usize,
         dy: Mat<Self::Buf>,
-        w: &Self::Weight,
-        low_rank: Option<LowRank<Self::Buf>>,
+        parts: &[Part<Self>],
         dx: MatMut<Self::Buf>,
         write: Write,
     ) -> Result<()>;

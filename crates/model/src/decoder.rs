@@ -3,7 +3,7 @@
 mod block;
 mod head;
 
-use crate::adapters::{Builder, Cx, Embedding};
+use crate::adapters::{Builder, Cx, Embedding, Fan};
 use crate::config::{EMBEDDING, FINAL_NORM, HEAD};
 use crate::workspace::{Workspace, two};
 use crate::{ModelConfig, ModelError};
@@ -33,7 +33,7 @@ impl<B: Backend> Decoder<B> {
         let embedding = b.embedding(EMBEDDING, c.vocab, c.hidden)?;
         let blocks = (0..c.layers).map(|l| Block::build(b, c, l)).collect::<Result<_, _>>()?;
         let norm = b.gain(FINAL_NORM, c.hidden)?;
-        let head = Head::new(c, norm, b.head(HEAD, c.vocab, c.hidden)?);
+        let head = Head::new(c, norm, Fan::new(vec![b.head(HEAD, c.vocab, c.hidden)?], 0));
         Ok(Decoder { embedding, embed_scale: c.embed_scale, blocks, head })
     }
 

@@ -98,14 +98,16 @@ impl Engine {
     pub fn load(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Engine, ModelError> {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let (memory, keep) = Needs::read(&config, &checkpoint, adapter, limits)?.require(limits)?;
+        let needs = Needs::read(&config, &checkpoint, adapter, limits)?;
+        let (memory, keep) = needs.require(limits)?;
+        let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
-        let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, limits.tokens_max)?;
+        let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, (limits.tokens_max, widths))?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter } = builder.finish()?;
         drop(checkpoint);
         let keep = Keep { lowest: decoder.lowest(), ..keep };
-        let work = Workspace::new(&backend, &config, limits.tokens_max, limits.seq_len_max, keep)?;
+        let work = Workspace::new(&backend, &config, (limits.tokens_max, limits.seq_len_max), keep, kept)?;
         let (dir, limits) = (dir.to_owned(), *limits);
         Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, work })
     }

@@ -1,6 +1,6 @@
 //! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
-use crate::adapters::{Estimate, Shape, Tied, estimate};
+use crate::adapters::{Estimate, Shape, Tied, Widths, estimate};
 use crate::config::{EMBEDDING, HEAD};
 use crate::engine::Limits;
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
@@ -95,12 +95,17 @@ impl<'a> Needs<'a> {
         Ok(Needs { config, estimate, parameters, weights, positions: limits.seq_len_max })
     }
 
+    /// The widths of the slots' scratch, and the columns that adapters keep of a layer and of the head.
+    pub fn adapter(&self) -> (Widths, (usize, usize)) {
+        (self.estimate.widths, (self.estimate.kept_max(), self.estimate.head_kept))
+    }
+
     /// The plan that keeps as many layers' activations as fit the limit.
     pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep) {
         let (c, t) = (self.config, tokens_max);
         let lowest = if self.estimate.embedding { 0 } else { self.estimate.lowest_layer.unwrap_or(c.layers) };
         let streams = F32 * (t * c.hidden) as u64 * Keep { layers: c.layers, lowest, sets: 1 }.streams() as u64;
-        let set = F32 * Acts::lengths(c, t).floats();
+        let set = F32 * Acts::lengths(c, t, self.estimate.kept_max()).floats();
         let trained = F32 * self.estimate.trainable;
         let mut plan = MemoryPlan {
             weights: self.weights,
@@ -151,8 +156,8 @@ impl<'a> Needs<'a> {
     fn scratch_floats(&self, t: usize) -> u64 {
         let turned: usize = self.config.ropes.iter().map(|r| 2 * r.inv_freq.len()).sum();
         let tables = turned as u64 * self.positions as u64;
-        let slots = (2 * self.estimate.r_max as u64).saturating_add(self.estimate.dropout_width as u64);
-        Shared::lengths(self.config, t).floats() + tables + slots.saturating_mul(t as u64)
+        let slots = self.estimate.widths.sum().saturating_mul(t as u64);
+        Shared::lengths(self.config, t, self.estimate.head_kept).floats().saturating_add(tables).saturating_add(slots)
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Acts<T> {
     /// What the feed-forward returns, where a norm follows [T, H].
     pub mlp_out: T,
     pub rstd_mlp_out: T,
+    /// What the fans keep for their adapters [T, kept].
+    pub kept: T,
 }
 
 /// Memory that all layers and the output head share.
@@ -63,6 +65,8 @@ pub(crate) struct Shared<T> {
     pub d_top: T,
     pub d_top_normed: T,
     pub rstd_top: T,
+    /// What the head keeps for its adapter [C, kept].
+    pub top_kept: T,
     /// [C, V]
     pub logits: T,
     /// [T]
@@ -70,7 +74,8 @@ pub(crate) struct Shared<T> {
 }
 
 impl Acts<usize> {
-    pub fn lengths(c: &ModelConfig, t: usize) -> Self {
+    /// `kept`: the columns that a layer's fans keep.
+    pub fn lengths(c: &ModelConfig, t: usize, kept: usize) -> Self {
         let (q, kv) = (c.q_cols(), c.kv_cols());
         let heads = |n| if c.head_norms { t * n } else { 0 };
         let post = |n| if c.post_norms { t * n } else { 0 };
@@ -89,6 +94,7 @@ impl Acts<usize> {
             gate_up: t * 2 * c.intermediate,
             mlp_out: post(c.hidden),
             rstd_mlp_out: post(1),
+            kept: t.saturating_mul(kept),
         }
     }
 
@@ -123,12 +129,14 @@ impl<T> Acts<T> {
             gate_up: f(&self.gate_up)?,
             mlp_out: f(&self.mlp_out)?,
             rstd_mlp_out: f(&self.rstd_mlp_out)?,
+            kept: f(&self.kept)?,
         })
     }
 }
 
 impl Shared<usize> {
-    pub fn lengths(c: &ModelConfig, t: usize) -> Self {
+    /// `kept`: the columns that the head keeps.
+    pub fn lengths(c: &ModelConfig, t: usize, kept: usize) -> Self {
         let (q, kv, rows) = (c.q_cols(), c.kv_cols(), logit_rows(c.vocab, t));
         Shared {
             d: t * c.hidden,
@@ -145,6 +153,7 @@ impl Shared<usize> {
             d_top: rows * c.hidden,
             d_top_normed: rows * c.hidden,
             rstd_top: rows,
+            top_kept: rows.saturating_mul(kept),
             logits: rows * c.vocab,
             loss: t,
         }
@@ -177,6 +186,7 @@ impl<T> Shared<T> {
             d_top: f(&self.d_top)?,
             d_top_normed: f(&self.d_top_normed)?,
             rstd_top: f(&self.rstd_top)?,
+            top_kept: f(&self.top_kept)?,
             logits: f(&self.logits)?,
             loss: f(&self.loss)?,
         })
@@ -263,10 +273,17 @@ pub(crate) struct Workspace<B: Backend> {
 }
 
 impl<B: Backend> Workspace<B> {
-    /// For at most `t` tokens in a pass and `positions` in an example.
-    pub fn new(backend: &B, c: &ModelConfig, t: usize, positions: usize, keep: Keep) -> Result<Self, ModelError> {
+    /// For at most `t` tokens in a pass and `positions` in an example; adapters keep `kept` columns of a layer and of
+    /// the head.
+    pub fn new(
+        backend: &B,
+        c: &ModelConfig,
+        (t, positions): (usize, usize),
+        keep: Keep,
+        kept: (usize, usize),
+    ) -> Result<Self, ModelError> {
         let alloc = &mut |n: &usize| Ok::<_, ModelError>(backend.alloc(*n)?);
-        let lengths = Acts::lengths(c, t);
+        let lengths = Acts::lengths(c, t, kept.0);
         Ok(Workspace {
             index: Indices {
                 ids: backend.alloc_idx(t)?,
@@ -279,7 +296,7 @@ impl<B: Backend> Workspace<B> {
             },
             streams: (0..keep.streams()).map(|_| alloc(&(t * c.hidden))).collect::<Result<_, _>>()?,
             acts: (0..keep.sets).map(|_| lengths.map(alloc)).collect::<Result<_, _>>()?,
-            shared: Shared::lengths(c, t).map(alloc)?,
+            shared: Shared::lengths(c, t, kept.1).map(alloc)?,
             ropes: c.ropes.iter().map(|r| rope_table(backend, &r.inv_freq, positions)).collect::<Result<_, _>>()?,
             keep,
             logit_rows: logit_rows(c.vocab, t),

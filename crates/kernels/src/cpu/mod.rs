@@ -10,6 +10,8 @@ mod gemm;
 mod glu;
 #[allow(unsafe_code)]
 mod level;
+#[allow(unsafe_code)]
+mod linear;
 mod loss;
 mod math;
 mod norm;
@@ -26,11 +28,11 @@ pub use level::Level;
 pub use weight::Weight;
 
 use crate::{
-    Activation, AdamW, Attention, Backend, Gemm, KernelError, LowRank, Mat, MatMut, Norm, NormShape, Op, Precision,
-    Result, Values, Write,
+    Activation, AdamW, Attention, Backend, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
+    Precision, Result, Values, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
-use gemm::{Extension, Kernels, Operand, Product, Source};
+use gemm::{Kernels, Operand, Product, Source};
 use par::Pool;
 use scratch::Scratch;
 
@@ -167,6 +169,19 @@ fn check_attention(a: &Attention) -> Result<()> {
     Ok(())
 }
 
+/// The rows of all parts together, and their width.
+fn stack(parts: &[Part<Cpu>]) -> Result<(usize, usize)> {
+    let width = parts.first().map_or(0, |p| p.w.cols());
+    let what = "parts of one product";
+    if parts.is_empty() || parts.len() > PARTS_MAX {
+        return Err(KernelError::Length { what, expected: PARTS_MAX, got: parts.len() });
+    }
+    match parts.iter().find(|p| p.w.cols() != width) {
+        None => Ok((parts.iter().map(|p| p.w.rows()).sum(), width)),
+        Some(p) => Err(KernelError::Length { what, expected: width, got: p.w.cols() }),
+    }
+}
+
 fn check_rope(dim: usize, half: usize) -> Result<()> {
     match size(half, 2) <= dim {
         true => Ok(()),
@@ -244,50 +259,18 @@ impl Backend for Cpu {
         w.bytes()
     }
 
-    fn linear(
-        &self,
-        t: usize,
-        x: Mat<Buf>,
-        w: &Weight,
-        low_rank: Option<LowRank<Buf>>,
-        y: MatMut<Buf>,
-        write: Write,
-    ) -> Result<()> {
-        let x = rows("linear: x", x, (t, w.cols()))?;
-        let y = rows_mut("linear: y", y, (t, w.rows()))?;
-        let extension = match low_rank {
-            None => None,
-            Some(l) => {
-                let z = rows("linear: z", l.z, (t, l.r))?;
-                let b = rows("linear: b", l.b, (w.rows(), l.r))?;
-                Some(Extension { z, b: Operand::new(Op::T, Source::F32(b)) })
-            }
-        };
-        let p = Product::new(w.cols(), 1.0, write);
-        gemm::gemm(self, p, (Op::N, x), Operand::new(Op::T, w.source()), extension, y)
+    fn linear(&self, t: usize, x: Mat<Buf>, parts: &[Part<Cpu>], y: MatMut<Buf>, write: Write) -> Result<()> {
+        let (out, width) = stack(parts)?;
+        let x = rows("linear: x", x, (t, width))?;
+        let y = rows_mut("linear: y", y, (t, out))?;
+        linear::forward(self, x, parts, y, write)
     }
 
-    fn linear_back(
-        &self,
-        t: usize,
-        dy: Mat<Buf>,
-        w: &Weight,
-        low_rank: Option<LowRank<Buf>>,
-        dx: MatMut<Buf>,
-        write: Write,
-    ) -> Result<()> {
-        let dy = rows("linear_back: dy", dy, (t, w.rows()))?;
-        let dx = rows_mut("linear_back: dx", dx, (t, w.cols()))?;
-        let extension = match low_rank {
-            None => None,
-            Some(l) => {
-                let z = rows("linear_back: z", l.z, (t, l.r))?;
-                let b = rows("linear_back: a", l.b, (l.r, w.cols()))?;
-                Some(Extension { z, b: Operand::new(Op::N, Source::F32(b)) })
-            }
-        };
-        let p = Product::new(w.rows(), 1.0, write);
-        gemm::gemm(self, p, (Op::N, dy), Operand::new(Op::N, w.source()), extension, dx)
+    fn linear_back(&self, t: usize, dy: Mat<Buf>, parts: &[Part<Cpu>], dx: MatMut<Buf>, write: Write) -> Result<()> {
+        let (out, width) = stack(parts)?;
+        let dy = rows("linear_back: dy", dy, (t, out))?;
+        let dx = rows_mut("linear_back: dx", dx, (t, width))?;
+        linear::backward(self, dy, parts, dx, write)
     }
 
     fn gemm(&self, g: Gemm, a: Mat<Buf>, b: Mat<Buf>, d: MatMut<Buf>) -> Result<()> {
@@ -303,7 +286,7 @@ impl Backend for Cpu {
         let b = rows("gemm: b", b, b_shape)?;
         let d = rows_mut("gemm: d", d, (g.m, g.n))?;
         let b = Operand::new(g.b, Source::F32(b));
-        gemm::gemm(self, Product::new(g.k, g.alpha, g.write), (g.a, a), b, None, d)
+        gemm::gemm(self, Product::new(g.k, g.alpha, g.write), (g.a, a), b, &[], d)
     }
 
     fn embed(&self, t: usize, ids: &Idx, w: &Weight, scale: f32, out: &mut Buf) -> Result<()> {

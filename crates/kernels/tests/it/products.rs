@@ -1,6 +1,6 @@
 use crate::support::{Random, as_multiplied, buf, check, close, everywhere, everywhere_in, values};
 use half::{bf16, f16};
-use kernels::{Backend, Cpu, Gemm, LowRank, Op, Precision, Values, Write, mat, mat_mut};
+use kernels::{Backend, Cpu, Gemm, LowRank, Op, Part, Precision, Values, Write, mat, mat_mut};
 
 /// A matrix inside a larger buffer: what lies around it must neither count nor change.
 struct Placed {
@@ -161,14 +161,28 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut y = buf(cpu, &y0);
                     let x = buf(cpu, &x);
-                    cpu.linear(t, mat(&x, 0, cols + 1), &w, None, mat_mut(&mut y, 0, rows), write).unwrap();
+                    cpu.linear(
+                        t,
+                        mat(&x, 0, cols + 1),
+                        &[Part { w: &w, low_rank: None }],
+                        mat_mut(&mut y, 0, rows),
+                        write,
+                    )
+                    .unwrap();
                     values(cpu, &y)
                 });
                 check("linear_back", 2e-6, &dx, |cpu| {
                     let w = cpu.weight(rows, cols, source).unwrap();
                     let mut dx = buf(cpu, &dx0);
                     let dy = buf(cpu, &dy);
-                    cpu.linear_back(t, mat(&dy, 0, rows), &w, None, mat_mut(&mut dx, 0, cols), write).unwrap();
+                    cpu.linear_back(
+                        t,
+                        mat(&dy, 0, rows),
+                        &[Part { w: &w, low_rank: None }],
+                        mat_mut(&mut dx, 0, cols),
+                        write,
+                    )
+                    .unwrap();
                     values(cpu, &dx)
                 });
             }
@@ -227,9 +241,23 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
                     let (b, a) = (buf(cpu, &b), buf(cpu, &a));
                     let (mut y, mut dx) = (buf(cpu, &y0), buf(cpu, &dx0));
                     let up = LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) };
-                    cpu.linear(t, mat(&x, 0, cols), &w, Some(up), mat_mut(&mut y, 0, rows), write).unwrap();
+                    cpu.linear(
+                        t,
+                        mat(&x, 0, cols),
+                        &[Part { w: &w, low_rank: Some(up) }],
+                        mat_mut(&mut y, 0, rows),
+                        write,
+                    )
+                    .unwrap();
                     let down = LowRank { r, z: mat(&z, 0, r), b: mat(&a, 0, cols) };
-                    cpu.linear_back(t, mat(&dy, 0, rows), &w, Some(down), mat_mut(&mut dx, 0, cols), write).unwrap();
+                    cpu.linear_back(
+                        t,
+                        mat(&dy, 0, rows),
+                        &[Part { w: &w, low_rank: Some(down) }],
+                        mat_mut(&mut dx, 0, cols),
+                        write,
+                    )
+                    .unwrap();
                     [values(cpu, &y), values(cpu, &dx)].concat()
                 };
                 for (level, got) in everywhere_in(precision, both) {
@@ -258,6 +286,68 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
                     }
                     close(&format!("{t} {rows} {cols} {r} {precision:?}"), level, 4e-6, &want, &got);
                 }
+            }
+        }
+    }
+}
+
+/// Several matrices multiply as each would alone, whether or not a boundary between them cuts a panel, and with a term
+/// behind some of them.
+#[test]
+fn parts_of_one_product_are_the_products_of_each() {
+    let mut rng = Random::new(13);
+    for (t, heights, cols) in
+        [(30, vec![64, 32, 20], 70), (200, vec![96, 96], 33), (17, vec![20, 12, 7], 64), (5, vec![8], 9)]
+    {
+        let out: usize = heights.iter().sum();
+        let weights: Vec<Vec<f32>> = heights.iter().map(|h| rng.values(h * cols)).collect();
+        let bf16s: Vec<bf16> = weights[0].iter().map(|v| bf16::from_f32(*v)).collect();
+        let ranks = [3, 0, 8];
+        let zs: Vec<Vec<f32>> = ranks.iter().map(|r| rng.values(t * r)).collect();
+        let ups: Vec<Vec<f32>> = heights.iter().zip(ranks).map(|(h, r)| rng.values(h * r)).collect();
+        let downs: Vec<Vec<f32>> = ranks.iter().map(|r| rng.values(r * cols)).collect();
+        let (x, dy) = (rng.values(t * cols), rng.values(t * out));
+        let (y0, dx0) = (rng.values(t * out), rng.values(t * cols));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let run = |cpu: &Cpu, together: bool| {
+                let held: Vec<_> = heights
+                    .iter()
+                    .enumerate()
+                    .map(|(i, h)| {
+                        let values = if i == 0 { Values::Bf16(&bf16s) } else { Values::F32(&weights[i]) };
+                        cpu.weight(*h, cols, values).unwrap()
+                    })
+                    .collect();
+                let bufs = |all: &[Vec<f32>]| all.iter().map(|v| buf(cpu, v)).collect::<Vec<_>>();
+                let (zs, ups, downs) = (bufs(&zs), bufs(&ups), bufs(&downs));
+                let (x, dy) = (buf(cpu, &x), buf(cpu, &dy));
+                let (mut y, mut dx) = (buf(cpu, &y0), buf(cpu, &dx0));
+                let term = |i: usize, b, ld| {
+                    (ranks[i] > 0).then(|| LowRank { r: ranks[i], z: mat(&zs[i], 0, ranks[i]), b: mat(b, 0, ld) })
+                };
+                let forward: Vec<Part<Cpu>> =
+                    held.iter().enumerate().map(|(i, w)| Part { w, low_rank: term(i, &ups[i], ranks[i]) }).collect();
+                let back: Vec<Part<Cpu>> =
+                    held.iter().enumerate().map(|(i, w)| Part { w, low_rank: term(i, &downs[i], cols) }).collect();
+                if together {
+                    cpu.linear(t, mat(&x, 0, cols), &forward, mat_mut(&mut y, 0, out), Write::Add).unwrap();
+                    cpu.linear_back(t, mat(&dy, 0, out), &back, mat_mut(&mut dx, 0, cols), Write::Add).unwrap();
+                } else {
+                    let mut col = 0;
+                    for i in 0..heights.len() {
+                        let (one, height) = (&forward[i..i + 1], heights[i]);
+                        cpu.linear(t, mat(&x, 0, cols), one, mat_mut(&mut y, col, out), Write::Add).unwrap();
+                        let dy = mat(&dy, col, out);
+                        cpu.linear_back(t, dy, &back[i..i + 1], mat_mut(&mut dx, 0, cols), Write::Add).unwrap();
+                        col += height;
+                    }
+                }
+                [values(cpu, &y), values(cpu, &dx)].concat()
+            };
+            let alone = everywhere_in(precision, |cpu| run(cpu, false));
+            for ((level, want), (_, got)) in alone.iter().zip(everywhere_in(precision, |cpu| run(cpu, true))) {
+                let want: Vec<f64> = want.iter().map(|v| f64::from(*v)).collect();
+                close(&format!("{heights:?} {precision:?}"), *level, 2e-6, &want, &got);
             }
         }
     }

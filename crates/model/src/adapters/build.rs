@@ -5,7 +5,7 @@ use super::estimate::RANK_MAX;
 use super::init;
 use super::load::plan_from;
 use super::params::{Layout, ParamId, Params};
-use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector};
+use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
@@ -46,8 +46,7 @@ pub struct Builder<'a, B: Backend> {
     modules: Vec<String>,
     adapted: Vec<Adapted<B>>,
     whole: Vec<Whole>,
-    r_max: usize,
-    dropout_width: usize,
+    widths: Widths,
 }
 
 /// What `Builder::finish` hands over.
@@ -58,13 +57,13 @@ pub struct Built<B: Backend> {
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `tokens_max`: the most rows a slot will be given at once.
+    /// `tokens_max`: the most rows a slot will be given at once; `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
         checkpoint: &'a Checkpoint,
         tied: Tied,
-        tokens_max: usize,
+        (tokens_max, widths): (usize, Widths),
     ) -> Result<Self, ModelError> {
         let lora = match plan {
             AdapterPlan::None => None,
@@ -87,8 +86,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             modules: Vec::new(),
             adapted: Vec::new(),
             whole: Vec::new(),
-            r_max: 0,
-            dropout_width: 0,
+            widths,
         })
     }
 
@@ -114,7 +112,6 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let a = self.adapter_param(&a_name, vec![r, vocab], Layout::Transposed, || vec![0.0; r * vocab])?;
                 let fresh = || init::embedding_b(plan.seed, &b_name, hidden, r);
                 let b = self.adapter_param(&b_name, vec![hidden, r], Layout::AsSaved, fresh)?;
-                self.r_max = self.r_max.max(r);
                 self.remember(module, Kind::Embedding, &weight, (a, b), (r, scale));
                 Some(EmbeddingLora { a, b, r, scale: scale as f32 })
             }
@@ -147,7 +144,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         if let Some(p) = plan {
             self.refuse_empty(p)?;
         }
-        let scratch = SlotScratch::new(self.backend, self.tokens_max, self.r_max, self.dropout_width)?;
+        let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths)?;
         let adapter = AdapterState::new(plan.cloned(), self.tied, self.adapted, self.whole);
         Ok(Built { params: self.params, scratch, adapter })
     }
@@ -248,10 +245,6 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let fresh = || init::linear_a(plan.init, plan.seed, &a_name, r, n_in);
                 let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, fresh)?;
                 let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || vec![0.0; n_out * r])?;
-                self.r_max = self.r_max.max(r);
-                if plan.dropout > 0.0 {
-                    self.dropout_width = self.dropout_width.max(n_in);
-                }
                 self.remember(module, kind, &weight, (a, b), (r, scale));
                 let dropout = plan.dropout as f32;
                 Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module) })

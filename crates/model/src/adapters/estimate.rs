@@ -1,7 +1,7 @@
 //! How large an adapter will be, before anything is allocated.
 
 use super::targets::{Kind, Rules};
-use super::{AdapterPlan, Bias, BiasTraining, Tied};
+use super::{AdapterPlan, Bias, BiasTraining, Tied, Widths};
 use crate::ModelError;
 use std::collections::BTreeSet;
 
@@ -28,9 +28,10 @@ pub enum Shape {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub trainable: u64,
-    /// The largest rank, and the widest input that is dropped out: they size the slots' scratch.
-    pub r_max: usize,
-    pub dropout_width: usize,
+    pub widths: Widths,
+    /// The sum of the ranks of each layer's slots, and the head's rank: columns that a pass forward keeps.
+    pub kept: Vec<usize>,
+    pub head_kept: usize,
     /// Whether anything in a layer (`Some(lowest index)`) or the embedding itself is trained.
     pub lowest_layer: Option<usize>,
     pub embedding: bool,
@@ -67,9 +68,9 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
                 return Err(ModelError::Rank { module: m.module.clone(), r, max: RANK_MAX });
             }
             trained += r * (rows + cols);
-            e.r_max = e.r_max.max(r);
+            e.keep(&m.module, kind, r);
             if plan.dropout > 0.0 && kind != Kind::Embedding {
-                e.dropout_width = e.dropout_width.max(cols);
+                e.widths.dropout = e.widths.dropout.max(cols);
             }
         }
         let mut whole = rules.saved_whole(&m.module);
@@ -92,11 +93,33 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
 }
 
 impl Estimate {
+    /// The columns that layers keep at most.
+    pub fn kept_max(&self) -> usize {
+        self.kept.iter().copied().max().unwrap_or(0)
+    }
+
+    fn keep(&mut self, module: &str, kind: Kind, r: usize) {
+        match kind {
+            Kind::Embedding => self.widths.embedding = r,
+            Kind::Head => self.head_kept = r,
+            Kind::Linear => {
+                let layer = layer_of(module).unwrap_or(0);
+                self.kept.resize(self.kept.len().max(layer + 1), 0);
+                self.kept[layer] = self.kept[layer].saturating_add(r);
+            }
+        }
+        self.widths.fan = self.kept_max().max(self.head_kept).max(self.widths.embedding);
+    }
+
     fn count(&mut self, module: &str, trained: usize) {
         self.trainable += trained as u64;
-        let layer = module.split('.').find_map(|part| part.parse::<usize>().ok());
-        if let (Some(layer), true) = (layer, trained > 0) {
+        if let (Some(layer), true) = (layer_of(module), trained > 0) {
             self.lowest_layer = Some(self.lowest_layer.map_or(layer, |l| l.min(layer)));
         }
     }
+}
+
+/// The layer that a module belongs to.
+fn layer_of(module: &str) -> Option<usize> {
+    module.split('.').find_map(|part| part.parse().ok())
 }

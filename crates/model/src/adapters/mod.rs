@@ -3,6 +3,7 @@
 mod build;
 mod embedding;
 mod estimate;
+mod fan;
 mod init;
 mod load;
 mod params;
@@ -13,9 +14,10 @@ mod targets;
 pub use build::{Bias, Builder, Built, Tied};
 pub use embedding::{Embedding, Gain};
 pub use estimate::{Estimate, ModuleShape, Shape, estimate};
+pub use fan::Fan;
 pub use load::plan_from;
 pub use params::{Param, ParamId, Params};
-pub use slot::{Cx, Mode, Slot, SlotScratch};
+pub use slot::{Cx, Mode, Slot, SlotScratch, Widths};
 pub use state::AdapterState;
 
 use serde::{Deserialize, Serialize};

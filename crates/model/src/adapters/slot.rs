@@ -1,8 +1,8 @@
-//! A linear layer as blocks see it: y = x Wᵀ + b + what the adapter adds. Only this folder knows which adapter.
+//! What a linear layer is made of: its weight, its bias, and what the adapter adds. [`Fan`](super::Fan) computes with it.
 
 use super::params::{ParamId, Params};
 use crate::{ModelError, StepKey};
-use kernels::{Backend, Gemm, LowRank, Mat, MatMut, Op, Write, mat, mat_mut};
+use kernels::{Backend, Gemm, MatMut, Op, Write};
 use std::sync::Arc;
 
 /// Whether a forward pass is for training (dropout acts) or for measuring.
@@ -20,17 +20,38 @@ pub struct Cx<'a, B: Backend> {
     pub mode: Mode,
 }
 
-/// Memory shared by all slots: xAᵀ and its gradient [T, r], and the dropped-out input [T, in].
+/// Memory shared by all slots.
 pub struct SlotScratch<B: Backend> {
+    /// Rows of an adapted embedding [T, r].
     pub(super) xa: B::Buf,
+    /// Gradients of a fan's xAᵀ side by side [T, Σ r].
     pub(super) dxa: B::Buf,
-    dropped: B::Buf,
+    /// The dropped-out input [T, in].
+    pub(super) dropped: B::Buf,
 }
 
 impl<B: Backend> SlotScratch<B> {
-    /// For at most `t` rows, rank `r`, and inputs of `width` where dropout is used (else 0).
-    pub(super) fn new(backend: &B, t: usize, r: usize, width: usize) -> Result<Self, ModelError> {
-        Ok(SlotScratch { xa: backend.alloc(t * r)?, dxa: backend.alloc(t * r)?, dropped: backend.alloc(t * width)? })
+    pub(super) fn new(backend: &B, t: usize, widths: Widths) -> Result<Self, ModelError> {
+        let Widths { embedding, fan, dropout } = widths;
+        let alloc = |width: usize| backend.alloc(t.saturating_mul(width));
+        Ok(SlotScratch { xa: alloc(embedding)?, dxa: alloc(fan)?, dropped: alloc(dropout)? })
+    }
+}
+
+/// Columns of [`SlotScratch`]'s buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// The embedding's rank.
+    pub embedding: usize,
+    /// The largest sum of ranks in one layer, which no fan exceeds.
+    pub fan: usize,
+    /// The widest input that is dropped out.
+    pub dropout: usize,
+}
+
+impl Widths {
+    pub fn sum(self) -> u64 {
+        [self.embedding, self.fan, self.dropout].iter().fold(0, |sum, w| sum.saturating_add(*w as u64))
     }
 }
 
@@ -83,7 +104,7 @@ pub(super) struct Lora {
 
 impl Lora {
     /// The probability and the key of this pass's dropout mask, where there is one.
-    fn dropout(&self, mode: Mode) -> Option<(f32, u64)> {
+    pub(super) fn dropout(&self, mode: Mode) -> Option<(f32, u64)> {
         match mode {
             Mode::Train(key) if self.dropout > 0.0 => {
                 let words = [self.place, key.seed, key.step, key.micro];
@@ -94,6 +115,7 @@ impl Lora {
     }
 }
 
+/// y = x Wᵀ + b + what the adapter adds.
 pub struct Slot<B: Backend> {
     pub(super) weight: Matrix<B>,
     pub(super) bias: Option<Vector<B>>,
@@ -103,162 +125,16 @@ pub struct Slot<B: Backend> {
 }
 
 impl<B: Backend> Slot<B> {
-    pub fn in_features(&self) -> usize {
-        self.n_in
-    }
-
-    pub fn out_features(&self) -> usize {
-        self.n_out
-    }
-
     /// Whether a backward pass has anything to accumulate here.
-    pub fn trains(&self) -> bool {
+    pub(super) fn trains(&self) -> bool {
         self.lora.is_some()
             || matches!(self.weight, Matrix::Trained(_))
             || matches!(self.bias, Some(Vector::Trained(_)))
     }
 
-    /// y[t, out] = x[t, in] Wᵀ + (s·drop(x) Aᵀ) Bᵀ + b
-    pub fn forward(&self, cx: &mut Cx<B>, t: usize, x: Mat<B::Buf>, mut y: MatMut<B::Buf>) -> Result<(), ModelError> {
-        let low_rank = match &self.lora {
-            None => None,
-            Some(l) => {
-                self.down(cx, l, t, x)?;
-                Some(LowRank { r: l.r, z: mat(&cx.scratch.xa, 0, l.r), b: mat(&cx.params.get(l.b).value, 0, l.r) })
-            }
-        };
-        self.weight.product(cx, t, (self.n_out, self.n_in), x, low_rank, reborrow(&mut y))?;
-        if let Some(bias) = &self.bias {
-            cx.backend.add_bias(t, self.n_out, bias.parts(cx.params).0, y)?;
-        }
-        Ok(())
-    }
-
-    /// Accumulates the gradients of what is trained here; dx (+)= dy W + drop((s·dy B) A).
-    pub fn backward(
-        &self,
-        cx: &mut Cx<B>,
-        t: usize,
-        x: Mat<B::Buf>,
-        dy: Mat<B::Buf>,
-        dx: Option<MatMut<B::Buf>>,
-        write: Write,
-    ) -> Result<(), ModelError> {
-        if let Some(Vector::Trained(id)) = &self.bias {
-            cx.backend.bias_back(t, self.n_out, dy, &mut cx.params.get_mut(*id).grad)?;
-        }
-        if let Matrix::Trained(id) = &self.weight {
-            let g = Gemm { write: Write::Add, ..product(self.n_out, self.n_in, t, Op::T, Op::N) };
-            cx.backend.gemm(g, dy, x, mat_mut(&mut cx.params.get_mut(*id).grad, 0, self.n_in))?;
-        }
-        if let Some(l) = &self.lora {
-            self.lora_backward(cx, l, t, x, dy)?;
-        }
-        let Some(mut dx) = dx else { return Ok(()) };
-        let (shape, dropout) = ((self.n_out, self.n_in), self.lora.as_ref().and_then(|l| l.dropout(cx.mode)));
-        let low_rank = self.lora.as_ref().map(|l| LowRank {
-            r: l.r,
-            z: mat(&cx.scratch.dxa, 0, l.r),
-            b: mat(&cx.params.get(l.a).value, 0, self.n_in),
-        });
-        let Some((p, key)) = dropout else { return self.weight.product_back(cx, t, shape, dy, low_rank, dx, write) };
-        // The term goes through its own mask.
-        self.weight.product_back(cx, t, shape, dy, None, reborrow(&mut dx), write)?;
-        let Some(LowRank { r, z, b }) = low_rank else { return Ok(()) };
-        let dropped = &mut cx.scratch.dropped;
-        cx.backend.gemm(product(t, self.n_in, r, Op::N, Op::N), z, b, mat_mut(dropped, 0, self.n_in))?;
-        cx.backend.dropout(t, self.n_in, p, key, mat(dropped, 0, self.n_in), dx, Write::Add)?;
-        Ok(())
-    }
-
-    /// xa = s·drop(x) Aᵀ into the scratch; the dropped input stays in `scratch.dropped`.
-    fn down(&self, cx: &mut Cx<B>, l: &Lora, t: usize, x: Mat<B::Buf>) -> Result<(), ModelError> {
-        let SlotScratch { xa, dropped, .. } = &mut *cx.scratch;
-        let g = Gemm { alpha: l.scale, ..product(t, l.r, self.n_in, Op::N, Op::T) };
-        let a = mat(&cx.params.get(l.a).value, 0, self.n_in);
-        match l.dropout(cx.mode) {
-            None => cx.backend.gemm(g, x, a, mat_mut(xa, 0, l.r))?,
-            Some((p, key)) => {
-                cx.backend.dropout(t, self.n_in, p, key, x, mat_mut(dropped, 0, self.n_in), Write::Set)?;
-                cx.backend.gemm(g, mat(dropped, 0, self.n_in), a, mat_mut(xa, 0, l.r))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// dB += dyᵀ xa;  dxa = s·dy B, which stays in the scratch;  dA += dxaᵀ drop(x)
-    fn lora_backward(
-        &self,
-        cx: &mut Cx<B>,
-        l: &Lora,
-        t: usize,
-        x: Mat<B::Buf>,
-        dy: Mat<B::Buf>,
-    ) -> Result<(), ModelError> {
-        self.down(cx, l, t, x)?;
-        let (backend, n_in) = (cx.backend, self.n_in);
-        let SlotScratch { xa, dxa, dropped } = &mut *cx.scratch;
-        let (a, b) = cx.params.pair_mut(l.a, l.b);
-        let db = Gemm { write: Write::Add, ..product(self.n_out, l.r, t, Op::T, Op::N) };
-        backend.gemm(db, dy, mat(xa, 0, l.r), mat_mut(&mut b.grad, 0, l.r))?;
-        let down = Gemm { alpha: l.scale, ..product(t, l.r, self.n_out, Op::N, Op::N) };
-        backend.gemm(down, dy, mat(&b.value, 0, l.r), mat_mut(dxa, 0, l.r))?;
-        let da = Gemm { write: Write::Add, ..product(l.r, n_in, t, Op::T, Op::N) };
-        let x = if l.dropout(cx.mode).is_some() { mat(&*dropped, 0, n_in) } else { x };
-        backend.gemm(da, mat(dxa, 0, l.r), x, mat_mut(&mut a.grad, 0, n_in))?;
-        Ok(())
-    }
-}
-
-impl<B: Backend> Matrix<B> {
-    /// y = x Wᵀ + z bᵀ; shape is (out, in)
-    fn product(
-        &self,
-        cx: &Cx<B>,
-        t: usize,
-        shape: (usize, usize),
-        x: Mat<B::Buf>,
-        low_rank: Option<LowRank<B::Buf>>,
-        mut y: MatMut<B::Buf>,
-    ) -> Result<(), ModelError> {
-        match self {
-            Matrix::Frozen(w) => cx.backend.linear(t, x, w, low_rank, y, Write::Set)?,
-            Matrix::Trained(id) => {
-                let w = mat(&cx.params.get(*id).value, 0, shape.1);
-                cx.backend.gemm(product(t, shape.0, shape.1, Op::N, Op::T), x, w, reborrow(&mut y))?;
-                if let Some(LowRank { r, z, b }) = low_rank {
-                    let up = Gemm { write: Write::Add, ..product(t, shape.0, r, Op::N, Op::T) };
-                    cx.backend.gemm(up, z, b, y)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// dx (+)= dy W + z a
-    fn product_back(
-        &self,
-        cx: &Cx<B>,
-        t: usize,
-        shape: (usize, usize),
-        dy: Mat<B::Buf>,
-        low_rank: Option<LowRank<B::Buf>>,
-        mut dx: MatMut<B::Buf>,
-        write: Write,
-    ) -> Result<(), ModelError> {
-        match self {
-            Matrix::Frozen(w) => cx.backend.linear_back(t, dy, w, low_rank, dx, write)?,
-            Matrix::Trained(id) => {
-                let w = mat(&cx.params.get(*id).value, 0, shape.1);
-                let g = Gemm { write, ..product(t, shape.1, shape.0, Op::N, Op::N) };
-                cx.backend.gemm(g, dy, w, reborrow(&mut dx))?;
-                if let Some(LowRank { r, z, b }) = low_rank {
-                    let up = Gemm { write: Write::Add, ..product(t, shape.1, r, Op::N, Op::N) };
-                    cx.backend.gemm(up, z, b, dx)?;
-                }
-            }
-        }
-        Ok(())
+    /// The adapter's rank, 0 without one.
+    pub(super) fn rank(&self) -> usize {
+        self.lora.as_ref().map_or(0, |l| l.r)
     }
 }
 

@@ -6,28 +6,29 @@
 //! out = mid + [norm]((act(gate) · up) Wdownᵀ),   gate | up = norm(mid) Wgate_upᵀ
 //! ```
 
-use crate::adapters::{Builder, Cx, Gain, Slot};
+use crate::adapters::{Builder, Cx, Fan, Gain};
 use crate::config::layer_module;
 use crate::workspace::{Acts, RopeTable, Shared};
 use crate::{ModelConfig, ModelError};
 use kernels::{Activation, Attention, Backend, Mat, MatMut, Norm, NormShape, QkvLayout, Write, mat, mat_mut};
 
-/// A projection that fills the columns from `col` on of a wider buffer.
-struct Part<B: Backend> {
-    slot: Slot<B>,
+/// Projections of the layer's input that fill the columns from `col` on of a wider buffer.
+struct Inward<B: Backend> {
+    fan: Fan<B>,
     col: usize,
 }
 
 pub(crate) struct Block<B: Backend> {
     norm_in: Gain<B>,
-    qkv: Vec<Part<B>>,
+    /// Queries, keys and values; the last apart where heads have norms.
+    qkv: Vec<Inward<B>>,
     /// Norms of queries and of keys.
     head_norms: Option<(Gain<B>, Gain<B>)>,
-    o: Slot<B>,
+    o: Fan<B>,
     norm_attn_out: Option<Gain<B>>,
     norm_mid: Gain<B>,
-    gate_up: Vec<Part<B>>,
-    down: Slot<B>,
+    gate_up: Fan<B>,
+    down: Fan<B>,
     norm_mlp_out: Option<Gain<B>>,
     attention: Attention,
     rope: usize,
@@ -35,6 +36,8 @@ pub(crate) struct Block<B: Backend> {
     activation: Activation,
     hidden: usize,
     intermediate: usize,
+    /// Columns of what all fans keep.
+    kept: usize,
 }
 
 /// The rows of one pass.
@@ -61,16 +64,25 @@ impl<B: Backend> Block<B> {
         let at = |leaf: &str| layer_module(l, leaf);
         let (h, f, q, kv) = (c.hidden, c.intermediate, c.q_cols(), c.kv_cols());
         let norm_in = b.gain(&at("input_layernorm"), h)?;
-        let mut qkv = Vec::new();
+        let mut kept = 0;
+        let mut fan = |slots| {
+            let fan = Fan::new(slots, kept);
+            kept += fan.kept();
+            fan
+        };
+        let (mut qkv, mut apart) = (Vec::new(), None);
         for (leaf, cols, col) in c.qkv_parts() {
-            qkv.push(Part { slot: b.slot(&at(leaf), cols, h, c.bias_qkv)?, col });
+            let slot = b.slot(&at(leaf), cols, h, c.bias_qkv)?;
+            if c.head_norms && col >= q + kv { apart = Some((slot, col)) } else { qkv.push(slot) }
         }
+        let mut qkv = vec![Inward { fan: fan(qkv), col: 0 }];
+        qkv.extend(apart.map(|(slot, col)| Inward { fan: fan(vec![slot]), col }));
         let head_norms = if c.head_norms {
             Some((b.gain(&at("self_attn.q_norm"), c.head_dim)?, b.gain(&at("self_attn.k_norm"), c.head_dim)?))
         } else {
             None
         };
-        let o = b.slot(&at("self_attn.o_proj"), h, q, c.bias_o)?;
+        let o = fan(vec![b.slot(&at("self_attn.o_proj"), h, q, c.bias_o)?]);
         // Gemma has a norm on both sides of each half; elsewhere the second norm's name means the one before the
         // feed-forward.
         let after_attention = b.gain(&at("post_attention_layernorm"), h)?;
@@ -80,11 +92,9 @@ impl<B: Backend> Block<B> {
         } else {
             (None, after_attention, None)
         };
-        let mut gate_up = Vec::new();
-        for (leaf, cols, col) in c.gate_up_parts() {
-            gate_up.push(Part { slot: b.slot(&at(leaf), cols, h, c.bias_mlp)?, col });
-        }
-        let down = b.slot(&at("mlp.down_proj"), h, f, c.bias_mlp)?;
+        let gate_up = c.gate_up_parts().into_iter().map(|(leaf, cols, _)| b.slot(&at(leaf), cols, h, c.bias_mlp));
+        let gate_up = fan(gate_up.collect::<Result<_, _>>()?);
+        let down = fan(vec![b.slot(&at("mlp.down_proj"), h, f, c.bias_mlp)?]);
         let attention = Attention {
             q_heads: c.q_heads,
             kv_heads: c.kv_heads,
@@ -112,6 +122,7 @@ impl<B: Backend> Block<B> {
             activation,
             hidden: h,
             intermediate: f,
+            kept,
         })
     }
 
@@ -150,8 +161,16 @@ impl<B: Backend> Block<B> {
     ) -> Result<(), ModelError> {
         self.attend(cx, rows, x, a, s)?;
         self.gate(cx, rows.t, a, s)?;
-        // The down projection's output is kept only where a norm follows it.
-        if self.norm_mlp_out.is_some() { self.feed(cx, rows.t, a, s, out) } else { Ok(()) }
+        // Of the down projection only what follows it or its adapter keeps is needed again.
+        match &self.norm_mlp_out {
+            Some(_) => self.feed(cx, rows.t, a, s, out),
+            None if self.down.kept() > 0 => {
+                let f = self.intermediate;
+                cx.backend.glu(rows.t, f, self.activation, &a.gate_up, &mut s.h)?;
+                self.down.keep(cx, rows.t, mat(&s.h, 0, f), mat_mut(&mut a.kept, self.down.kept_at(), self.kept))
+            }
+            None => Ok(()),
+        }
     }
 
     /// `s.d` is the gradient of the layer's output and becomes, where `reach` says so, that of its input.
@@ -177,7 +196,7 @@ impl<B: Backend> Block<B> {
     /// Whether something is trained between the layer's input and attention.
     fn inputs_train(&self) -> bool {
         self.norm_in.trains()
-            || self.qkv.iter().any(|p| p.slot.trains())
+            || self.qkv.iter().any(|p| p.fan.trains())
             || self.head_norms.as_ref().is_some_and(|(q, k)| q.trains() || k.trains())
     }
 
@@ -188,7 +207,7 @@ impl<B: Backend> Block<B> {
 
     /// Whether something is trained between mid and gate and up.
     fn gate_trains(&self) -> bool {
-        self.norm_mid.trains() || self.gate_up.iter().any(|p| p.slot.trains())
+        self.norm_mid.trains() || self.gate_up.trains()
     }
 }
 
@@ -208,7 +227,7 @@ impl<B: Backend> Block<B> {
         let (ld, raw) = (self.attention.layout.ld, self.raw_cols());
         for p in &self.qkv {
             let y = if p.col < raw { mat_mut(&mut a.raw, p.col, raw) } else { mat_mut(&mut a.qkv, p.col, ld) };
-            p.slot.forward(cx, t, mat(&s.normed, 0, h), y)?;
+            p.fan.forward(cx, t, mat(&s.normed, 0, h), mat_mut(&mut a.kept, p.fan.kept_at(), self.kept), y)?;
         }
         if let Some((q, k)) = &self.head_norms {
             let [qs, ks] = self.head_shapes(t);
@@ -221,10 +240,11 @@ impl<B: Backend> Block<B> {
         be.rope(t, turned, dim, r.half, rows.positions, &r.cos, &r.sin, mat_mut(&mut a.qkv, 0, ld))?;
         be.attention(&self.attention, rows.cu, &a.qkv, &mut a.att, &mut a.lse)?;
         let att = mat(&a.att, 0, self.o.in_features());
+        let kept = mat_mut(&mut a.kept, self.o.kept_at(), self.kept);
         match &self.norm_attn_out {
-            None => self.o.forward(cx, t, att, mat_mut(&mut a.mid, 0, h))?,
+            None => self.o.forward(cx, t, att, kept, mat_mut(&mut a.mid, 0, h))?,
             Some(gain) => {
-                self.o.forward(cx, t, att, mat_mut(&mut a.attn_out, 0, h))?;
+                self.o.forward(cx, t, att, kept, mat_mut(&mut a.attn_out, 0, h))?;
                 let (from, to) = (mat(&a.attn_out, 0, h), mat_mut(&mut a.mid, 0, h));
                 self.normalise(cx, gain, self.whole(t), from, to, &mut a.rstd_attn_out)?;
             }
@@ -255,7 +275,8 @@ impl<B: Backend> Block<B> {
         };
         let deeper = reach == Reach::Input || self.inputs_train();
         let d_att = deeper.then(|| mat_mut(&mut s.d_att, 0, q_cols));
-        self.o.backward(cx, t, mat(&a.att, 0, q_cols), dy, d_att, Write::Set)?;
+        self.o.input_gradient(cx, t, dy, d_att, Write::Set)?;
+        self.o.accumulate(cx, t, mat(&a.att, 0, q_cols), mat(&a.kept, self.o.kept_at(), self.kept), dy)?;
         if !deeper {
             return Ok(());
         }
@@ -272,7 +293,7 @@ impl<B: Backend> Block<B> {
             self.normalise_back(cx, q, qs, dq, xq, &a.rstd_q, mat_mut(&mut s.d_raw, 0, raw), Write::Set)?;
             self.normalise_back(cx, k, ks, dk, xk, &a.rstd_k, mat_mut(&mut s.d_raw, col, raw), Write::Set)?;
         }
-        if self.qkv.iter().any(|p| p.slot.trains()) {
+        if self.qkv.iter().any(|p| p.fan.trains()) {
             let (from, to) = (mat(x, 0, h), mat_mut(&mut s.normed, 0, h));
             self.normalise(cx, &self.norm_in, self.whole(t), from, to, &mut a.rstd_in)?;
         }
@@ -280,7 +301,9 @@ impl<B: Backend> Block<B> {
         for (i, p) in self.qkv.iter().enumerate() {
             let dy = if p.col < raw { mat(&s.d_raw, p.col, raw) } else { mat(&s.d_qkv, p.col, ld) };
             let dx = wanted.then(|| mat_mut(&mut s.d_normed, 0, h));
-            p.slot.backward(cx, t, mat(&s.normed, 0, h), dy, dx, first_sets(i))?;
+            let kept = mat(&a.kept, p.fan.kept_at(), self.kept);
+            p.fan.input_gradient(cx, t, dy, dx, first_sets(i))?;
+            p.fan.accumulate(cx, t, mat(&s.normed, 0, h), kept, dy)?;
         }
         if wanted {
             let (dy, dx) = (mat(&s.d_normed, 0, h), mat_mut(&mut s.d, 0, h));
@@ -295,11 +318,9 @@ impl<B: Backend> Block<B> {
 impl<B: Backend> Block<B> {
     fn gate(&self, cx: &mut Cx<B>, t: usize, a: &mut Acts<B::Buf>, s: &mut Shared<B::Buf>) -> Result<(), ModelError> {
         self.norm_of_mid(cx, t, a, s)?;
-        for p in &self.gate_up {
-            let y = mat_mut(&mut a.gate_up, p.col, 2 * self.intermediate);
-            p.slot.forward(cx, t, mat(&s.normed, 0, self.hidden), y)?;
-        }
-        Ok(())
+        let kept = mat_mut(&mut a.kept, self.gate_up.kept_at(), self.kept);
+        let y = mat_mut(&mut a.gate_up, 0, 2 * self.intermediate);
+        self.gate_up.forward(cx, t, mat(&s.normed, 0, self.hidden), kept, y)
     }
 
     /// `a.gate_up` holds its own gradient. `s.d` += what comes through gate and up.
@@ -312,15 +333,15 @@ impl<B: Backend> Block<B> {
         reach: Reach,
     ) -> Result<(), ModelError> {
         let h = self.hidden;
-        if self.gate_up.iter().any(|p| p.slot.trains()) {
+        if self.gate_up.trains() {
             self.norm_of_mid(cx, t, a, s)?;
         }
         let wanted = reach == Reach::Input || self.norm_mid.trains();
-        for (i, p) in self.gate_up.iter().enumerate() {
-            let dy = mat(&a.gate_up, p.col, 2 * self.intermediate);
-            let dx = wanted.then(|| mat_mut(&mut s.d_normed, 0, h));
-            p.slot.backward(cx, t, mat(&s.normed, 0, h), dy, dx, first_sets(i))?;
-        }
+        let dy = mat(&a.gate_up, 0, 2 * self.intermediate);
+        let dx = wanted.then(|| mat_mut(&mut s.d_normed, 0, h));
+        self.gate_up.input_gradient(cx, t, dy, dx, Write::Set)?;
+        let kept = mat(&a.kept, self.gate_up.kept_at(), self.kept);
+        self.gate_up.accumulate(cx, t, mat(&s.normed, 0, h), kept, dy)?;
         if wanted {
             let (dy, from, dx) = (mat(&s.d_normed, 0, h), mat(&a.mid, 0, h), mat_mut(&mut s.d, 0, h));
             self.normalise_back(cx, &self.norm_mid, self.whole(t), dy, from, &a.rstd_mid, dx, Write::Add)?;
@@ -353,10 +374,11 @@ impl<B: Backend> Block<B> {
     ) -> Result<(), ModelError> {
         let (be, h, f) = (cx.backend, self.hidden, self.intermediate);
         be.glu(t, f, self.activation, &a.gate_up, &mut s.h)?;
+        let kept = mat_mut(&mut a.kept, self.down.kept_at(), self.kept);
         match &self.norm_mlp_out {
-            None => self.down.forward(cx, t, mat(&s.h, 0, f), mat_mut(out, 0, h))?,
+            None => self.down.forward(cx, t, mat(&s.h, 0, f), kept, mat_mut(out, 0, h))?,
             Some(gain) => {
-                self.down.forward(cx, t, mat(&s.h, 0, f), mat_mut(&mut a.mlp_out, 0, h))?;
+                self.down.forward(cx, t, mat(&s.h, 0, f), kept, mat_mut(&mut a.mlp_out, 0, h))?;
                 let (from, to) = (mat(&a.mlp_out, 0, h), mat_mut(out, 0, h));
                 self.normalise(cx, gain, self.whole(t), from, to, &mut a.rstd_mlp_out)?;
             }
@@ -383,15 +405,14 @@ impl<B: Backend> Block<B> {
                 mat(&s.d_out, 0, h)
             }
         };
-        if self.down.trains() {
-            be.glu(t, f, self.activation, &a.gate_up, &mut s.h)?;
-        }
         let dx = (reach == Reach::Input).then(|| mat_mut(&mut s.dh, 0, f));
-        self.down.backward(cx, t, mat(&s.h, 0, f), dy, dx, Write::Set)?;
-        if reach == Reach::Input {
-            be.glu_back(t, f, self.activation, &s.dh, &mut a.gate_up, &mut s.h)?;
+        self.down.input_gradient(cx, t, dy, dx, Write::Set)?;
+        // Either makes the down projection's input again.
+        match reach {
+            Reach::Input => be.glu_back(t, f, self.activation, &s.dh, &mut a.gate_up, &mut s.h)?,
+            Reach::Parameters => be.glu(t, f, self.activation, &a.gate_up, &mut s.h)?,
         }
-        Ok(())
+        self.down.accumulate(cx, t, mat(&s.h, 0, f), mat(&a.kept, self.down.kept_at(), self.kept), dy)
     }
 }
 

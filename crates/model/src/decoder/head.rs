@@ -2,14 +2,14 @@
 //! the whole of the logits never exists. A chunk's backward pass follows its forward pass at once.
 
 use super::{Pass, Reach};
-use crate::adapters::{Cx, Gain, Mode, Slot};
+use crate::adapters::{Cx, Fan, Gain, Mode};
 use crate::workspace::{Indices, Shared, Workspace};
 use crate::{ModelConfig, ModelError, StepKey};
 use kernels::{Backend, Norm, NormShape, Write, mat, mat_mut};
 
 pub(super) struct Head<B: Backend> {
     norm_gain: Gain<B>,
-    slot: Slot<B>,
+    fan: Fan<B>,
     norm: Norm,
     softcap: Option<f32>,
 }
@@ -22,9 +22,9 @@ struct Chunk {
 }
 
 impl<B: Backend> Head<B> {
-    pub fn new(c: &ModelConfig, norm_gain: Gain<B>, slot: Slot<B>) -> Self {
+    pub fn new(c: &ModelConfig, norm_gain: Gain<B>, fan: Fan<B>) -> Self {
         let norm = Norm { eps: c.rms_eps, offset: c.norm_offset };
-        Head { norm_gain, slot, norm, softcap: c.final_softcap }
+        Head { norm_gain, fan, norm, softcap: c.final_softcap }
     }
 
     pub fn losses(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass) -> Result<(), ModelError> {
@@ -32,7 +32,7 @@ impl<B: Backend> Head<B> {
         let Workspace { index, streams, shared: s, .. } = w;
         for chunk in chunks(pass.targets, size) {
             self.forward(cx, chunk, &streams[last], index, s)?;
-            let (v, first) = (self.slot.out_features(), chunk.first);
+            let (v, first) = (self.fan.out_features(), chunk.first);
             cx.backend.cross_entropy(chunk.rows, v, self.softcap, &index.targets, first, &s.logits, &mut s.loss)?;
         }
         Ok(())
@@ -47,7 +47,7 @@ impl<B: Backend> Head<B> {
         reach: Reach,
     ) -> Result<(), ModelError> {
         let (be, size, last) = (cx.backend, w.logit_rows, w.keep.stream(w.keep.layers));
-        let (h, v) = (self.slot.in_features(), self.slot.out_features());
+        let (h, v) = (self.fan.in_features(), self.fan.out_features());
         let Workspace { index, streams, shared: s, .. } = w;
         if reach == Reach::Input {
             be.fill(&mut s.d, 0, pass.tokens * h, 0.0)?;
@@ -60,7 +60,9 @@ impl<B: Backend> Head<B> {
             be.cross_entropy_back(rows, v, self.softcap, &index.targets, first, scale, &mut s.logits, &mut s.loss)?;
             let deeper = reach == Reach::Input || self.norm_gain.trains();
             let dx = deeper.then(|| mat_mut(&mut s.d_top_normed, 0, h));
-            self.slot.backward(cx, rows, mat(&s.top_normed, 0, h), mat(&s.logits, 0, v), dx, Write::Set)?;
+            let (dy, kept) = (mat(&s.logits, 0, v), mat(&s.top_kept, 0, self.fan.kept()));
+            self.fan.input_gradient(cx, rows, dy, dx, Write::Set)?;
+            self.fan.accumulate(cx, rows, mat(&s.top_normed, 0, h), kept, dy)?;
             if !deeper {
                 continue;
             }
@@ -83,7 +85,7 @@ impl<B: Backend> Head<B> {
         pass: Pass,
         out: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
-        let (size, last, v) = (w.logit_rows, w.keep.stream(w.keep.layers), self.slot.out_features());
+        let (size, last, v) = (w.logit_rows, w.keep.stream(w.keep.layers), self.fan.out_features());
         for chunk in chunks(pass.targets, size) {
             self.forward(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
             append(cx.backend, &w.shared.logits, chunk.rows * v, out)?;
@@ -95,7 +97,7 @@ impl<B: Backend> Head<B> {
     }
 
     pub fn top(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, out: &mut Vec<f32>) -> Result<(), ModelError> {
-        let (size, last, h) = (w.logit_rows, w.keep.stream(w.keep.layers), self.slot.in_features());
+        let (size, last, h) = (w.logit_rows, w.keep.stream(w.keep.layers), self.fan.in_features());
         for chunk in chunks(pass.targets, size) {
             self.normalise(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
             append(cx.backend, &w.shared.top_normed, chunk.rows * h, out)?;
@@ -113,8 +115,9 @@ impl<B: Backend> Head<B> {
         s: &mut Shared<B::Buf>,
     ) -> Result<(), ModelError> {
         self.normalise(cx, chunk, x, index, s)?;
-        let (h, v) = (self.slot.in_features(), self.slot.out_features());
-        self.slot.forward(cx, chunk.rows, mat(&s.top_normed, 0, h), mat_mut(&mut s.logits, 0, v))
+        let (h, v) = (self.fan.in_features(), self.fan.out_features());
+        let kept = mat_mut(&mut s.top_kept, 0, self.fan.kept());
+        self.fan.forward(cx, chunk.rows, mat(&s.top_normed, 0, h), kept, mat_mut(&mut s.logits, 0, v))
     }
 
     fn normalise(
@@ -125,7 +128,7 @@ impl<B: Backend> Head<B> {
         index: &Indices<B>,
         s: &mut Shared<B::Buf>,
     ) -> Result<(), ModelError> {
-        let (be, h) = (cx.backend, self.slot.in_features());
+        let (be, h) = (cx.backend, self.fan.in_features());
         let top = mat_mut(&mut s.top, 0, h);
         be.gather_rows(chunk.rows, h, &index.rows, chunk.first, mat(x, 0, h), 1.0, top, Write::Set)?;
         let (from, to, gain) = (mat(&s.top, 0, h), mat_mut(&mut s.top_normed, 0, h), self.norm_gain.parts(cx.params).0);
@@ -134,7 +137,7 @@ impl<B: Backend> Head<B> {
     }
 
     fn shape(&self, rows: usize) -> NormShape {
-        NormShape { rows, groups: 1, dim: self.slot.in_features() }
+        NormShape { rows, groups: 1, dim: self.fan.in_features() }
     }
 }
 

@@ -81,11 +81,46 @@ impl Product {
     }
 }
 
-/// A term z·b that a product has behind it: z [m, r], op(b) [r, n].
-#[derive(Clone, Copy)]
+/// A term z·b that some columns of a product have behind it: z [m, r], op(b) [r, columns].
+#[derive(Clone)]
 pub(super) struct Extension<'a> {
     pub z: Rows<'a>,
     pub b: Operand<'a>,
+    pub columns: Range<usize>,
+}
+
+/// The terms of a product, and how they lie in packed memory: one behind another, behind the last of k.
+#[derive(Clone, Copy)]
+struct Extensions<'a>(&'a [Extension<'a>]);
+
+impl Extensions<'_> {
+    /// Words of all of them.
+    fn words(&self, kern: &Kernels) -> usize {
+        self.0.iter().map(|e| kern.words(e.z.cols())).sum()
+    }
+
+    /// Which words the panel of columns from `column` on has. Terms either share a panel's columns or have none of them.
+    fn of_panel(&self, kern: &Kernels, column: usize) -> Range<usize> {
+        let (mut at, mut found) = (0, 0..0);
+        for e in self.0 {
+            let end = at + kern.words(e.z.cols());
+            if e.columns.contains(&column) {
+                found = if found.is_empty() { at..end } else { found.start..end };
+            }
+            at = end;
+        }
+        found
+    }
+
+    /// Packs what stands in a panel of B behind its words of k.
+    fn pack_columns(&self, kern: &Kernels, columns: Range<usize>, mut out: &mut [f32]) {
+        for e in self.0.iter().filter(|e| e.columns.contains(&columns.start)) {
+            let (front, rest) = out.split_at_mut(kern.words(e.z.cols()) * kern.nr);
+            let local = columns.start - e.columns.start..columns.end - e.columns.start;
+            pack::columns(kern, e.b, local, 0..e.z.cols(), front);
+            out = rest;
+        }
+    }
 }
 
 pub(super) fn gemm(
@@ -93,15 +128,15 @@ pub(super) fn gemm(
     p: Product,
     a: (Op, Rows),
     b: Operand,
-    extension: Option<Extension>,
+    extensions: &[Extension],
     mut d: RowsMut,
 ) -> Result<()> {
     let (m, n) = (d.rows(), d.cols());
     if m == 0 || n == 0 {
         return Ok(());
     }
-    if let Some(e) = extension {
-        return packed(cpu, p, a, b, Some(e), d);
+    if !extensions.is_empty() {
+        return packed(cpu, p, a, b, Extensions(extensions), d);
     }
     if p.k == 0 {
         if p.write == Write::Set {
@@ -112,7 +147,7 @@ pub(super) fn gemm(
     match (a.0, b.plain()) {
         (Op::N, Some(b)) if n <= THIN_DOTS => thin::dots(cpu, p, a.1, b, d),
         (Op::T, Some((Op::N, b))) if m.min(n) <= THIN_SUMS => thin::sums(cpu, p, a.1, b, d),
-        _ => packed(cpu, p, a, b, None, d),
+        _ => packed(cpu, p, a, b, Extensions(&[]), d),
     }
 }
 
@@ -153,12 +188,12 @@ impl Plan {
     }
 }
 
-fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Extension>, d: RowsMut) -> Result<()> {
+fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensions, d: RowsMut) -> Result<()> {
     let kern = cpu.kernels();
     let (m, n) = (d.rows(), d.cols());
     let plan = Plan::new(cpu, kern, (m, n, p.k));
     let words = kern.words(p.k);
-    let rank = extension.map_or(0, |e| kern.words(e.z.cols()));
+    let rank = extensions.words(kern);
     let mut b_memory = cpu.scratch.take(plan.panels * (plan.k_block + rank) * kern.nr)?;
     let a_each = plan.mc * (plan.kc + rank) + 2 * SLACK;
     let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
@@ -169,9 +204,9 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Ex
         let panels = first..(first + plan.panels).min(all);
         for start in (0..words.max(1)).step_by(plan.k_block) {
             let ks = start..(start + plan.k_block).min(words);
-            // the low-rank term goes with the last of k
-            let extension = extension.filter(|_| ks.end == words);
-            let depth = ks.len() + if extension.is_some() { rank } else { 0 };
+            // the terms go with the last of k
+            let extensions = if ks.end == words { extensions } else { Extensions(&[]) };
+            let depth = ks.len() + extensions.words(kern);
             let shape = (panels.len(), depth * kern.nr);
             let out = RowsMut::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             par::rows(&cpu.pool, out, |q, out| {
@@ -179,9 +214,7 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Ex
                 let columns = column..(column + kern.nr).min(n);
                 let (main, behind) = out.split_at_mut(ks.len() * kern.nr);
                 pack::columns(kern, b, columns.clone(), kern.span(ks.clone(), p.k), main);
-                if let Some(e) = extension {
-                    pack::columns(kern, e.b, columns, 0..e.z.cols(), behind);
-                }
+                extensions.pack_columns(kern, columns, behind);
             });
             let packed_b = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             let groups = panels.len().div_ceil(plan.task_panels);
@@ -198,8 +231,9 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Ex
                         a_slots.part(slot..slot + 1, 0..a_each),
                     )
                 };
+                let first = column(group.start);
                 let b = packed_b.part(group, 0..shape.1);
-                let stretch = Stretch { ks: ks.clone(), kc: plan.kc, z: extension.map(|e| e.z) };
+                let stretch = Stretch { ks: ks.clone(), kc: plan.kc, extensions, column: first };
                 block(kern, p, stretch, (a, rows), b, a_slot.row(0), d);
             });
         }
@@ -207,11 +241,12 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extension: Option<Ex
     Ok(())
 }
 
-/// The part of k for which B is packed, in words, how it is cut, and the low-rank rows that are multiplied behind it.
+/// The part of k for which B is packed, in words, how it is cut, the terms behind it, and the first column of the task.
 struct Stretch<'a> {
     ks: Range<usize>,
     kc: usize,
-    z: Option<Rows<'a>>,
+    extensions: Extensions<'a>,
+    column: usize,
 }
 
 /// D's block of some rows times some panels of B, one stretch of k after another.
@@ -232,29 +267,41 @@ fn block(
         pack::rows(kern, a, rows.clone(), kern.span(ks.clone(), p.k), main);
         let write = if start == 0 { p.write } else { Write::Add };
         let p = Product { write, ..p };
-        let main = Packed { a: main, b_first: start - s.ks.start, k: ks.len() };
-        let low_rank = s.z.filter(|_| i + 1 == stretches).map(|z| {
-            pack::rows(kern, (Op::N, z), rows.clone(), 0..z.cols(), behind);
-            Packed { a: &*behind, b_first: s.ks.len(), k: kern.words(z.cols()) }
-        });
+        let main = Packed { a: main, words: ks.len(), used: 0..ks.len(), b_first: start - s.ks.start };
+        let extensions = if i + 1 == stretches { s.extensions } else { Extensions(&[]) };
+        pack::terms(kern, extensions.0.iter().map(|e| e.z), rows.clone(), behind);
+        let words = extensions.words(kern);
+        let low_rank = |j: usize| {
+            let used = extensions.of_panel(kern, s.column + j * kern.nr);
+            Packed { a: &*behind, words, used, b_first: s.ks.len() }
+        };
         tiles(kern, p, main, low_rank, b, d.reborrow());
     }
 }
 
-/// A packed stretch of A in panels of rows, and where its words begin in B's panels.
-#[derive(Clone, Copy)]
+/// Packed rows of A in panels, each of `words`, those of them that are used, and where these begin in B's panels.
+#[derive(Clone)]
 struct Packed<'a> {
     a: &'a [f32],
+    words: usize,
+    used: Range<usize>,
     b_first: usize,
-    k: usize,
 }
 
 impl Packed<'_> {
+    fn none() -> Packed<'static> {
+        Packed { a: &[], words: 0, used: 0..0, b_first: 0 }
+    }
+
     fn segment(&self, kern: &Kernels, b: &[f32], i: usize, rows: usize) -> Segment {
+        let k = self.used.len();
+        if k == 0 {
+            return Segment::NONE;
+        }
         Segment {
-            k: self.k,
-            a: self.a[i * self.k..][..rows * self.k].as_ptr(),
-            b: b[self.b_first * kern.nr..][..self.k * kern.nr].as_ptr(),
+            k,
+            a: self.a[i * self.words + self.used.start * rows..][..rows * k].as_ptr(),
+            b: b[self.b_first * kern.nr..][..k * kern.nr].as_ptr(),
             ldb: kern.nr,
         }
     }
@@ -263,18 +310,20 @@ impl Packed<'_> {
 /// D (+)= alpha · A · B from packed operands: A in panels of rows, B a panel a row of which the contraction
 /// starts at the given word. The contraction has p.k values.
 pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows, usize), d: RowsMut) {
-    tiles(kern, p, Packed { a, b_first: first, k: kern.words(p.k) }, None, b, d);
+    let words = kern.words(p.k);
+    tiles(kern, p, Packed { a, words, used: 0..words, b_first: first }, |_| Packed::none(), b, d);
 }
 
-fn tiles(kern: &Kernels, p: Product, main: Packed, low_rank: Option<Packed>, b: Rows, d: RowsMut) {
+/// `low_rank` of a panel of B: what is multiplied behind `main`.
+fn tiles<'a>(kern: &Kernels, p: Product, main: Packed, low_rank: impl Fn(usize) -> Packed<'a>, b: Rows, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
     for j in 0..n.div_ceil(kern.nr) {
-        let b = b.row(j);
+        let (b, low_rank) = (b.row(j), low_rank(j));
         for i in (0..m).step_by(kern.mr) {
             let rows = kern.mr.min(m - i);
             let tile = Tile {
                 main: main.segment(kern, b, i, rows),
-                low_rank: low_rank.map_or(Segment::NONE, |l| l.segment(kern, b, i, rows)),
+                low_rank: low_rank.segment(kern, b, i, rows),
                 d: d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr),
                 ldd: d.ld(),
                 n: kern.nr.min(n - j * kern.nr),

@@ -2,9 +2,10 @@
 
 use super::Operand;
 use super::micro::Kernels;
-use crate::Op;
+use crate::cpu::Cpu;
 use crate::cpu::buf::Rows;
 use crate::cpu::weight::Weight;
+use crate::{Op, Part};
 use half::bf16;
 use std::ops::Range;
 
@@ -16,6 +17,8 @@ pub(in crate::cpu) enum Source<'a> {
     Bf16(&'a [bf16], usize),
     /// Widened row by row as it is packed.
     Narrow(&'a Weight),
+    /// Frozen matrices of one width, one below another. Each but the last has rows for whole panels.
+    Stack(&'a [Part<'a, Cpu>]),
 }
 
 /// Values of a narrow row, or narrow rows, widened at a time: whole words.
@@ -46,6 +49,25 @@ pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks
     }
 }
 
+/// The rows of several operands, one behind another in each panel of rows: [words of all][rows].
+pub(super) fn terms<'a>(
+    kern: &Kernels,
+    terms: impl Iterator<Item = Rows<'a>> + Clone,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    let mut at = 0;
+    for i in (0..rows.len()).step_by(kern.mr) {
+        let m = kern.mr.min(rows.len() - i);
+        let first = rows.start + i;
+        for z in terms.clone() {
+            // in panels' order: the slack behind each is overwritten by the next
+            self::rows(kern, (Op::N, z), first..first + m, 0..z.cols(), &mut out[at..]);
+            at += m * kern.words(z.cols());
+        }
+    }
+}
+
 /// One panel of op(B): [words of ks][nr], from the columns `cols` (at most `nr`). What stands in the columns beyond
 /// does not matter.
 pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
@@ -70,6 +92,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
             // SAFETY: as above.
             unsafe { (kern.across_bf16)(b.as_ptr(), ld, ks.len(), cols.len(), out.as_mut_ptr(), kern.nr) };
         }
+        (op, Source::Stack(parts)) => stacked(kern, op, parts, cols, ks, out),
         (Op::T, Source::Narrow(w)) => {
             let mut wide = [0.0; NR_MAX * WIDEN];
             for start in ks.clone().step_by(WIDEN) {
@@ -93,6 +116,25 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
                 unsafe { (kern.across)(wide.as_ptr(), NR_MAX, len, cols.len(), to, kern.nr) };
             }
         }
+    }
+}
+
+/// [`columns`] of matrices one below another: the stack's rows are B's columns for `Op::T`, and its k for `Op::N`.
+fn stacked(kern: &Kernels, op: Op, parts: &[Part<Cpu>], cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
+    let wanted = if op == Op::T { cols.clone() } else { ks.clone() };
+    let mut start = 0;
+    for part in parts {
+        let end = start + part.w.rows();
+        let here = wanted.start.max(start)..wanted.end.min(end);
+        if !here.is_empty() {
+            let local = here.start - start..here.end - start;
+            let b = Operand::new(op, part.w.source());
+            match op {
+                Op::T => columns(kern, b, local, ks.clone(), out),
+                Op::N => columns(kern, b, cols.clone(), local, &mut out[kern.words(here.start - ks.start) * kern.nr..]),
+            }
+        }
+        start = end;
     }
 }
 
