@@ -190,10 +190,6 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// A frozen matrix [out, in] in whatever form the products like best.
     type Weight: Send + Sync;
 
-    /// Runs `f` where the kernels' threads are at hand. A caller that makes many small calls makes them in here:
-    /// each of them is then spared a hand-over between threads. Changes no result.
-    fn within<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R;
-
     // --- memory ---------------------------------------------------------------------------------
     /// Zeroed memory of `len` floats.
     fn alloc(&self, len: usize) -> Result<Self::Buf>;

@@ -207,20 +207,18 @@ impl Engine {
         })
     }
 
-    /// Checks and uploads the batch, then runs `f` where the kernels' threads are.
-    fn pass<R: Send>(
+    /// Checks and uploads the batch, then runs `f`.
+    fn pass<R>(
         &mut self,
         batch: Batch,
         rows: Rows,
         mode: Mode,
-        f: impl FnOnce(&Decoder<Device>, &mut Cx<Device>, &mut Workspace<Device>, Pass) -> Result<R, ModelError> + Send,
+        f: impl FnOnce(&Decoder<Device>, &mut Cx<Device>, &mut Workspace<Device>, Pass) -> Result<R, ModelError>,
     ) -> Result<R, ModelError> {
         batch::check(batch, &self.config, &self.limits)?;
         let Engine { backend, decoder, params, scratch, work, .. } = self;
-        backend.within(|| {
-            let pass = batch::stage(backend, &mut work.index, batch, rows)?;
-            f(decoder, &mut Cx { backend, params, scratch, mode }, work, pass)
-        })
+        let pass = batch::stage(backend, &mut work.index, batch, rows)?;
+        f(decoder, &mut Cx { backend, params, scratch, mode }, work, pass)
     }
 
     // --- parameters ------------------------------------------------------------------------------
@@ -232,8 +230,7 @@ impl Engine {
 
     /// One AdamW update of every parameter (decay only where it applies), then gradients are zeroed.
     pub fn update(&mut self, a: &AdamW) -> Result<(), ModelError> {
-        let Engine { backend, params, .. } = self;
-        backend.within(|| params.update(backend, a))
+        self.params.update(&self.backend, a)
     }
 
     pub fn zero_grad(&mut self) -> Result<(), ModelError> {

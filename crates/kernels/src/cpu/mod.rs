@@ -18,6 +18,8 @@ mod norm;
 mod optim;
 #[allow(unsafe_code)]
 mod par;
+#[allow(unsafe_code)]
+mod pool;
 mod rope;
 mod rows;
 mod scratch;
@@ -33,7 +35,7 @@ use crate::{
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
 use gemm::{Kernels, Operand, Product, Source};
-use par::Pool;
+use pool::Pool;
 use scratch::Scratch;
 
 /// Kernels for this processor, on a pool of threads of their own.
@@ -205,10 +207,6 @@ impl Backend for Cpu {
     type Buf = Buf;
     type Idx = Idx;
     type Weight = Weight;
-
-    fn within<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        self.pool.within(f)
-    }
 
     fn alloc(&self, len: usize) -> Result<Buf> {
         Buf::new("buffer", len)

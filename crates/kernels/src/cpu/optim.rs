@@ -1,10 +1,8 @@
 //! AdamW and the gradient's norm.
 
-use super::Cpu;
 use super::level::{Fma, per_level};
-use super::par::GRAIN;
+use super::{Cpu, par};
 use crate::AdamW;
-use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sum's pieces: their number does not depend on the threads, so the sum's order does not either.
@@ -97,9 +95,5 @@ fn update_body<M: Fma>(f: Factors, p: &mut [f32], g: &[f32], m: &mut [f32], v: &
 /// All slices have one length.
 pub(super) fn adamw(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     let f = Factors::new(a);
-    cpu.pool.within(|| {
-        let grads = g.par_chunks(GRAIN);
-        let moments = m.par_chunks_mut(GRAIN).zip(v.par_chunks_mut(GRAIN));
-        p.par_chunks_mut(GRAIN).zip(grads).zip(moments).for_each(|((p, g), (m, v))| update(cpu.level, f, p, g, m, v));
-    });
+    par::elements3(&cpu.pool, [p, m, v], |at, p, m, v| update(cpu.level, f, p, &g[at], m, v));
 }

@@ -2,70 +2,11 @@
 //! whatever thread it lands on, so results do not depend on how many there are.
 
 use super::buf::RowsMut;
-use crate::{KernelError, Result};
+use super::pool::Pool;
 use std::ops::Range;
 
 /// Elements that a task should touch, at least: below that, handing it over costs more than it saves.
 pub(super) const GRAIN: usize = 16 * 1024;
-
-#[derive(Debug)]
-pub(super) struct Pool {
-    threads: usize,
-    workers: Option<rayon::ThreadPool>,
-}
-
-impl Pool {
-    pub(super) fn new(threads: usize) -> Result<Pool> {
-        let workers = match threads {
-            1 => None,
-            _ => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|i| format!("kernels-{i}"))
-                    .build()
-                    .map_err(|e| KernelError::Threads { threads, reason: e.to_string() })?,
-            ),
-        };
-        Ok(Pool { threads, workers })
-    }
-
-    pub(super) fn threads(&self) -> usize {
-        self.threads
-    }
-
-    /// Runs `f` on one of the workers, from which further splits start without a hand-over.
-    pub(super) fn within<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        match &self.workers {
-            None => f(),
-            Some(w) => w.install(f),
-        }
-    }
-
-    /// A number below `threads()` that no other thread of this pool has: for memory of its own. Tasks never wait for
-    /// other tasks, so a thread is in one task at a time.
-    pub(super) fn slot(&self) -> usize {
-        let inside = |w: &rayon::ThreadPool| w.current_thread_index();
-        self.workers.as_ref().and_then(inside).unwrap_or(0)
-    }
-
-    /// f(0), …, f(tasks − 1), each once, in any order.
-    pub(super) fn each(&self, tasks: usize, f: impl Fn(usize) + Sync) {
-        match &self.workers {
-            Some(w) if tasks > 1 => w.install(|| halve(0..tasks, &f)),
-            _ => (0..tasks).for_each(f),
-        }
-    }
-}
-
-/// Work stealing by halves: nothing is allocated.
-fn halve(tasks: Range<usize>, f: &(impl Fn(usize) + Sync)) {
-    if tasks.len() <= 1 {
-        tasks.for_each(f);
-        return;
-    }
-    let middle = tasks.start + tasks.len() / 2;
-    rayon::join(|| halve(tasks.start..middle, f), || halve(middle..tasks.end, f));
-}
 
 /// The `i`-th piece of `0..len` when cut every `step`.
 fn piece(i: usize, step: usize, len: usize) -> Range<usize> {
@@ -115,5 +56,34 @@ pub(super) fn stripes(pool: &Pool, out: RowsMut, f: impl Fn(Range<usize>, RowsMu
         let at = piece(i, STRIPE, out.cols());
         // SAFETY: the pieces of different tasks share no column.
         f(at.clone(), unsafe { out.part(0..out.rows(), at) });
+    });
+}
+
+/// f(range, that part of x): for work on single elements.
+pub(super) fn elements(pool: &Pool, x: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+    let len = x.len();
+    let x = RowsMut::dense(x, len);
+    pool.each(len.div_ceil(GRAIN), |i| {
+        let at = piece(i, GRAIN, len);
+        // SAFETY: the pieces of different tasks share no element.
+        f(at.clone(), unsafe { x.part(0..1, at) }.row(0));
+    });
+}
+
+/// As [`elements`], over three slices of one length.
+pub(super) fn elements3(
+    pool: &Pool,
+    xs: [&mut [f32]; 3],
+    f: impl Fn(Range<usize>, &mut [f32], &mut [f32], &mut [f32]) + Sync,
+) {
+    let len = xs[0].len();
+    assert!(xs.iter().all(|x| x.len() == len));
+    let [a, b, c] = xs.map(|x| RowsMut::dense(x, len));
+    pool.each(len.div_ceil(GRAIN), |i| {
+        let at = piece(i, GRAIN, len);
+        // SAFETY: the pieces of different tasks share no element.
+        let (mut a, mut b, mut c) =
+            unsafe { (a.part(0..1, at.clone()), b.part(0..1, at.clone()), c.part(0..1, at.clone())) };
+        f(at, a.row(0), b.row(0), c.row(0));
     });
 }

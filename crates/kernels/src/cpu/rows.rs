@@ -2,10 +2,8 @@
 
 use super::buf::{Rows, RowsMut};
 use super::level::{Fma, per_level};
-use super::par::GRAIN;
 use super::{Cpu, Weight, par};
 use crate::Write;
-use rayon::prelude::*;
 
 per_level! {
     fn scaled(scale: f32, x: &[f32], y: &mut [f32], write: Write) = scaled_body
@@ -52,13 +50,11 @@ pub(super) fn copy(cpu: &Cpu, src: Rows, dst: RowsMut) {
 }
 
 pub(super) fn fill(cpu: &Cpu, dst: &mut [f32], value: f32) {
-    cpu.pool.within(|| dst.par_chunks_mut(GRAIN).for_each(|d| d.fill(value)));
+    par::elements(&cpu.pool, dst, |_, dst| dst.fill(value));
 }
 
 pub(super) fn add(cpu: &Cpu, alpha: f32, x: &[f32], y: &mut [f32]) {
-    cpu.pool.within(|| {
-        y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| scaled(cpu.level, alpha, x, y, Write::Add));
-    });
+    par::elements(&cpu.pool, y, |at, y| scaled(cpu.level, alpha, &x[at], y, Write::Add));
 }
 
 pub(super) fn add_bias(cpu: &Cpu, bias: &[f32], y: RowsMut) {

@@ -1,4 +1,4 @@
-//! One backend for several callers, and calls from within its own threads.
+//! One backend for several callers.
 
 use crate::support::{Random, buf, values};
 use kernels::{Backend, Cpu, Gemm, Op, Precision, Write, mat, mat_mut};
@@ -27,16 +27,6 @@ fn callers_do_not_disturb_each_other() {
             });
         }
     });
-}
-
-#[test]
-fn within_changes_no_result() {
-    let mut rng = Random::new(2);
-    let (a, b) = (rng.values(G.m * G.k), rng.values(G.n * G.k));
-    for threads in [1, 2] {
-        let cpu = Cpu::new(Some(threads), Precision::F32).unwrap();
-        assert!(cpu.within(|| cpu.within(|| product(&cpu, &a, &b))) == product(&cpu, &a, &b));
-    }
 }
 
 /// Working memory is kept between calls and does not grow with their number.
