@@ -242,6 +242,11 @@ impl Engine {
         self.params.export(&self.backend, state)
     }
 
+    /// One tensor of the `i`-th parameter in `params()` order.
+    pub fn tensor(&self, state: State, i: usize) -> Result<Tensor, ModelError> {
+        self.params.tensor(&self.backend, state, i)
+    }
+
     /// Sets one tensor of every parameter.
     ///
     /// # Errors

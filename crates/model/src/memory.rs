@@ -13,6 +13,8 @@ use weights::Checkpoint;
 /// Bytes of one f32.
 const F32: u64 = 4;
 const BF16: u64 = 2;
+/// What a run holds besides its tensors, measured: 26 MB with models of 0.1 to 2 GB.
+const PROGRAM: u64 = 26 << 20;
 /// Where no limit is given: this share of what is free stays free.
 const MARGIN: u64 = 20;
 /// Most tokens in a pass, and in an example.
@@ -31,6 +33,9 @@ pub struct MemoryPlan {
     pub activations: u64,
     /// What layers and the output head share.
     pub scratch: u64,
+    /// The program around it: its code, threads, the kernels' packed operands, one trained tensor on its way to a file.
+    #[serde(default)]
+    pub program: u64,
     pub total: u64,
     pub limit: u64,
     /// Layers whose activations are kept until their backward pass.
@@ -112,10 +117,11 @@ impl<'a> Needs<'a> {
             adapter: 2 * trained,
             optimiser: 2 * trained,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
+            program: PROGRAM + F32 * self.estimate.tensor_max,
             limit,
             ..MemoryPlan::default()
         };
-        let fixed = plan.weights + plan.adapter + plan.optimiser + plan.scratch + streams;
+        let fixed = plan.weights + plan.adapter + plan.optimiser + plan.scratch + plan.program + streams;
         let fitting = limit.saturating_sub(fixed).checked_div(set).unwrap_or(0);
         let sets = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, Keep::sets_max(c.layers, lowest));
         plan.activations = streams + set * sets as u64;

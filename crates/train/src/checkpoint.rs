@@ -87,12 +87,6 @@ pub(crate) fn publish(
     progress: &Progress,
     identity: &Identity,
 ) -> Result<PathBuf, TrainError> {
-    let params = engine.export(State::Value)?;
-    let mut moments = Vec::new();
-    for (state, prefix) in [(State::MomentM, "m."), (State::MomentV, "v.")] {
-        let tensors = engine.export(state)?;
-        moments.extend(tensors.into_iter().map(|t| Tensor { name: format!("{prefix}{}", t.name), ..t }));
-    }
     let state = StateFile {
         format: FORMAT,
         athanor: VERSION.to_owned(),
@@ -101,8 +95,8 @@ pub(crate) fn publish(
     };
     let json = to_json(&state, STATE)?;
     let path = store.publish(fs, progress.step, &mut |staged| {
-        staged.file(PARAMS, &mut |out| write_tensors(out, &params))?;
-        staged.file(ADAMW, &mut |out| write_tensors(out, &moments))?;
+        staged.file(PARAMS, &mut |out| write_tensors(out, engine, &[("", State::Value)]))?;
+        staged.file(ADAMW, &mut |out| write_tensors(out, engine, &[("m.", State::MomentM), ("v.", State::MomentV)]))?;
         staged.file(STATE, &mut |out| out.write_all(&json))
     })?;
     let spared: Vec<u64> = progress.best.iter().map(|b| b.step).collect();
@@ -183,10 +177,18 @@ impl Loaded {
     }
 }
 
-fn write_tensors(out: &mut dyn std::io::Write, tensors: &[Tensor]) -> std::io::Result<()> {
-    let views: Vec<(String, Vec<usize>, &[f32])> =
-        tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.values.as_slice())).collect();
-    weights::write_safetensors(out, &views, &BTreeMap::new())
+/// `prefix + name` of every parameter's tensors, one of them in memory at a time.
+fn write_tensors(out: &mut dyn std::io::Write, engine: &Engine, states: &[(&str, State)]) -> std::io::Result<()> {
+    let params = engine.params();
+    let each = states.iter().flat_map(|(prefix, state)| (0..params.len()).map(move |i| (*prefix, *state, i)));
+    let each: Vec<(&str, State, usize)> = each.collect();
+    let named =
+        |(prefix, _, i): &(&str, State, usize)| (format!("{prefix}{}", params[*i].name), params[*i].shape.clone());
+    let names: Vec<_> = each.iter().map(named).collect();
+    weights::write_safetensors_with(out, &names, &BTreeMap::new(), &mut |t| {
+        let (_, state, i) = each[t];
+        Ok(engine.tensor(state, i).map_err(std::io::Error::other)?.values.into())
+    })
 }
 
 /// The tensors `prefix + name` of every parameter, refusing other shapes and types.

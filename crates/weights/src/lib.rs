@@ -29,4 +29,4 @@ pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
 pub use quantized::{Quantization, quantization};
 pub use safetensors::Dtype;
 pub use view::{Floats, View};
-pub use write::{safetensors_bytes, write_safetensors};
+pub use write::{safetensors_bytes, write_safetensors, write_safetensors_with};

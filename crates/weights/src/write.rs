@@ -2,6 +2,7 @@
 
 use crate::WeightsError;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
@@ -18,53 +19,90 @@ pub fn write_safetensors(
     tensors: &[Listed],
     metadata: &BTreeMap<String, String>,
 ) -> io::Result<()> {
-    let sorted = sorted(tensors).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-    out.write_all(&head(&sorted, metadata))?;
-    for (_, _, values) in sorted {
-        out.write_all(bytemuck::cast_slice(values))?;
+    check_counts(tensors).map_err(invalid)?;
+    let names: Vec<_> = tensors.iter().map(|(name, shape, _)| (name.clone(), shape.clone())).collect();
+    write_safetensors_with(out, &names, metadata, &mut |i| Ok(tensors[i].2.into()))
+}
+
+/// As [`write_safetensors`], from names and shapes; `values(i)` gives tensor i when its turn comes, so that they need not
+/// be in memory together.
+pub fn write_safetensors_with<'a>(
+    out: &mut dyn Write,
+    tensors: &[(String, Vec<usize>)],
+    metadata: &BTreeMap<String, String>,
+    values: &mut dyn FnMut(usize) -> io::Result<Cow<'a, [f32]>>,
+) -> io::Result<()> {
+    let order = sorted(tensors.iter().map(|(name, shape)| (name, shape))).map_err(invalid)?;
+    out.write_all(&head(order.iter().map(|i| &tensors[*i]).map(|(name, shape)| (name, shape)), metadata))?;
+    for i in order {
+        let values = values(i)?;
+        if elements(&tensors[i].1) != Some(values.len()) {
+            let (tensor, shape) = tensors[i].clone();
+            return Err(invalid(WeightsError::ValueCount { tensor, shape, got: values.len() }));
+        }
+        out.write_all(bytemuck::cast_slice(&values))?;
     }
     Ok(())
+}
+
+fn invalid(e: WeightsError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, e)
 }
 
 /// [`write_safetensors`] into memory. A name that occurs twice is [`WeightsError::NameTaken`]; values that are not as
 /// many as the shape says are [`WeightsError::ValueCount`].
 pub fn safetensors_bytes(tensors: &[Listed], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, WeightsError> {
-    let sorted = sorted(tensors)?;
-    let mut bytes = head(&sorted, metadata);
-    bytes.reserve_exact(sorted.iter().map(|(_, _, values)| size_of_val(*values)).sum());
-    for (_, _, values) in sorted {
-        bytes.extend_from_slice(bytemuck::cast_slice(values));
+    check_counts(tensors)?;
+    let order = sorted(tensors.iter().map(|(name, shape, _)| (name, shape)))?;
+    let mut bytes = head(order.iter().map(|i| &tensors[*i]).map(|(name, shape, _)| (name, shape)), metadata);
+    bytes.reserve_exact(tensors.iter().map(|(_, _, values)| size_of_val(*values)).sum());
+    for i in order {
+        bytes.extend_from_slice(bytemuck::cast_slice(tensors[i].2));
     }
     Ok(bytes)
 }
 
-fn sorted<'a, 'v>(tensors: &'a [Listed<'v>]) -> Result<Vec<&'a Listed<'v>>, WeightsError> {
-    let mut taken = BTreeSet::from([METADATA_KEY]);
-    for (tensor, shape, values) in tensors {
-        if !taken.insert(tensor) {
-            return Err(WeightsError::NameTaken { tensor: tensor.clone() });
-        }
-        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if elements != Some(values.len()) {
-            let (tensor, shape) = (tensor.clone(), shape.clone());
-            return Err(WeightsError::ValueCount { tensor, shape, got: values.len() });
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+}
+
+fn check_counts(tensors: &[Listed]) -> Result<(), WeightsError> {
+    match tensors.iter().find(|(_, shape, values)| elements(shape) != Some(values.len())) {
+        None => Ok(()),
+        Some((tensor, shape, values)) => {
+            Err(WeightsError::ValueCount { tensor: tensor.clone(), shape: shape.clone(), got: values.len() })
         }
     }
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(sorted)
+}
+
+/// The tensors' places in order of their names.
+fn sorted<'a>(tensors: impl Iterator<Item = (&'a String, &'a Vec<usize>)>) -> Result<Vec<usize>, WeightsError> {
+    let names: Vec<&String> = tensors.map(|(name, _)| name).collect();
+    let mut taken = BTreeSet::from([METADATA_KEY]);
+    for tensor in &names {
+        if !taken.insert(tensor.as_str()) {
+            return Err(WeightsError::NameTaken { tensor: (*tensor).clone() });
+        }
+    }
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by_key(|i| names[*i]);
+    Ok(order)
 }
 
 /// The length and the header. Its JSON is made here and not by the `safetensors` crate, which takes metadata from a
 /// hash map: the order of two entries would be another one in every run.
-fn head(sorted: &[&Listed], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+fn head<'a>(
+    sorted: impl Iterator<Item = (&'a String, &'a Vec<usize>)>,
+    metadata: &BTreeMap<String, String>,
+) -> Vec<u8> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert(METADATA_KEY.to_owned(), json!(metadata));
     }
-    let mut begin = 0;
-    for (name, shape, values) in sorted {
-        let end = begin + size_of_val(*values);
+    let mut begin = 0usize;
+    for (name, shape) in sorted {
+        let bytes = elements(shape).unwrap_or(usize::MAX).saturating_mul(size_of::<f32>());
+        let end = begin.saturating_add(bytes);
         header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}));
         begin = end;
     }

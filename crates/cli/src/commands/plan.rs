@@ -96,6 +96,7 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         ("optimiser", m.optimiser),
         ("activations", m.activations),
         ("scratch", m.scratch),
+        ("program", m.program),
     ] {
         page.row(name, &format!("{:>10}", bytes(n)));
     }

@@ -28,6 +28,8 @@ pub enum Shape {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub trainable: u64,
+    /// Of the largest tensor among them, at most.
+    pub tensor_max: u64,
     pub widths: Widths,
     /// The sum of the ranks of each layer's slots, and the head's rank: columns that a pass forward keeps.
     pub kept: Vec<usize>,
@@ -68,6 +70,7 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
                 return Err(ModelError::Rank { module: m.module.clone(), r, max: RANK_MAX });
             }
             trained += r * (rows + cols);
+            e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
             e.keep(&m.module, kind, r);
             if plan.dropout > 0.0 && kind != Kind::Embedding {
                 e.widths.dropout = e.widths.dropout.max(cols);
@@ -80,6 +83,7 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
         }
         let shared = one_matrix && kind == Kind::Head && embedding_whole;
         trained += if whole && !shared { rows * cols } else { 0 };
+        e.tensor_max = e.tensor_max.max(if whole { (rows * cols) as u64 } else { 0 });
         if whole || shared {
             e.whole.insert(m.module.clone());
         }

@@ -116,12 +116,14 @@ impl<B: Backend> Params<B> {
 
     /// One of each parameter's tensors, by name, in the order and shape of files.
     pub fn export(&self, backend: &B, state: State) -> Result<Vec<Tensor>, ModelError> {
-        self.iter()
-            .map(|p| {
-                let values = read(backend, p, p.buf(state))?;
-                Ok(Tensor { name: p.info.name.clone(), shape: p.info.shape.clone(), values })
-            })
-            .collect()
+        (0..self.order.len()).map(|i| self.tensor(backend, state, i)).collect()
+    }
+
+    /// One tensor of the `i`-th parameter by name.
+    pub fn tensor(&self, backend: &B, state: State, i: usize) -> Result<Tensor, ModelError> {
+        let p = &self.list[self.order[i]];
+        let values = read(backend, p, p.buf(state))?;
+        Ok(Tensor { name: p.info.name.clone(), shape: p.info.shape.clone(), values })
     }
 
     /// Sets one of every parameter's tensors. Refuses a missing, an unknown or a differently shaped one.
