@@ -1,277 +1,187 @@
 #!/usr/bin/env python3
 """Train the same adapter on the same model and rows with PEFT and with Athanor, in turn, and compare.
 
-    run.py --peer-python PY --bench-peer bench_peer.py --athanor target/release/athanor \\
-           --model DIR --rows rows.jsonl [--threads 2] [--rounds 3] [--steps 8] [--out result.json]
+    run.py --peer-python PY --bench-peer bench_peer.py --athanor target/release/athanor --work DIR --out result.json \\
+           --mixture alpaca_en.json alpaca_zh.json --tokenizer smol135m=DIR --tokenizer qwen0.5b=DIR \\
+           [--cases NAME...] [--programs NAME...] [--threads 2] [--rounds 3] [--steps 3]
 
-Every optimiser step of either program sees all rows of the file once, so that their orders cannot differ in what they
-compute, and both start from the same adapter, so that their losses must agree step by step. PEFT runs at its default
-(padded batches) and at the fastest of the settings that a short probe tries. The programs take turns; the table shows
-medians over the rounds. Exit status: 0; 1 if the losses differ, or a --require- bound does not hold; 2 usage.
-Standard library only; see README.md.
+Cases are SHAPE-full and SHAPE-mixture for the shapes smol135m and qwen0.5b; their models and rows are made in the work
+folder when they are not there. `--model DIR --rows FILE` is a case of one's own instead.
+
+Every optimiser step of either program sees all rows of the case once, so that their orders cannot differ in what they
+compute, and both start from the same adapter, so that losses and gradient norms must agree step by step. The programs
+take turns; tables show medians over the rounds. Exit status: 0; 1 if a program failed, the losses differ, or a bound of
+--require does not hold; 2 usage. Standard library only; see README.md.
 """
-import argparse, dataclasses, json, os, pathlib, platform, shutil, statistics, subprocess, sys, time
+import argparse, dataclasses, functools, json, os, pathlib, subprocess, sys
+import make_model, ours, peer, report, shapes
+from measure import Case, Failed, processor
 
-LR, WEIGHT_DECAY, MAX_GRAD_NORM = 2e-4, 0.0, 1.0
-# Names in bench_peer's options and what the probe combines; attention on the CPU is either PyTorch's fused or plain.
-ATTENTION = ["sdpa", "eager"]
-
-
-@dataclasses.dataclass
-class Run:
-    """What one run of one program came to."""
-    tokens_per_s: float
-    peak_mib: float
-    wall_s: float
-    cpu_s: float
-    losses: list
-    tokens_per_step: float
+PROGRAMS = ["athanor-f32", "athanor-bf16", "athanor-least", "peft-default", "peft-intel", "peft-best", "peft-least", "peft-least-f32"]
+CASES = {f"{shape}-{kind}": (shape, kind) for shape in shapes.SHAPES for kind in ("full", "mixture")}
 
 
-# ------------------------------------------------------------------ processes
-def measured(command, log, env=None):
-    """Runs `command` to its end: the peak of its resident memory in MiB, seconds on the clock, seconds of processor
-    time, as the kernel counted them."""
-    with open(log, "wb") as f:
-        start = time.monotonic()
-        child = subprocess.Popen([str(c) for c in command], stdout=f, stderr=subprocess.STDOUT, env=env)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        tail = pathlib.Path(log).read_text(errors="replace")[-3000:]
-        sys.exit(f"{' '.join(map(str, command))}\nended with {child.returncode}:\n{tail}")
-    per_mib = 1024 if platform.system() == "Linux" else 1024 * 1024  # kilobytes there, bytes on macOS
-    return usage.ru_maxrss / per_mib, wall, usage.ru_utime + usage.ru_stime
-
-
-def environment(threads):
-    """The same thread count for every library that reads one."""
-    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"]
-    return os.environ | {n: str(threads) for n in names} | {"TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-# ------------------------------------------------------------------ the two programs
-def run_peer(a, setting, steps, warmup, name):
-    out = a.work / f"{name}.json"
-    command = [a.peer_python, a.bench_peer, "--model", a.model, "--data", a.rows, "--method", "lora", "--device", "cpu",
-               "--dtype", "float32", "--seq-len", a.seq_len, "--threads", a.threads, "--r", a.r, "--alpha", a.alpha,
-               "--lr", LR, "--weight-decay", WEIGHT_DECAY, "--max-grad-norm", MAX_GRAD_NORM, "--steps", steps,
-               "--warmup-steps", warmup, "--init-adapter", a.start, "--out", out, *setting]
-    command += ["--train-on-prompt"] if a.loss_on == "all" else []
-    costs = measured(command, a.work / f"{name}.log", environment(a.threads))
-    r = json.loads(out.read_text())
-    return Run(r["tokens_per_s"], *costs, r["losses"], r["tokens_per_step"])
-
-
-def write_plan(a, out):
-    """JSON is YAML."""
-    plan = {
-        "model": str(a.model), "out": str(out),
-        "data": {"train": [{"path": str(a.rows)}], "loss_on": a.loss_on},
-        "adapter": {"method": "lora", "r": a.r, "alpha": a.alpha, "dropout": 0.0, "targets": "all-linear", "start_from": str(a.start)},
-        "train": {"steps": a.steps, "batch": a.row_count, "lr": LR, "weight_decay": WEIGHT_DECAY, "clip": MAX_GRAD_NORM,
-                  "schedule": "cosine", "warmup": a.warmup, "seq_len_max": a.seq_len, "checkpoint_every": a.steps,
-                  "precision": "f32", "threads": a.threads},
-    }
-    path = a.work / "plan.yaml"
-    path.write_text(json.dumps(plan, indent=2) + "\n")
-    return path
-
-
-def run_athanor(a, name):
-    out = a.work / name
-    shutil.rmtree(out, ignore_errors=True)
-    extra = [x for s in a.set for x in ("--set", s)]
-    command = [a.athanor, "train", write_plan(a, out), "--quiet", *extra]
-    costs = measured(command, a.work / f"{name}.log", environment(a.threads))
-    read = lambda f: [json.loads(line) for line in (out / f).read_text().splitlines()]
-    steps = [m for m in read("metrics.jsonl") if "loss" in m]
-    seconds = {t["step"]: t["seconds"] for t in read("timings.jsonl")}
-    timed = [m for m in steps if m["step"] > a.warmup]
-    rate = sum(m["tokens"] for m in timed) / sum(seconds[m["step"]] for m in timed)
-    return Run(rate, *costs, [m["loss"] for m in steps], statistics.mean(m["tokens"] for m in timed))
-
-
-# ------------------------------------------------------------------ settings of the peer
-def token_counts(a):
-    """Tokens of each row as bench_peer makes them."""
-    script = pathlib.Path(__file__).with_name("token_counts.py")
-    out = subprocess.run([a.peer_python, script, a.model, a.rows], capture_output=True, text=True, check=True).stdout
-    counts = json.loads(out)
-    if max(counts) > a.seq_len:
-        sys.exit(f"row {counts.index(max(counts)) + 1} has {max(counts)} tokens, --seq-len is {a.seq_len}: the programs would cut it differently")
-    return counts
-
-
-def bins(counts, size):
-    """Packed rows that best-fit decreasing makes, which is what bench_peer --packing does."""
-    free = []
-    for n in sorted(counts, reverse=True):
-        fit = [f for f in free if f >= n]
-        if fit:
-            free.remove(min(fit))
-        free.append((min(fit) if fit else size) - n)
-    return len(free)
-
-
-def divisors(n):
-    return [d for d in range(1, n + 1) if n % d == 0]
-
-
-def candidates(a, counts):
-    """Ways in which one optimiser step covers all rows: padded or packed, in micro-batches of each even size."""
-    packed = bins(counts, a.seq_len)
-    out = []
-    for attention in ATTENTION:
-        for batch in [d for d in divisors(len(counts)) if d <= a.batch_max]:
-            out.append(["--attn", attention, "--batch", batch, "--accum", len(counts) // batch])
-        if packed < len(counts):
-            for batch in [d for d in divisors(packed) if d <= a.batch_max]:
-                out.append(["--attn", attention, "--packing", "--batch", batch, "--accum", packed // batch])
+# ------------------------------------------------------------------ cases
+def made(a, shape):
+    """The folder of a shape's model, made if need be."""
+    out = a.work / "models" / (shape + (f"-{a.layers}" if a.layers else ""))
+    args = [str(out), "--shape", shape, "--seq-len", str(a.seq_len), "--full-rows", str(a.full_rows), "--mixture-rows", str(a.mixture_rows),
+            "--dtype", a.model_dtype, "--peer-python", str(a.peer_python)]
+    args += ["--layers", str(a.layers)] if a.layers else []
+    args += ["--tokenizer", str(a.tokenizers[shape])] if shape in a.tokenizers else []
+    args += ["--mixture", *map(str, a.mixture)] if a.mixture else []
+    make_model.make(make_model.parser().parse_args(args))
     return out
 
 
-def fastest(a, counts):
-    """The fastest setting in a run of three steps, the first not timed, and what each came to."""
-    tried = []
-    for i, setting in enumerate(candidates(a, counts)):
-        run = run_peer(a, setting, 3, 1, f"probe-{i}")
-        tried.append((run.tokens_per_s, setting, run.peak_mib))
-        print(f"probe: {words(setting)}: {run.tokens_per_s:.0f} tokens/s, {run.peak_mib:.0f} MiB", file=sys.stderr, flush=True)
-    return max(tried, key=lambda t: t[0])[1], tried
+def case_of(a, name):
+    if a.model:
+        kind, model, rows, loss_on = "other", a.model, a.rows, a.loss_on
+    else:
+        shape, kind = CASES[name]
+        model = made(a, shape)
+        rows, loss_on = model / f"rows_{kind}.jsonl", {"full": "all", "mixture": "response"}[kind]
+    work = a.work / (name + (f"-{a.layers}" if a.layers else ""))
+    work.mkdir(parents=True, exist_ok=True)
+    case = Case(name, model, rows, loss_on, kind, make_model.counted(a.peer_python, model, rows, loss_on), work,
+                work / f"start-r{a.r}-alpha{a.alpha}")
+    if case.longest() > a.seq_len:
+        sys.exit(f"{rows}: a row has {case.longest()} tokens, --seq-len is {a.seq_len}: the programs would cut it differently")
+    if kind == "full" and {tokens for tokens, _ in case.counts} != {a.seq_len}:
+        sys.exit(f"{rows}: not every row has {a.seq_len} tokens: {case.counts}")
+    return case
 
 
-def words(setting):
-    return " ".join(map(str, setting))
+def facts_of(a, case):
+    shape = shapes.of_folder(case.model)
+    return {"kind": case.kind, "rows": len(case.counts), "tokens": case.tokens(), "targets": case.targets(), "counts": case.counts,
+            "parameters": shape.parameters(), "flops": shapes.step_flops(shape, case.counts, a.r), "probe": [],
+            "programs": {}}
 
 
-# ------------------------------------------------------------------ comparison
-def start_adapter(a):
-    """An adapter for both to start from: PEFT's own initial one. Its first step has learning rate 0, so that one step
-    on a few tokens and saving gives the adapter as it was made."""
-    a.start = a.work / "start"
-    if not (a.start / "adapter_model.safetensors").exists():
-        command = [a.peer_python, a.bench_peer, "--model", a.model, "--data", a.rows, "--method", "lora", "--device", "cpu",
-                   "--dtype", "float32", "--seq-len", 8, "--threads", a.threads, "--r", a.r, "--alpha", a.alpha, "--steps", 1,
-                   "--warmup-steps", 2, "--save-adapter", a.start]
-        measured(command, a.work / "start.log", environment(a.threads))
+# ------------------------------------------------------------------ rounds
+def setting_of(a, case, facts, program):
+    """(the side that a program belongs to, its setting)"""
+    if program.startswith("athanor"):
+        return ours, ours.setting(a, case, program)
+    if program == "peft-best":
+        setting, facts["probe"] = peer.fastest(a, case)
+        return peer, setting
+    return peer, peer.settings(a)[program]
 
 
-def compare_losses(a, runs):
-    """Largest difference to PEFT's default over the first steps, for each program; later ones drift by rounding."""
-    reference = runs["peft default"][0].losses[: a.agree_steps]
-    return {name: max(abs(x - y) for x, y in zip(rs[0].losses, reference, strict=False)) for name, rs in runs.items()}
-
-
-def median(runs, field):
-    return statistics.median(getattr(r, field) for r in runs)
-
-
-def table(a, runs, settings, differences):
-    ours = runs["athanor"]
-    lines = ["| program | setting | tokens/s | min–max | peak RSS, MiB | whole run, s | its CPU, s | loss differs by |",
-             "|---|---|---:|---:|---:|---:|---:|---:|"]
-    for name, rs in runs.items():
-        rates = [r.tokens_per_s for r in rs]
-        lines.append(f"| {name} | {settings[name]} | {median(rs, 'tokens_per_s'):.0f} | {min(rates):.0f}–{max(rates):.0f} | "
-                     f"{median(rs, 'peak_mib'):.0f} | {median(rs, 'wall_s'):.1f} | {median(rs, 'cpu_s'):.1f} | {differences[name]:.1e} |")
-    lines += ["", "| athanor against | speed | memory |", "|---|---:|---:|"]
-    for name in list(runs)[1:]:
-        speed, memory = ratios(ours, runs[name])
-        lines.append(f"| {name} | {speed:.2f} × | {memory:.2f} × |")
-    return "\n".join(lines)
-
-
-def ratios(ours, theirs):
-    return median(ours, "tokens_per_s") / median(theirs, "tokens_per_s"), median(ours, "peak_mib") / median(theirs, "peak_mib")
-
-
-def verdict(a, runs, differences):
-    """What does not hold, in words."""
+def prepared(a, case, facts):
+    """(program, function that runs it once under a name) for each program of the case whose setting was found."""
     out = []
-    tokens = {name: rs[0].tokens_per_step for name, rs in runs.items()}
-    if len(set(tokens.values())) > 1:
-        out.append(f"the programs saw different numbers of tokens a step: {tokens}")
-    out += [f"{name}: losses of the first {a.agree_steps} steps differ by {d:.2e}, more than {a.agree:.0e}" for name, d in differences.items() if d > a.agree]
-    for name in list(runs)[1:]:
-        speed, memory = ratios(runs["athanor"], runs[name])
-        if a.require_speed is not None and speed < a.require_speed:
-            out.append(f"against {name}: speed {speed:.2f} ×, required {a.require_speed}")
-        if a.require_memory is not None and memory > a.require_memory:
-            out.append(f"against {name}: memory {memory:.2f} ×, allowed {a.require_memory}")
+    for program in a.programs:
+        entry = facts["programs"][program] = {"setting": None, "runs": [], "failed": None}
+        try:
+            side, setting = setting_of(a, case, facts, program)
+        except Failed as e:
+            failed(case, program, entry, e)
+            continue
+        entry["setting"] = side.words(setting)
+        out.append((program, functools.partial(side.run, a, case, setting)))
     return out
 
 
+def failed(case, program, entry, error):
+    entry["failed"] = str(error)
+    print(f"{case.name}: {program} failed: {error}", file=sys.stderr, flush=True)
+
+
+def rounds(a, case, facts, save):
+    programs = prepared(a, case, facts)
+    for i in range(a.rounds):
+        # Back and forth: what drifts (heat, other work) meets each program as often early as late.
+        for program, run in programs if i % 2 == 0 else programs[::-1]:
+            entry = facts["programs"][program]
+            if entry["failed"]:
+                continue
+            try:
+                done = run(f"{program}-{i}")
+            except Failed as e:
+                failed(case, program, entry, e)
+                continue
+            entry["runs"].append(dataclasses.asdict(done))
+            rate = done.tokens_per_step / done.step_s
+            print(f"{case.name}, round {i + 1}: {program}: {rate:.0f} tokens/s, {done.peak_mib:.0f} MiB, {done.wall_s:.0f} s", file=sys.stderr, flush=True)
+            save()
+
+
+# ------------------------------------------------------------------ the command
 def arguments():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = ap.add_argument
     add("--peer-python", required=True, help="a Python with torch, transformers and peft")
     add("--bench-peer", required=True, type=pathlib.Path, help="the reference's bench_peer.py")
-    add("--athanor", required=True, type=pathlib.Path), add("--model", required=True, type=pathlib.Path)
-    add("--rows", required=True, type=pathlib.Path, help="jsonl; one optimiser step is all of it")
-    add("--work", type=pathlib.Path, default=pathlib.Path("runs/vs_peft")), add("--out", type=pathlib.Path, help="everything measured, as JSON")
-    add("--threads", type=int, default=os.cpu_count()), add("--rounds", type=int, default=3)
-    add("--steps", type=int, default=8), add("--warmup", type=int, default=2, help="steps of learning-rate warm-up, which are not timed")
-    add("--seq-len", type=int, default=512), add("--r", type=int, default=8), add("--alpha", type=float, default=16.0)
-    add("--batch", type=int, default=4, help="padded micro-batch of PEFT's default"), add("--batch-max", type=int, default=4, help="largest micro-batch that the probe tries")
-    add("--peer-fastest", help="bench_peer's options for its fastest setting, instead of a probe")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to athanor")
-    add("--loss-on", default="all", choices=["all", "response"])
-    add("--agree", type=float, default=1e-4, help="largest difference of a loss"), add("--agree-steps", type=int, default=4)
-    add("--require-speed", type=float, help="least speed ratio"), add("--require-memory", type=float, help="largest memory ratio")
+    add("--athanor", required=True, type=pathlib.Path)
+    add("--work", type=pathlib.Path, default=pathlib.Path("runs/vs_peft")), add("--out", type=pathlib.Path, help="everything measured, as JSON, saved after every run")
+    add("--cases", nargs="+", choices=list(CASES), default=list(CASES)), add("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS)
+    add("--nf4", action="store_true", help="also athanor-nf4: quantize: nf4")
+    add("--mixture", type=pathlib.Path, nargs="+", default=[], help="alpaca files (JSON lists) for the cases of real lengths")
+    add("--tokenizer", action="append", default=[], metavar="SHAPE=DIR", help="the tokenizer of a shape's model"), add("--mixture-rows", type=int, default=16), add("--full-rows", type=int, default=4)
+    add("--model-dtype", default="bfloat16", choices=["bfloat16", "float32"], help="of the weight files that are made"), add("--layers", type=int, help="models of fewer layers, for trials")
+    add("--model", type=pathlib.Path), add("--rows", type=pathlib.Path, help="jsonl; one optimiser step is all of it"), add("--loss-on", default="all", choices=["all", "response"])
+    add("--threads", type=int, default=2), add("--rounds", type=int, default=3)
+    add("--steps", type=int, default=3), add("--warmup", type=int, default=1, help="steps of learning-rate warm-up, which are not timed")
+    add("--seq-len", type=int, default=512), add("--r", type=int, default=16), add("--alpha", type=int, default=32)
+    add("--batch", type=int, default=4, help="padded batch of PEFT's default"), add("--batch-max", type=int, default=4, help="largest batch that the probe tries")
+    add("--reuse-probe", action="store_true", help="take the fastest setting from this work folder's last probe, where there is one")
+    add("--peer-best", action="append", default=[], metavar="[CASE=]OPTIONS", help='bench_peer\'s fastest setting, without --accum, instead of a probe: "smol135m-full=--dtype bfloat16 --batch 1"')
+    add("--peer-least", metavar="OPTIONS", help="its setting of the least memory")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to every athanor"), add("--least-precision", default="bf16", choices=["bf16", "f32"], help="of athanor-least")
+    add("--peak-f32", type=float, default=0.0, metavar="GFLOPS", help="the processor's own limit with all threads together, as cargo bench -p kernels prints it")
+    add("--peak-bf16", type=float, default=0.0, metavar="GFLOPS")
+    add("--require", choices=["floor", "aim"], help="exit status 1 where a ratio does not reach it")
+    return checked(ap)
+
+
+def checked(ap):
     a = ap.parse_args()
-    if not 2 <= a.warmup < a.steps:
-        ap.error("--warmup is at least 2 (athanor reads 1 as a share) and below --steps")
-    for key in ("bench_peer", "athanor", "model", "rows", "work"):
-        setattr(a, key, getattr(a, key).resolve())
-    a.alpha = int(a.alpha) if a.alpha.is_integer() else a.alpha
+    if not 1 <= a.warmup < a.steps:
+        ap.error("--warmup is at least 1 and below --steps")
+    if bool(a.model) != bool(a.rows):
+        ap.error("--model and --rows belong together")
+    a.tokenizers = {shape: pathlib.Path(folder).resolve() for shape, _, folder in (t.partition("=") for t in a.tokenizer)}
+    if not set(a.tokenizers) <= set(shapes.SHAPES):
+        ap.error(f"--tokenizer is SHAPE=DIR with a shape of {', '.join(shapes.SHAPES)}")
+    a.peer_best = {case: options for case, _, options in (b.partition("=") if "=" in b else ("", "=", b) for b in a.peer_best)}
+    a.cases = ["other"] if a.model else a.cases
+    needs = {CASES[c][0] for c in a.cases if c in CASES and CASES[c][1] == "mixture"}
+    if needs and (not a.mixture or needs - set(a.tokenizers)):
+        ap.error(f"the cases of real lengths need --mixture and --tokenizer for {', '.join(sorted(needs))}")
+    a.programs = [*a.programs, *(["athanor-nf4"] if a.nf4 else [])]
+    for key in ("bench_peer", "athanor", "work", "model", "rows"):
+        setattr(a, key, getattr(a, key) and getattr(a, key).resolve())
     return a
+
+
+def version(command):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True).stdout.strip()
 
 
 def main():
     a = arguments()
     a.work.mkdir(parents=True, exist_ok=True)
-    counts = token_counts(a)
-    a.row_count = len(counts)
-    if a.row_count % a.batch:
-        sys.exit(f"{a.row_count} rows are no whole number of micro-batches of {a.batch}: choose another --batch")
-    start_adapter(a)
-    default = ["--batch", a.batch, "--accum", a.row_count // a.batch]
-    best, probed = (a.peer_fastest.split(), []) if a.peer_fastest else fastest(a, counts)
-    programs = {
-        "athanor": lambda n: run_athanor(a, n),
-        "peft default": lambda n: run_peer(a, default, a.steps, a.warmup, n),
-        "peft fastest": lambda n: run_peer(a, best, a.steps, a.warmup, n),
-    }
-    settings = {"athanor": " ".join(["f32", *a.set]), "peft default": words(default), "peft fastest": words(best)}
-    runs = {name: [] for name in programs}
-    for i in range(a.rounds):
-        # Back and forth: what drifts (heat, other work) meets each program as often early as late.
-        for name in list(programs) if i % 2 == 0 else reversed(programs):
-            run = programs[name](f"{name.replace(' ', '-')}-{i}")
-            runs[name].append(run)
-            print(f"round {i + 1}: {name}: {run.tokens_per_s:.0f} tokens/s, {run.peak_mib:.0f} MiB", file=sys.stderr, flush=True)
-    differences = compare_losses(a, runs)
-    print(f"{a.model.name}, {a.row_count} rows, {sum(counts)} tokens a step, {a.threads} threads, {a.steps - a.warmup} steps timed, medians of {a.rounds} rounds\n")
-    print(table(a, runs, settings, differences))
-    failed = verdict(a, runs, differences)
-    if a.out:
-        facts = {"model": str(a.model), "rows": a.row_count, "tokens_per_step": sum(counts), "threads": a.threads, "steps": a.steps, "warmup": a.warmup,
-                 "processor": processor(), "settings": settings, "probed": probed, "losses_differ_by": differences, "failed": failed,
-                 "runs": {name: [dataclasses.asdict(r) for r in rs] for name, rs in runs.items()}}
-        a.out.write_text(json.dumps(facts, indent=1) + "\n")
-    for line in failed:
-        print(line, file=sys.stderr)
-    sys.exit(bool(failed))
+    facts = {"processor": processor(), "threads": a.threads, "rounds": a.rounds, "steps": a.steps, "timed_steps": a.steps - a.warmup, "r": a.r, "alpha": a.alpha,
+             "seq_len": a.seq_len, "model_dtype": a.model_dtype, "set": a.set, "peak_gflops": {"f32": a.peak_f32, "bf16": a.peak_bf16},
+             "versions": {"athanor": version([a.athanor, "--version"]), "peer": version([a.peer_python, "-m", "pip", "freeze"]).splitlines()}, "cases": {}}
 
+    def save():
+        if a.out:
+            a.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
-def processor():
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        return next(l.partition(":")[2].strip() for l in lines if l.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+    for case in [case_of(a, name) for name in a.cases]:
+        peer.start_adapter(a, case)
+        facts["cases"][case.name] = facts_of(a, case)
+        rounds(a, case, facts["cases"][case.name], save)
+        save()
+    print(report.report(facts))
+    missed = [f"{name}: {c.what}: {ratio:.2f} ×" for c, name, _, ratio in report.ratios(facts) if a.require and c.met(ratio) not in (a.require, "aim")]
+    for line in missed:
+        print(f"missed the {a.require}: {line}", file=sys.stderr)
+    sys.exit(bool(missed or report.wrong(facts)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ use crate::record::{self, Facts};
 use crate::steps::{self, Training, publish_adapter};
 use crate::{Plan, TrainError};
 use data::{DataError, Prepared, TextPipeline};
-use model::Engine;
+use model::{Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,6 +223,11 @@ fn read_data(
     setting: Setting,
     on: &mut dyn FnMut(Event),
 ) -> Result<Prepared, TrainError> {
+    // Reading may take an hour; what the model's config alone can refuse is refused before.
+    let (seq_len_max, position_max) = (plan.data.lengths.seq_len_max, ModelConfig::read(&plan.model)?.position_max);
+    if seq_len_max > position_max {
+        return Err(ModelError::SequenceLimit { seq_len_max, position_max }.into());
+    }
     on(Event::Phase("data"));
     let mut progress = |rows, bytes, bytes_total| {
         on(Event::Preparing { rows, bytes, bytes_total });

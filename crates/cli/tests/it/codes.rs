@@ -224,6 +224,14 @@ fn a_read_only_out_is_21_before_the_model_loads() {
     assert!(stderr.contains("locked") && stderr.contains("hint: set `out`"), "{stderr}");
 }
 
+/// Found before the data are read, which may take an hour: the data named here do not even exist.
+#[test]
+fn rows_longer_than_the_model_was_made_for_are_10_before_the_data_are_read() {
+    let bench = Bench::new("llama");
+    let sets = ["--set", "train.seq_len_max=129", "--set", "data.train={path: none.jsonl}"];
+    refused(&bench.run(&[&["train", "plan.yaml"], &sets[..]].concat()), 10, &["129", "128", "train.seq_len_max"]);
+}
+
 /// A limit on the size of any file stands in for a full disk where nothing may be mounted.
 #[test]
 fn a_disk_that_takes_no_more_is_21_and_leaves_no_half_checkpoint() {
