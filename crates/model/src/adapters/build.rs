@@ -408,7 +408,10 @@ impl<'a, B: Backend> Builder<'a, B> {
         let other = || ModelError::OtherBase { adapter: adapter.to_owned(), tensor: format!("{module}.weight") };
         let a = self.adapted.iter().find(|a| a.module == module).ok_or_else(other)?;
         let base = a.base.as_ref().ok_or_else(other)?;
-        if start.get(name)?.to_f32()? == self.backend.weight_values(base)? { Ok(()) } else { Err(other()) }
+        // Held in bf16, this base is a rounded one: the copy is compared as it would be held.
+        let (copy, held) = (start.get(name)?.to_f32()?, self.backend.weight_values(base)?);
+        let copy = self.backend.weight(1, copy.len(), Values::F32(&copy))?;
+        if self.backend.weight_values(&copy)? == held { Ok(()) } else { Err(other()) }
     }
 
     fn refuse_empty(&self, plan: &LoraPlan) -> Result<(), ModelError> {

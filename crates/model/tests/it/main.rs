@@ -1,5 +1,6 @@
 //! The model against what `transformers` and PEFT compute, and against itself.
 
+mod bf16;
 mod config;
 mod forward;
 mod memory;

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::{AdapterPlan, Targets, plan_from};
-use model::{Batch, Engine, IGNORE, Limits, LoraPlan, ModelError, State, outline};
+use model::{Batch, Engine, IGNORE, Limits, LoraPlan, ModelError, Precision, State, outline};
 use weights::WeightsError;
 
 fn refused(plan: LoraPlan) -> ModelError {
@@ -169,12 +169,16 @@ fn bad_numbers_come_back_as_they_are() {
 #[test]
 fn an_adapter_of_another_base_is_refused() {
     let dir = fixtures().join("peft/llama/lora_embed/final");
-    match Engine::load(&model_dir("mistral"), &continued(&dir), &limits()) {
-        Err(ModelError::OtherBase { adapter, tensor }) => {
-            assert_eq!((adapter, tensor.as_str()), (dir, "lm_head.weight"));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let limits = Limits { precision, ..limits() };
+        Engine::load(&model_dir("llama"), &continued(&dir), &limits).expect("its own base");
+        match Engine::load(&model_dir("mistral"), &continued(&dir), &limits) {
+            Err(ModelError::OtherBase { adapter, tensor }) => {
+                assert_eq!((&adapter, tensor.as_str()), (&dir, "lm_head.weight"));
+            }
+            Err(e) => panic!("{e}"),
+            Ok(_) => panic!("accepted"),
         }
-        Err(e) => panic!("{e}"),
-        Ok(_) => panic!("accepted"),
     }
 }
 
