@@ -105,10 +105,10 @@ impl Fma for Split {
 /// Declares `fn name(level, args)` that runs the `#[inline(always)]` function `body::<impl Fma>(args)`
 /// compiled for the level: plain loops over slices become vector code of its width.
 macro_rules! per_level {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         $(#[$meta])*
         #[allow(unsafe_code)]
-        fn $name(level: $crate::cpu::level::Level, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name(level: $crate::cpu::level::Level, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             fn avx512($($arg: $ty),*) $(-> $ret)? {

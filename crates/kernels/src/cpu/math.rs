@@ -39,6 +39,27 @@ pub(super) fn exp<M: Fma>(x: f32) -> f32 {
     e * scale
 }
 
+/// Below, 2ˣ is no normal number.
+const EXP2_MIN: f32 = -126.0;
+
+/// 2ˣ for x ≤ 127; below the normal numbers it is 0, also of −∞.
+#[inline(always)]
+pub(super) fn exp2<M: Fma>(x: f32) -> f32 {
+    let shifted = x + ROUND;
+    let f = x - (shifted - ROUND);
+    // Cephes' minimax polynomial of (2ᶠ − 1)/f on ±1/2
+    let mut p = 1.535_336_2e-4;
+    p = M::fma(p, f, 1.339_887_4e-3);
+    p = M::fma(p, f, 9.618_437e-3);
+    p = M::fma(p, f, 5.550_332_5e-2);
+    p = M::fma(p, f, 2.402_264_8e-1);
+    p = M::fma(p, f, 6.931_472e-1);
+    p = M::fma(p, f, 1.0);
+    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    // written so that a NaN stays
+    if x < EXP2_MIN { 0.0 } else { p * scale }
+}
+
 /// σ(x) = 1 / (1 + e⁻ˣ), and 1 − σ(x) without the cancellation.
 #[inline(always)]
 pub(super) fn sigmoid<M: Fma>(x: f32) -> (f32, f32) {
@@ -146,6 +167,8 @@ mod tests {
         for (name, f, exact, range, limit) in [
             ("exp", exp::<Fused> as fn(f32) -> f32, f64::exp as fn(f64) -> f64, 87.0, 2.5),
             ("exp, split", exp::<Split>, f64::exp, 87.0, 2.5),
+            ("exp2", exp2::<Fused>, f64::exp2, 126.0, 2.5),
+            ("exp2, split", exp2::<Split>, f64::exp2, 126.0, 2.5),
             ("tanh", tanh::<Fused>, f64::tanh, 20.0, 4.0),
             ("tanh, split", tanh::<Split>, f64::tanh, 20.0, 4.0),
             ("sigmoid", |x| sigmoid::<Fused>(x).0, |x| 1.0 / (1.0 + (-x).exp()), 80.0, 5.0),
@@ -160,6 +183,8 @@ mod tests {
     fn ends_are_finite_and_nan_stays() {
         assert!(exp::<Fused>(1e9).is_finite() && exp::<Fused>(-1e9) > 0.0);
         assert_eq!((tanh::<Fused>(50.0), tanh::<Fused>(-50.0)), (1.0, -1.0));
+        assert_eq!((exp2::<Fused>(-127.0), exp2::<Fused>(f32::NEG_INFINITY)), (0.0, 0.0));
+        assert!(exp2::<Fused>(f32::NAN).is_nan());
         assert!(exp::<Fused>(f32::NAN).is_nan() && tanh::<Fused>(f32::NAN).is_nan());
         assert!(sigmoid::<Split>(f32::NAN).0.is_nan());
     }

@@ -1,4 +1,5 @@
-use crate::support::{Random, buf, check, dot, gradient, values, wide};
+use crate::support::{Random, buf, check, close, dot, everywhere_in, gradient, values, wide};
+use kernels::cpu::Level;
 use kernels::{Attention, Backend, Cpu, Precision, QkvLayout};
 
 /// The definition, with the T×T scores.
@@ -199,5 +200,65 @@ fn attention_back_overwrites_its_columns_only() {
         let col = i % l.ld;
         let inside = (l.q..l.q + 16).contains(&col) || (l.k..l.k + 8).contains(&col) || (l.v..l.v + 8).contains(&col);
         assert_eq!(*d, if inside { *c } else { 9.0 }, "column {col}");
+    }
+}
+
+/// With values below 1 and at most 64 of them, rounding q and k to bf16 (2⁻⁹ each) changes a score by less than
+/// 2 · 2⁻⁹ · √64/4 = 0.8 %, and so each probability; p and v add 0.2 % each. The largest result is about 1: a query
+/// that sees only itself. Backward, dout, ds and the other probabilities of the sum are rounded too.
+fn tolerance(level: Level, bf16: f64) -> f64 {
+    if level.multiplies_bf16() { bf16 } else { 5e-6 }
+}
+
+#[test]
+fn attention_in_bf16() {
+    let cases = [
+        (shape(4, 2, 64), vec![0, 1, 1, 20, 37, 166]),
+        (shape(9, 3, 33), vec![0, 151, 290, 291]),
+        (shape(2, 1, 8), vec![0, 701]),
+        (Attention { window: Some(1), ..shape(2, 1, 16) }, vec![0, 5, 101]),
+        (Attention { window: Some(71), ..shape(2, 2, 16) }, vec![0, 3, 625]),
+        (Attention { window: Some(150), softcap: Some(0.5), ..shape(3, 1, 24) }, vec![0, 3, 313]),
+        (Attention { softcap: Some(50.0), ..shape(3, 3, 7) }, vec![0, 333]),
+    ];
+    for (i, (a, cu)) in cases.into_iter().enumerate() {
+        let t = cu[cu.len() - 1];
+        let mut rng = Random::new(200 + i as u64);
+        let (qkv, dout) = (rng.values(t * a.layout.ld), rng.values(t * a.q_heads * a.head_dim));
+        let (out, lse) = attend(&a, &cu, &wide(&qkv));
+        for (what, want) in [("out", out), ("lse", lse)] {
+            let run = |cpu: &Cpu| {
+                let (out, lse) = forward(cpu, &a, &cu, &qkv);
+                if what == "out" { out } else { lse }
+            };
+            for (level, got) in everywhere_in(Precision::Bf16, run) {
+                close(&format!("{what} in bf16 {a:?} {cu:?}"), level, tolerance(level, 0.012), &want, &got);
+            }
+        }
+        let want = derivative(&a, &cu, &wide(&qkv), &wide(&dout));
+        let run = |cpu: &Cpu| {
+            let mut dqkv = cpu.alloc(qkv.len()).unwrap();
+            backward(cpu, &a, &cu, &qkv, &dout, &mut dqkv);
+            values(cpu, &dqkv)
+        };
+        for (level, got) in everywhere_in(Precision::Bf16, run) {
+            close(&format!("dqkv in bf16 {a:?} {cu:?}"), level, tolerance(level, 0.02), &want, &got);
+        }
+    }
+}
+
+/// One sequence and one key head: what a round of the backward pass has side by side is all there is to split.
+#[test]
+fn attention_back_of_one_long_sequence() {
+    for window in [None, Some(300)] {
+        let (a, cu) = (Attention { window, ..shape(2, 1, 8) }, [0, 1100]);
+        let mut rng = Random::new(300);
+        let (qkv, dout) = (rng.values(1100 * a.layout.ld), rng.values(1100 * 16));
+        let want = derivative(&a, &cu, &wide(&qkv), &wide(&dout));
+        check(&format!("attention_back {a:?}"), 5e-6, &want, |cpu| {
+            let mut dqkv = cpu.alloc(qkv.len()).unwrap();
+            backward(cpu, &a, &cu, &qkv, &dout, &mut dqkv);
+            values(cpu, &dqkv)
+        });
     }
 }
