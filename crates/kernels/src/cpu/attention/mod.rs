@@ -341,8 +341,8 @@ pub(super) struct Saved<'a> {
 }
 
 /// How the backward pass is cut. A pair of a tile of keys and a tile of queries gives dk and dv of the one and dq of
-/// the other. Round t of a sequence takes of every tile of keys the t-th tile of queries that sees it: no two pairs of a round have
-/// a tile in common, so they run side by side, and every gradient is summed in the order of the rounds.
+/// the other. Round t of a sequence takes of every tile of keys the t-th tile of queries that sees it: no two pairs of a
+/// round have a tile in common, so they run side by side, and every gradient is summed in the order of the rounds.
 struct Backward {
     s: Shape,
     /// a multiple of the kernels' rows
@@ -429,7 +429,7 @@ pub(super) fn attention_back(cpu: &Cpu, a: &Attention, cu: &[usize], saved: Save
     let units = sequences * a.kv_heads;
     // side by side, sequences share nothing and keep their tiles in the caches
     let plenty = cpu.threads() == 1 || units >= UNITS_PER_THREAD * cpu.threads();
-    cpu.pool.each(units, |i| {
+    let run = |i: usize| {
         let (seq, kv) = (i / a.kv_heads, i % a.kv_heads);
         let (at, place) = (cu[seq]..cu[seq + 1], b.place(cu, seq)..b.place(cu, seq + 1));
         // SAFETY: every sequence and key head has its places and its rows and columns.
@@ -445,7 +445,13 @@ pub(super) fn attention_back(cpu: &Cpu, a: &Attention, cu: &[usize], saved: Save
         let unit = Unit { cpu, b: &b, kv, saved, stats: stats.part(0..stats.rows(), at), packed };
         let out = Targets { dqkv, grads, slots: &slots };
         if plenty { unit.in_turn(&out) } else { unit.in_rounds(&out) }
-    });
+    };
+    // a call within a task would have its thread alone
+    if plenty {
+        cpu.pool.each(units, run)
+    } else {
+        (0..units).for_each(run)
+    }
     Ok(())
 }
 
