@@ -103,7 +103,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// bf16 where this processor multiplies it: twice the speed at half the memory. f32 elsewhere.
+    /// bf16 where this processor multiplies it, f32 elsewhere.
     pub fn fastest() -> Precision {
         if cpu::Level::best().multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
     }

@@ -13,7 +13,7 @@ use weights::Checkpoint;
 /// Bytes of one f32.
 const F32: u64 = 4;
 const BF16: u64 = 2;
-/// What a run holds besides its tensors, measured: 26 MB with models of 0.1 to 2 GB.
+/// What a run holds besides its tensors, measured: 26 MB in runs of 0.8 to 2.2 GB.
 const PROGRAM: u64 = 26 << 20;
 /// Where no limit is given: this share of what is free stays free.
 const MARGIN: u64 = 20;
