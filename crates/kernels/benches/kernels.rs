@@ -17,7 +17,7 @@ const T: usize = 2048;
 const H: usize = 576;
 const F: usize = 1536;
 const V: usize = 49152;
-const RANKS: [usize; 3] = [8, 16, 64];
+const RANKS: [usize; 4] = [8, 16, 32, 64];
 /// Rows of logits at a time.
 const HEAD_ROWS: usize = 512;
 /// The system counts a thread's time in steps of some milliseconds.

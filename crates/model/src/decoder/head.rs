@@ -141,8 +141,11 @@ impl<B: Backend> Head<B> {
     }
 }
 
+/// As few chunks of at most `size` rows as there must be, of nearly equal sizes: the weights are read for each.
 fn chunks(rows: usize, size: usize) -> impl Iterator<Item = Chunk> {
-    (0..rows).step_by(size).map(move |first| Chunk { first, rows: size.min(rows - first) })
+    let count = rows.div_ceil(size);
+    let start = move |i: usize| i * rows / count;
+    (0..count).map(move |i| Chunk { first: start(i), rows: start(i + 1) - start(i) })
 }
 
 /// Each chunk draws its own dropout mask: a slot's mask depends on the rows' places within one call alone.
@@ -158,4 +161,25 @@ fn append<B: Backend>(backend: &B, src: &B::Buf, len: usize, out: &mut Vec<f32>)
     out.resize(start + len, 0.0);
     backend.download(src, 0, &mut out[start..])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_the_rows_evenly() {
+        for size in 1..9 {
+            for rows in 0..40 {
+                let all: Vec<Chunk> = chunks(rows, size).collect();
+                assert_eq!(all.len(), rows.div_ceil(size));
+                let mut next = 0;
+                for c in &all {
+                    assert!(c.first == next && c.rows <= size && c.rows >= rows / all.len());
+                    next += c.rows;
+                }
+                assert_eq!(next, rows);
+            }
+        }
+    }
 }

@@ -92,6 +92,12 @@ pub(in crate::cpu) const SLACK: usize = 16;
 unsafe fn tile<V: Simd, W: Words<V>, const M: usize, const N: usize>(t: Tile) {
     // SAFETY: the caller's promise: `a` holds k × M words, `b` k rows of N vectors, `d` M rows of n values.
     unsafe {
+        // D comes from memory while the products are summed.
+        for i in 0..M {
+            for j in 0..N {
+                V::expect_write(t.d.wrapping_add(i * t.ldd + j * V::LANES));
+            }
+        }
         let mut acc = [[V::zero(); N]; M];
         contract::<V, W, M, N>(&mut acc, t.main);
         if t.low_rank.k > 0 {
@@ -284,15 +290,18 @@ macro_rules! instances {
             use super::*;
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn tile_rows<const M: usize>(t: Tile) {
+            unsafe fn tile_rows<const M: usize, const N: usize>(t: Tile) {
                 // SAFETY: the caller's promise.
-                unsafe { tile::<$vector, $words, M, $n>(t) }
+                unsafe { tile::<$vector, $words, M, N>(t) }
             }
 
+            /// A low-rank adapter's few columns need one vector of a panel, not all.
             unsafe fn tile_any(m: usize, t: Tile) {
+                let narrow = t.n <= <$vector as Simd>::LANES;
                 match m {
                     // SAFETY: the caller's promise.
-                    $($m => unsafe { tile_rows::<$m>(t) },)+
+                    $($m if narrow => unsafe { tile_rows::<$m, 1>(t) },)+
+                    $($m => unsafe { tile_rows::<$m, $n>(t) },)+
                     _ => unreachable!("a tile of {m} rows"),
                 }
             }

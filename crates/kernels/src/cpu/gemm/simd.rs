@@ -23,6 +23,9 @@ pub(super) trait Simd: Copy {
     unsafe fn store(self, p: *mut f32);
     /// Writes the first n < LANES values and nothing beyond.
     unsafe fn store_part(self, p: *mut f32, n: usize);
+    /// Fetches the line that holds `p`, which need not be valid, before it is written.
+    #[inline(always)]
+    unsafe fn expect_write(_p: *const f32) {}
     /// self · b + c
     unsafe fn fma(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
