@@ -2,7 +2,7 @@ use super::keys::KEYS;
 use super::resolve::Roots;
 use super::{PlanError, Set, parse};
 use data::{BadRows, Format, LossOn, OverLength, Packing, Template, Valid};
-use model::{AdapterPlan, LoraPlan, Targets};
+use model::{AdapterPlan, LoraPlan, Precision, Targets};
 use std::path::{Path, PathBuf};
 use train::{Plan, RunLength, Schedule, Warmup};
 
@@ -59,6 +59,21 @@ out: runs/banking77
     assert_eq!(plan.train.length, RunLength::Steps(200));
     assert_eq!((plan.train.lr, plan.train.schedule), (1e-2, Schedule::Cosine));
     assert_eq!((plan.train.warmup, plan.data.lengths.seq_len_max), (Warmup::Ratio(0.1), 512));
+}
+
+/// `auto` asks the processor, here against what the system says of it.
+#[test]
+fn precision_auto_is_bf16_where_the_processor_multiplies_it() {
+    let of = |set: &str| good(SMALL, &[set]).train.precision;
+    assert_eq!(of("train.precision=f32"), Precision::F32);
+    assert_eq!(of("train.precision=bf16"), Precision::Bf16);
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let flags = text.lines().find(|l| l.starts_with("flags")).unwrap();
+        let has = flags.split_whitespace().any(|f| f == "avx512_bf16");
+        assert_eq!(of("train.precision=auto"), if has { Precision::Bf16 } else { Precision::F32 });
+    }
 }
 
 #[test]
