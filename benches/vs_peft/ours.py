@@ -7,7 +7,6 @@ PLANS = {
     "athanor-f32": {"train.precision": "f32"},
     "athanor-bf16": {"train.precision": "bf16"},
     "athanor-least": {},
-    "athanor-nf4": {"train.precision": "bf16", "quantize": "nf4"},
 }
 
 

@@ -40,7 +40,6 @@ CLAIMS = [
     Claim("peak RSS, keep, f32, against PEFT's default", ANY, "memory", "athanor-f32", "peft-default", 1 / 3, 1 / 4),
     Claim("peak RSS, keep, bf16, against PEFT's default", ANY, "memory", "athanor-bf16", "peft-default", 1 / 3, 1 / 4),
     Claim("peak RSS, recompute, against PEFT's least", ANY, "memory", "athanor-least", LEAST, 1 / 3, 1 / 5),
-    Claim("NF4 base against our own bf16, tokens/s", ANY, "speed", "athanor-nf4", "athanor-bf16", 0.95, 1.0),
 ]
 
 

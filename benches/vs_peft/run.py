@@ -118,7 +118,6 @@ def arguments():
     add("--athanor", required=True, type=pathlib.Path)
     add("--work", type=pathlib.Path, default=pathlib.Path("runs/vs_peft")), add("--out", type=pathlib.Path, help="everything measured, as JSON, saved after every run")
     add("--cases", nargs="+", choices=list(CASES), default=list(CASES)), add("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS)
-    add("--nf4", action="store_true", help="also athanor-nf4: quantize: nf4")
     add("--mixture", type=pathlib.Path, nargs="+", default=[], help="alpaca files (JSON lists) for the cases of real lengths")
     add("--tokenizer", action="append", default=[], metavar="SHAPE=DIR", help="the tokenizer of a shape's model"), add("--mixture-rows", type=int, default=16), add("--full-rows", type=int, default=4)
     add("--model-dtype", default="bfloat16", choices=["bfloat16", "float32"], help="of the weight files that are made"), add("--layers", type=int, help="models of fewer layers, for trials")
@@ -151,7 +150,6 @@ def checked(ap):
     needs = {CASES[c][0] for c in a.cases if c in CASES and CASES[c][1] == "mixture"}
     if needs and (not a.mixture or needs - set(a.tokenizers)):
         ap.error(f"the cases of real lengths need --mixture and --tokenizer for {', '.join(sorted(needs))}")
-    a.programs = [*a.programs, *(["athanor-nf4"] if a.nf4 else [])]
     for key in ("bench_peer", "athanor", "work", "model", "rows"):
         setattr(a, key, getattr(a, key) and getattr(a, key).resolve())
     return a
