@@ -7,7 +7,7 @@
 
 use kernels::cpu::{Buf, Weight};
 use kernels::{
-    Activation, Attention, Backend, Cpu, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values, Write,
+    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values, Write,
     mat, mat_mut,
 };
 use std::hint::black_box;
@@ -18,6 +18,8 @@ const H: usize = 576;
 const F: usize = 1536;
 const V: usize = 49152;
 const RANKS: [usize; 4] = [8, 16, 32, 64];
+/// Tokens of a pass where weights are held packed.
+const SHORT: usize = 512;
 /// Rows of logits at a time.
 const HEAD_ROWS: usize = 512;
 /// The system counts a thread's time in steps of some milliseconds.
@@ -93,9 +95,9 @@ impl Bench {
         buf
     }
 
-    fn weight(&self, rows: usize, cols: usize) -> Weight {
+    fn weight(&self, rows: usize, cols: usize, form: Form) -> Weight {
         let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 31) % 997) as f32 / 5e4 - 0.01).collect();
-        self.cpu.weight(rows, cols, Values::F32(&values)).expect("weight")
+        self.cpu.weight(rows, cols, Values::F32(&values), form).expect("weight")
     }
 
     fn line(&self, what: &str, flops: f64, f: impl FnMut()) {
@@ -122,43 +124,43 @@ impl Bench {
             ("gate up", T, 2 * F, H),
             ("down", T, H, F),
             ("gate", T, F, H),
+            ("gate up, a short pass", SHORT, 2 * F, H),
+            ("down, a short pass", SHORT, H, F),
             ("head", HEAD_ROWS, V, H),
+            ("head, a short chunk", HEAD_ROWS / 4, V, H),
         ];
         for (name, t, out, inner) in shapes {
-            let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner), self.buf(t * out));
-            let flops = (2 * t * out * inner) as f64;
-            self.line(&format!("linear {name} {t}x{inner}x{out}"), flops, || {
-                self.cpu
-                    .linear(
-                        t,
-                        mat(&x, 0, inner),
-                        &[Part { w: &w, low_rank: None }],
-                        mat_mut(&mut y, 0, out),
-                        Write::Set,
-                    )
-                    .expect("linear");
-            });
-            let r = 16;
-            let (z, b) = (self.buf(t * r), self.buf(out * r));
-            let with = (2 * t * out * (inner + r)) as f64;
-            self.line(&format!("linear {name} and a term of rank {r}"), with, || {
-                let low_rank = Some(LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) });
-                let y = mat_mut(&mut y, 0, out);
-                self.cpu.linear(t, mat(&x, 0, inner), &[Part { w: &w, low_rank }], y, Write::Set).expect("linear");
-            });
-            let mut dx = x;
-            self.line(&format!("linear_back {name}"), flops, || {
-                self.cpu
-                    .linear_back(
-                        t,
-                        mat(&y, 0, out),
-                        &[Part { w: &w, low_rank: None }],
-                        mat_mut(&mut dx, 0, inner),
-                        Write::Set,
-                    )
-                    .expect("linear");
-            });
+            for (form, held) in [(Form::Plain, ""), (Form::Packed, ", held packed")] {
+                self.product(&format!("{name}{held}"), (t, out, inner), form);
+            }
         }
+    }
+
+    fn product(&self, name: &str, (t, out, inner): (usize, usize, usize), form: Form) {
+        let what = format!("linear {name} {t}x{inner}x{out}");
+        if !self.chosen(&what) && !self.chosen(&format!("linear_back {name}")) {
+            return;
+        }
+        let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner, form), self.buf(t * out));
+        let flops = (2 * t * out * inner) as f64;
+        let part = || Part { w: &w, low_rank: None };
+        self.line(&what, flops, || {
+            let y = mat_mut(&mut y, 0, out);
+            self.cpu.linear(t, mat(&x, 0, inner), &[part()], y, Write::Set).expect("linear");
+        });
+        let r = 16;
+        let (z, b) = (self.buf(t * r), self.buf(out * r));
+        let with = (2 * t * out * (inner + r)) as f64;
+        self.line(&format!("linear {name} and a term of rank {r}"), with, || {
+            let low_rank = Some(LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) });
+            let y = mat_mut(&mut y, 0, out);
+            self.cpu.linear(t, mat(&x, 0, inner), &[Part { w: &w, low_rank }], y, Write::Set).expect("linear");
+        });
+        let mut dx = x;
+        self.line(&format!("linear_back {name}"), flops, || {
+            let dx = mat_mut(&mut dx, 0, inner);
+            self.cpu.linear_back(t, mat(&y, 0, out), &[part()], dx, Write::Set).expect("linear");
+        });
     }
 
     fn adapter(&self) {

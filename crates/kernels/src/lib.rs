@@ -182,6 +182,16 @@ pub enum Values<'a> {
     Bf16(&'a [half::bf16]),
 }
 
+/// How a frozen matrix is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Once: products that read it pack it on their way.
+    Plain,
+    /// Twice, as products read it in the pass forward and in the pass back: nothing is packed on the way, and passes of
+    /// few tokens are as fast as those of many.
+    Packed,
+}
+
 pub trait Backend: Send + Sync + Sized + 'static {
     /// f32 memory of a fixed length.
     type Buf: Send + Sync;
@@ -200,7 +210,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn download(&self, src: &Self::Buf, off: usize, out: &mut [f32]) -> Result<()>;
     fn alloc_idx(&self, capacity: usize) -> Result<Self::Idx>;
     fn upload_idx(&self, dst: &mut Self::Idx, src: &[i32]) -> Result<()>;
-    fn weight(&self, rows: usize, cols: usize, values: Values<'_>) -> Result<Self::Weight>;
+    fn weight(&self, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Self::Weight>;
     /// The values that the products use, as f32 [rows * cols].
     fn weight_values(&self, w: &Self::Weight) -> Result<Vec<f32>>;
     fn weight_bytes(&self, w: &Self::Weight) -> usize;

@@ -62,7 +62,7 @@ fn apart(cpu: &Cpu, parts: &[Part<Cpu>]) -> bool {
 
 fn source<'a>(parts: &'a [Part<'a, Cpu>]) -> Source<'a> {
     match parts {
-        [one] => one.w.source(),
+        [one] if one.w.held().is_none() => one.w.source(),
         several => Source::Stack(several),
     }
 }

@@ -30,7 +30,7 @@ pub use level::Level;
 pub use weight::Weight;
 
 use crate::{
-    Activation, AdamW, Attention, Backend, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
+    Activation, AdamW, Attention, Backend, Form, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
     Precision, Result, Values, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
@@ -87,6 +87,12 @@ impl Cpu {
     /// The same for products that stay in f32.
     fn f32_kernels(&self) -> &'static Kernels {
         gemm::kernels(self.level, Precision::F32)
+    }
+
+    /// Bytes of a matrix in [`Form::Packed`] on this processor.
+    pub fn packed_bytes(precision: Precision, rows: usize, cols: usize) -> usize {
+        let kern = gemm::kernels(Level::best(), precision);
+        size(gemm::held::Held::words(kern, rows, cols), size_of::<f32>())
     }
 
     /// Bytes of working memory held between calls; grows to what the largest call so far needed.
@@ -245,8 +251,8 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn weight(&self, rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
-        Weight::new(self.precision, rows, cols, values)
+    fn weight(&self, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Weight> {
+        Weight::new(self, rows, cols, values, form)
     }
 
     fn weight_values(&self, w: &Weight) -> Result<Vec<f32>> {

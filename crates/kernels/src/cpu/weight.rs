@@ -1,10 +1,12 @@
 //! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
 //! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
-//! are rounded to it.
+//! are rounded to it. Where there is memory for it they are held packed ([`Form::Packed`]).
 
 use super::buf::{Buf, Rows};
+use super::Cpu;
 use super::gemm::Source;
-use crate::{KernelError, Precision, Result, Values};
+use super::gemm::held::Held;
+use crate::{Form, KernelError, Precision, Result, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -21,10 +23,11 @@ enum Store {
     F32(Buf),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
+    Packed(Held),
 }
 
 impl Weight {
-    pub(super) fn new(precision: Precision, rows: usize, cols: usize, values: Values<'_>) -> Result<Weight> {
+    pub(super) fn new(cpu: &Cpu, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Weight> {
         let expected = rows.saturating_mul(cols);
         let got = match values {
             Values::F32(v) => v.len(),
@@ -35,7 +38,11 @@ impl Weight {
         if got != expected {
             return Err(KernelError::Length { what, expected, got });
         }
-        let store = match (values, precision) {
+        if form == Form::Packed {
+            let read = |r: usize, out: &mut [f32]| read_row(values, cpu.precision, r, out);
+            return Ok(Weight { rows, cols, store: Store::Packed(Held::new(cpu, (rows, cols), read)?) });
+        }
+        let store = match (values, cpu.precision) {
             (Values::F32(v), Precision::Bf16) => Store::Bf16(rounded(v, bf16::from_f32)?),
             (Values::F16(v), Precision::Bf16) => Store::Bf16(rounded(v, |v| bf16::from_f32(v.to_f32()))?),
             (Values::F32(v), Precision::F32) => {
@@ -61,6 +68,7 @@ impl Weight {
         let width = match &self.store {
             Store::F32(_) => 4,
             Store::F16(_) | Store::Bf16(_) => 2,
+            Store::Packed(held) => return held.bytes(),
         };
         self.rows * self.cols * width
     }
@@ -68,29 +76,29 @@ impl Weight {
     /// out = the values of row `r` from column `c` on.
     #[inline]
     pub(super) fn read(&self, r: usize, c: usize, out: &mut [f32]) {
-        self.widen(r * self.cols + c, out);
-    }
-
-    #[inline]
-    fn widen(&self, at: usize, out: &mut [f32]) {
-        let all = at..at + out.len();
+        let all = r * self.cols + c..r * self.cols + c + out.len();
         match &self.store {
             Store::F32(v) => out.copy_from_slice(&v.values()[all]),
             Store::F16(v) => v[all].convert_to_f32_slice(out),
-            Store::Bf16(v) => {
-                for (out, v) in out.iter_mut().zip(&v[all]) {
-                    *out = f32::from_bits(u32::from(v.to_bits()) << 16);
-                }
-            }
+            Store::Bf16(v) => widen(&v[all], out),
+            Store::Packed(held) => held.read(r, c, out),
         }
     }
 
-    /// How products read it.
+    /// How products read it; where it is held packed, they read it by [`Weight::held`] if they can.
     pub(super) fn source(&self) -> Source<'_> {
         match &self.store {
             Store::F32(buf) => Source::F32(Rows::dense(buf.values(), self.cols)),
             Store::Bf16(values) => Source::Bf16(values, self.cols),
-            Store::F16(_) => Source::Narrow(self),
+            Store::F16(_) | Store::Packed(_) => Source::Narrow(self),
+        }
+    }
+
+    /// Its panels, where it is held packed.
+    pub(super) fn held(&self) -> Option<&Held> {
+        match &self.store {
+            Store::Packed(held) => Some(held),
+            _ => None,
         }
     }
 
@@ -101,8 +109,29 @@ impl Weight {
             bytes: self.rows * self.cols * size_of::<f32>(),
         })?;
         out.resize(self.rows * self.cols, 0.0);
-        self.widen(0, &mut out);
+        for (r, out) in out.chunks_exact_mut(self.cols.max(1)).enumerate() {
+            self.read(r, 0, out);
+        }
         Ok(out)
+    }
+}
+
+/// Row `r` of the values, rounded to bf16 where products are in it.
+fn read_row(values: Values, precision: Precision, r: usize, out: &mut [f32]) {
+    let all = r * out.len()..(r + 1) * out.len();
+    match values {
+        Values::F32(v) => out.copy_from_slice(&v[all]),
+        Values::F16(v) => v[all].convert_to_f32_slice(out),
+        Values::Bf16(v) => widen(&v[all], out),
+    }
+    if precision == Precision::Bf16 && !matches!(values, Values::Bf16(_)) {
+        out.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
+    }
+}
+
+fn widen(v: &[bf16], out: &mut [f32]) {
+    for (out, v) in out.iter_mut().zip(v) {
+        *out = f32::from_bits(u32::from(v.to_bits()) << 16);
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::support::{Random, as_multiplied, buf, check, close, everywhere, everywhere_in, values};
 use half::{bf16, f16};
-use kernels::{Backend, Cpu, Gemm, LowRank, Op, Part, Precision, Values, Write, mat, mat_mut};
+use kernels::cpu::Level;
+use kernels::{Backend, Cpu, Form, Gemm, LowRank, Op, Part, Precision, Values, Write, mat, mat_mut};
 
 /// A matrix inside a larger buffer: what lies around it must neither count nor change.
 struct Placed {
@@ -145,7 +146,8 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                 Values::F16(v) => v.iter().map(|v| f64::from(*v)).collect(),
                 Values::Bf16(v) => v.iter().map(|v| f64::from(*v)).collect(),
             };
-            for write in [Write::Set, Write::Add] {
+            let each = [Form::Plain, Form::Packed].map(|form| [(form, Write::Set), (form, Write::Add)]);
+            for (form, write) in each.into_iter().flatten() {
                 let before = |v: f32| if write == Write::Add { f64::from(v) } else { 0.0 };
                 let mut y: Vec<f64> = y0.iter().map(|v| before(*v)).collect();
                 let mut dx: Vec<f64> = dx0.iter().map(|v| before(*v)).collect();
@@ -158,7 +160,7 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     }
                 }
                 check("linear", 2e-6, &y, |cpu| {
-                    let w = cpu.weight(rows, cols, source).unwrap();
+                    let w = cpu.weight(rows, cols, source, form).unwrap();
                     let mut y = buf(cpu, &y0);
                     let x = buf(cpu, &x);
                     cpu.linear(
@@ -172,7 +174,7 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     values(cpu, &y)
                 });
                 check("linear_back", 2e-6, &dx, |cpu| {
-                    let w = cpu.weight(rows, cols, source).unwrap();
+                    let w = cpu.weight(rows, cols, source, form).unwrap();
                     let mut dx = buf(cpu, &dx0);
                     let dy = buf(cpu, &dy);
                     cpu.linear_back(
@@ -186,12 +188,19 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     values(cpu, &dx)
                 });
             }
-            for (_, got) in everywhere(|cpu| {
-                let weight = cpu.weight(rows, cols, source).unwrap();
-                assert!(cpu.weight_bytes(&weight) <= rows * cols * 4);
-                cpu.weight_values(&weight).unwrap()
-            }) {
-                assert_eq!(crate::support::wide(&got), w);
+            for form in [Form::Plain, Form::Packed] {
+                for (_, got) in everywhere(|cpu| {
+                    let weight = cpu.weight(rows, cols, source, form).unwrap();
+                    let most = match form {
+                        Form::Plain => rows * cols * 4,
+                        Form::Packed if cpu.level() == Level::best() => Cpu::packed_bytes(Precision::F32, rows, cols),
+                        Form::Packed => usize::MAX,
+                    };
+                    assert!(cpu.weight_bytes(&weight) <= most);
+                    cpu.weight_values(&weight).unwrap()
+                }) {
+                    assert_eq!(crate::support::wide(&got), w);
+                }
             }
         }
     }
@@ -220,7 +229,8 @@ fn a_row_is_the_same_alone_and_in_a_batch() {
     }
 }
 
-/// y (+)= xWᵀ + z·bᵀ and dx (+)= dyW + z·a, for each storage of W, in f32 and in bf16.
+/// y (+)= xWᵀ + z·bᵀ and dx (+)= dyW + z·a, for each storage of W, in f32 and in bf16; to the same bits whether W is
+/// packed for the call or held so.
 #[test]
 fn a_frozen_product_has_a_low_rank_term_behind_it() {
     let mut rng = Random::new(12);
@@ -235,8 +245,8 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
             [(Values::F32(&w), Write::Set), (Values::F16(&f16s), Write::Add), (Values::Bf16(&bf16s), Write::Add)]
         {
             for precision in [Precision::F32, Precision::Bf16] {
-                let both = |cpu: &Cpu| {
-                    let w = cpu.weight(rows, cols, source).unwrap();
+                let run = |cpu: &Cpu, form: Form| {
+                    let w = cpu.weight(rows, cols, source, form).unwrap();
                     let (x, dy, z) = (buf(cpu, &x), buf(cpu, &dy), buf(cpu, &z));
                     let (b, a) = (buf(cpu, &b), buf(cpu, &a));
                     let (mut y, mut dx) = (buf(cpu, &y0), buf(cpu, &dx0));
@@ -260,11 +270,14 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
                     .unwrap();
                     [values(cpu, &y), values(cpu, &dx)].concat()
                 };
-                for (level, got) in everywhere_in(precision, both) {
+                let packed = everywhere_in(precision, |cpu| run(cpu, Form::Packed));
+                for ((level, got), (_, packed)) in everywhere_in(precision, |cpu| run(cpu, Form::Plain)).iter().zip(packed) {
+                    let (level, got) = (*level, got);
+                    assert_eq!(*got, packed, "{t} {rows} {cols} {r} {precision:?} {}", level.name());
                     let value =
                         |v: f32| if precision == Precision::Bf16 { as_multiplied(level, v) } else { f64::from(v) };
                     let cpu = Cpu::with_level(Some(1), precision, level).unwrap();
-                    let held = cpu.weight_values(&cpu.weight(rows, cols, source).unwrap()).unwrap();
+                    let held = cpu.weight_values(&cpu.weight(rows, cols, source, Form::Packed).unwrap()).unwrap();
                     let before = |v: f32| if write == Write::Add { f64::from(v) } else { 0.0 };
                     let sum = |n: usize, f: &dyn Fn(usize) -> (f32, f32)| -> f64 {
                         (0..n).map(f).map(|(p, q)| value(p) * value(q)).sum()
@@ -284,7 +297,7 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
                             want.push(before(dx0[i * cols + c]) + main + low);
                         }
                     }
-                    close(&format!("{t} {rows} {cols} {r} {precision:?}"), level, 4e-6, &want, &got);
+                    close(&format!("{t} {rows} {cols} {r} {precision:?}"), level, 4e-6, &want, got);
                 }
             }
         }
@@ -309,13 +322,13 @@ fn parts_of_one_product_are_the_products_of_each() {
         let (x, dy) = (rng.values(t * cols), rng.values(t * out));
         let (y0, dx0) = (rng.values(t * out), rng.values(t * cols));
         for precision in [Precision::F32, Precision::Bf16] {
-            let run = |cpu: &Cpu, together: bool| {
+            let run = |cpu: &Cpu, together: bool, form: Form| {
                 let held: Vec<_> = heights
                     .iter()
                     .enumerate()
                     .map(|(i, h)| {
                         let values = if i == 0 { Values::Bf16(&bf16s) } else { Values::F32(&weights[i]) };
-                        cpu.weight(*h, cols, values).unwrap()
+                        cpu.weight(*h, cols, values, form).unwrap()
                     })
                     .collect();
                 let bufs = |all: &[Vec<f32>]| all.iter().map(|v| buf(cpu, v)).collect::<Vec<_>>();
@@ -344,8 +357,14 @@ fn parts_of_one_product_are_the_products_of_each() {
                 }
                 [values(cpu, &y), values(cpu, &dx)].concat()
             };
-            let alone = everywhere_in(precision, |cpu| run(cpu, false));
-            for ((level, want), (_, got)) in alone.iter().zip(everywhere_in(precision, |cpu| run(cpu, true))) {
+            let alone = everywhere_in(precision, |cpu| run(cpu, false, Form::Plain));
+            let together = everywhere_in(precision, |cpu| run(cpu, true, Form::Plain));
+            for ((_, plain), (_, packed)) in
+                together.iter().zip(everywhere_in(precision, |cpu| run(cpu, true, Form::Packed)))
+            {
+                assert_eq!(*plain, packed, "{heights:?} {precision:?}");
+            }
+            for ((level, want), (_, got)) in alone.iter().zip(together) {
                 let want: Vec<f64> = want.iter().map(|v| f64::from(*v)).collect();
                 close(&format!("{heights:?} {precision:?}"), *level, 2e-6, &want, &got);
             }

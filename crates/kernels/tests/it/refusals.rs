@@ -1,7 +1,7 @@
 //! Every error variant, produced.
 
 use crate::support::{buf, idx, values};
-use kernels::{Attention, Backend, Cpu, Gemm, KernelError, Op, Precision, QkvLayout, Values, Write, mat, mat_mut};
+use kernels::{Attention, Backend, Cpu, Form, Gemm, KernelError, Op, Precision, QkvLayout, Values, Write, mat, mat_mut};
 
 fn cpu() -> Cpu {
     Cpu::new(Some(1), Precision::F32).unwrap()
@@ -32,7 +32,7 @@ fn buffers_that_are_too_small() {
     let mut i = cpu.alloc_idx(2).unwrap();
     refused(cpu.upload_idx(&mut i, &[1, 2, 3]), "indices: needs 3 elements, the buffer holds 2");
     cpu.upload_idx(&mut i, &[1]).unwrap();
-    let w = cpu.weight(2, 2, Values::F32(&[0.0; 4])).unwrap();
+    let w = cpu.weight(2, 2, Values::F32(&[0.0; 4]), Form::Plain).unwrap();
     refused(cpu.embed(2, &i, &w, 1.0, &mut d), "embed: needs 2 elements, the buffer holds 1");
 }
 
@@ -55,7 +55,7 @@ fn memory_that_nobody_has() {
 #[test]
 fn indices_outside_their_table() {
     let cpu = cpu();
-    let w = cpu.weight(3, 2, Values::F32(&[1.0; 6])).unwrap();
+    let w = cpu.weight(3, 2, Values::F32(&[1.0; 6]), Form::Plain).unwrap();
     let mut out = buf(&cpu, &[7.0; 4]);
     for (bad, message) in [(3, "embed: index 3 is outside 0..3"), (-1, "embed: index -1 is outside 0..3")] {
         refused(cpu.embed(2, &idx(&cpu, &[0, bad]), &w, 1.0, &mut out), message);
@@ -88,7 +88,7 @@ fn indices_outside_their_table() {
 #[test]
 fn shapes_without_sense() {
     let cpu = cpu();
-    let error = cpu.weight(2, 3, Values::F32(&[0.0; 5])).unwrap_err();
+    let error = cpu.weight(2, 3, Values::F32(&[0.0; 5]), Form::Plain).unwrap_err();
     assert_eq!(error.to_string(), "weight: 5 values, expected 6");
     let (cos, mut x) = (buf(&cpu, &[0.0; 9]), buf(&cpu, &[0.0; 4]));
     refused(

@@ -1,5 +1,5 @@
 use crate::support::{Random, buf, check, everywhere, idx, values, wide};
-use kernels::{Backend, Values, Write, mat, mat_mut};
+use kernels::{Backend, Form, Values, Write, mat, mat_mut};
 
 #[test]
 fn embedding_looks_rows_up() {
@@ -13,7 +13,7 @@ fn embedding_looks_rows_up() {
             .flat_map(|i| w[*i as usize * cols..][..cols].iter().map(|v| f64::from(*v) * 8.0).collect::<Vec<_>>())
             .collect();
         check("embed", 0.0, &want, |cpu| {
-            let w = cpu.weight(rows, cols, Values::F32(&w)).unwrap();
+            let w = cpu.weight(rows, cols, Values::F32(&w), Form::Plain).unwrap();
             let mut out = cpu.alloc(t * cols).unwrap();
             cpu.embed(t, &idx(cpu, &ids), &w, 8.0, &mut out).unwrap();
             values(cpu, &out)

@@ -18,16 +18,11 @@ pub(super) struct Segment {
     pub ldb: usize,
 }
 
-impl Segment {
-    pub(super) const NONE: Segment = Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: 0 };
-}
-
-/// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n], the contraction being `main` and,
-/// behind it, `low_rank`.
+/// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n], the contraction being the segments, one
+/// behind another.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
-    pub main: Segment,
-    pub low_rank: Segment,
+pub(super) struct Tile<'a> {
+    pub segments: &'a [Segment],
     pub d: *mut f32,
     pub ldd: usize,
     /// columns to write
@@ -72,6 +67,11 @@ pub(in crate::cpu) struct Kernels {
 }
 
 impl Kernels {
+    /// Values of a contraction in one word.
+    pub(in crate::cpu) fn values(&self) -> usize {
+        self.values
+    }
+
     /// Words that hold k values of a contraction.
     pub(in crate::cpu) fn words(&self, k: usize) -> usize {
         k.div_ceil(self.values)
@@ -99,9 +99,8 @@ unsafe fn tile<V: Simd, W: Words<V>, const M: usize, const N: usize>(t: Tile) {
             }
         }
         let mut acc = [[V::zero(); N]; M];
-        contract::<V, W, M, N>(&mut acc, t.main);
-        if t.low_rank.k > 0 {
-            contract::<V, W, M, N>(&mut acc, t.low_rank);
+        for segment in t.segments {
+            contract::<V, W, M, N>(&mut acc, *segment);
         }
         let alpha = V::splat(t.alpha);
         // by value: indices would keep the sums in memory all along

@@ -18,6 +18,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(super) mod held;
 mod micro;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -28,7 +29,8 @@ mod thin;
 
 use super::buf::{Rows, RowsMut};
 use super::{Cpu, par};
-use crate::{Op, Result, Write};
+use crate::{Op, PARTS_MAX, Result, Write};
+use held::Stack;
 pub(super) use micro::{Kernels, SLACK, kernels};
 use micro::{Segment, Tile};
 pub(super) use pack::Source;
@@ -42,6 +44,10 @@ const MC: usize = 168;
 const K_BLOCK: usize = 1536;
 /// Words of B packed at a time: a good part of what a core has of the last-level cache.
 const B_BLOCK: usize = 1 << 20;
+/// Tasks a thread when B is held, so that none waits long for the last, and the fewest columns of one: fewer would not
+/// be worth packing A's rows for.
+const TASKS: usize = 3;
+const TASK_COLUMNS: usize = 512;
 /// Up to here a product counts as thin. Measured: with more columns the packed product is faster.
 const THIN_DOTS: usize = 8;
 const THIN_SUMS: usize = 32;
@@ -62,6 +68,14 @@ impl<'a> Operand<'a> {
     fn plain(&self) -> Option<(Op, Rows<'a>)> {
         match self.source {
             Source::F32(rows) => Some((self.op, rows)),
+            _ => None,
+        }
+    }
+
+    /// The matrices that hold it packed already.
+    fn held(&self) -> Option<Stack<'a>> {
+        match self.source {
+            Source::Stack(parts) => Stack::new(self.op, parts),
             _ => None,
         }
     }
@@ -170,14 +184,25 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize)) -> Plan {
+    /// `held`: B is packed already.
+    fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize), held: bool) -> Plan {
         let k = kern.words(k).max(1);
         let kc = share(k, k.div_ceil(KC), 2);
-        let k_block = (K_BLOCK / kc * kc).min(k);
-        let all = n.div_ceil(kern.nr);
-        let fit = (B_BLOCK / (k_block * kern.nr)).clamp(1, all);
-        let panels = all.div_ceil(all.div_ceil(fit));
         let threads = cpu.threads();
+        let all = n.div_ceil(kern.nr);
+        let fit = |k: usize| (B_BLOCK / (k * kern.nr)).clamp(1, all);
+        if held {
+            // Nothing is gained by few blocks. Tasks that run at the same time take the same columns of B, which so come
+            // from memory once; rows are cut as seldom as the threads allow.
+            let chunks = m.div_ceil(MC);
+            let groups = all.div_ceil(fit(k)).max((TASKS * threads).div_ceil(chunks));
+            let task_panels = all.div_ceil(groups).max(TASK_COLUMNS.div_ceil(kern.nr)).min(all);
+            let few = chunks * all.div_ceil(task_panels) < 2 * threads;
+            let chunks = if few { chunks.next_multiple_of(threads) } else { chunks };
+            return Plan { kc, k_block: k, panels: all, mc: share(m, chunks, kern.mr), task_panels };
+        }
+        let k_block = (K_BLOCK / kc * kc).min(k);
+        let panels = all.div_ceil(all.div_ceil(fit(k_block)));
         let chunks = m.div_ceil(MC).next_multiple_of(threads);
         let mc = share(m, chunks, kern.mr);
         // too few rows for the threads: cut the columns too
@@ -191,10 +216,12 @@ impl Plan {
 fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensions, d: RowsMut) -> Result<()> {
     let kern = cpu.kernels();
     let (m, n) = (d.rows(), d.cols());
-    let plan = Plan::new(cpu, kern, (m, n, p.k));
+    let held = b.held();
+    let plan = Plan::new(cpu, kern, (m, n, p.k), held.is_some());
     let words = kern.words(p.k);
     let rank = extensions.words(kern);
-    let mut b_memory = cpu.scratch.take(plan.panels * (plan.k_block + rank) * kern.nr)?;
+    let b_each = if held.is_some() { 0 } else { plan.k_block * kern.nr };
+    let mut b_memory = cpu.scratch.take(plan.panels * (b_each + rank * kern.nr))?;
     let a_each = plan.mc * (plan.kc + rank) + 2 * SLACK;
     let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
     let a_shape = (cpu.threads(), a_each);
@@ -206,20 +233,23 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
             let ks = start..(start + plan.k_block).min(words);
             // the terms go with the last of k
             let extensions = if ks.end == words { extensions } else { Extensions(&[]) };
-            let depth = ks.len() + extensions.words(kern);
-            let shape = (panels.len(), depth * kern.nr);
+            let main = if held.is_some() { 0 } else { ks.len() * kern.nr };
+            let shape = (panels.len(), main + extensions.words(kern) * kern.nr);
             let out = RowsMut::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             par::rows(&cpu.pool, out, |q, out| {
                 let column = (panels.start + q) * kern.nr;
                 let columns = column..(column + kern.nr).min(n);
-                let (main, behind) = out.split_at_mut(ks.len() * kern.nr);
-                pack::columns(kern, b, columns.clone(), kern.span(ks.clone(), p.k), main);
+                let (main, behind) = out.split_at_mut(main);
+                if held.is_none() {
+                    pack::columns(kern, b, columns.clone(), kern.span(ks.clone(), p.k), main);
+                }
                 extensions.pack_columns(kern, columns, behind);
             });
-            let packed_b = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
+            let packed = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             let groups = panels.len().div_ceil(plan.task_panels);
-            cpu.pool.each(m.div_ceil(plan.mc) * groups, |task| {
-                let (i, g) = (task / groups, task % groups);
+            let row_tasks = m.div_ceil(plan.mc);
+            cpu.pool.each(row_tasks * groups, |task| {
+                let (g, i) = (task / row_tasks, task % row_tasks);
                 let rows = i * plan.mc..((i + 1) * plan.mc).min(m);
                 let group = g * plan.task_panels..((g + 1) * plan.task_panels).min(panels.len());
                 let column = |q: usize| ((panels.start + q) * kern.nr).min(n);
@@ -231,9 +261,9 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
                         a_slots.part(slot..slot + 1, 0..a_each),
                     )
                 };
-                let first = column(group.start);
-                let b = packed_b.part(group, 0..shape.1);
-                let stretch = Stretch { ks: ks.clone(), kc: plan.kc, extensions, column: first };
+                let b = Right { held, packed, first: group.start, main };
+                let stretch =
+                    Stretch { ks: ks.clone(), kc: plan.kc, extensions, panel: panels.start + group.start };
                 block(kern, p, stretch, (a, rows), b, a_slot.row(0), d);
             });
         }
@@ -241,12 +271,22 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
     Ok(())
 }
 
-/// The part of k for which B is packed, in words, how it is cut, the terms behind it, and the first column of the task.
+/// The part of k that a task multiplies, in words, how it is cut, the terms behind it, and the task's first panel.
 struct Stretch<'a> {
     ks: Range<usize>,
     kc: usize,
     extensions: Extensions<'a>,
-    column: usize,
+    panel: usize,
+}
+
+/// The panels of B that a task reads: rows of `packed` from `first` on, which have `main` words of k and then the
+/// terms', or only these where k's are held.
+#[derive(Clone, Copy)]
+struct Right<'a> {
+    held: Option<Stack<'a>>,
+    packed: Rows<'a>,
+    first: usize,
+    main: usize,
 }
 
 /// D's block of some rows times some panels of B, one stretch of k after another.
@@ -255,7 +295,7 @@ fn block(
     p: Product,
     s: Stretch,
     (a, rows): ((Op, Rows), Range<usize>),
-    b: Rows,
+    b: Right,
     a_memory: &mut [f32],
     mut d: RowsMut,
 ) {
@@ -265,45 +305,66 @@ fn block(
         let ks = start..(start + s.kc).min(s.ks.end);
         let (main, behind) = a_memory.split_at_mut(rows.len() * ks.len() + SLACK);
         pack::rows(kern, a, rows.clone(), kern.span(ks.clone(), p.k), main);
+        let main = Left { packed: main, words: ks.len() };
         let write = if start == 0 { p.write } else { Write::Add };
-        let p = Product { write, ..p };
-        let main = Packed { a: main, words: ks.len(), used: 0..ks.len(), b_first: start - s.ks.start };
         let extensions = if i + 1 == stretches { s.extensions } else { Extensions(&[]) };
         pack::terms(kern, extensions.0.iter().map(|e| e.z), rows.clone(), behind);
-        let words = extensions.words(kern);
-        let low_rank = |j: usize| {
-            let used = extensions.of_panel(kern, s.column + j * kern.nr);
-            Packed { a: &*behind, words, used, b_first: s.ks.len() }
+        let terms = Left { packed: behind, words: extensions.words(kern) };
+        let pieces = |j: usize| {
+            let (mut pieces, packed) = (Pieces::none(), b.packed.row(b.first + j));
+            match b.held {
+                None => pieces.push(main, 0..ks.len(), &packed[(start - s.ks.start) * kern.nr..]),
+                Some(stack) => stack.pieces(kern, s.panel + j, ks.clone(), &mut |words, b| {
+                    pieces.push(main, words.start - start..words.end - start, b);
+                }),
+            }
+            pieces.push(terms, extensions.of_panel(kern, (s.panel + j) * kern.nr), &packed[b.main..]);
+            pieces
         };
-        tiles(kern, p, main, low_rank, b, d.reborrow());
+        tiles(kern, Product { write, ..p }, pieces, d.reborrow());
     }
 }
 
-/// Packed rows of A in panels, each of `words`, those of them that are used, and where these begin in B's panels.
-#[derive(Clone)]
-struct Packed<'a> {
-    a: &'a [f32],
+/// Rows of A in panels of `words` each.
+#[derive(Clone, Copy)]
+struct Left<'a> {
+    packed: &'a [f32],
     words: usize,
-    used: Range<usize>,
-    b_first: usize,
 }
 
-impl Packed<'_> {
-    fn none() -> Packed<'static> {
-        Packed { a: &[], words: 0, used: 0..0, b_first: 0 }
+/// What a panel of D is the product of: words of A's panels, and B's panel from the first of them on.
+struct Pieces<'a> {
+    list: [(Left<'a>, usize, &'a [f32]); PIECES_MAX],
+    /// words of each
+    words: [usize; PIECES_MAX],
+    len: usize,
+}
+
+/// Matrices one below another, and their terms.
+const PIECES_MAX: usize = PARTS_MAX + 1;
+
+impl<'a> Pieces<'a> {
+    fn none() -> Pieces<'a> {
+        Pieces { list: [(Left { packed: &[], words: 0 }, 0, &[]); PIECES_MAX], words: [0; PIECES_MAX], len: 0 }
     }
 
-    fn segment(&self, kern: &Kernels, b: &[f32], i: usize, rows: usize) -> Segment {
-        let k = self.used.len();
-        if k == 0 {
-            return Segment::NONE;
+    fn push(&mut self, a: Left<'a>, words: Range<usize>, b: &'a [f32]) {
+        if !words.is_empty() {
+            self.list[self.len] = (a, words.start, b);
+            self.words[self.len] = words.len();
+            self.len += 1;
         }
-        Segment {
-            k,
-            a: self.a[i * self.words + self.used.start * rows..][..rows * k].as_ptr(),
-            b: b[self.b_first * kern.nr..][..k * kern.nr].as_ptr(),
-            ldb: kern.nr,
+    }
+
+    /// The segments of the tile whose first row is `i`.
+    fn segments(&self, kern: &Kernels, i: usize, rows: usize) -> ([Segment; PIECES_MAX], usize) {
+        let mut segments = [Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: kern.nr }; PIECES_MAX];
+        for ((segment, (a, first, b)), k) in segments.iter_mut().zip(self.list).zip(self.words).take(self.len) {
+            segment.k = k;
+            segment.a = a.packed[i * a.words + first * rows..][..rows * k].as_ptr();
+            segment.b = b[..k * kern.nr].as_ptr();
         }
+        (segments, self.len)
     }
 }
 
@@ -311,19 +372,24 @@ impl Packed<'_> {
 /// starts at the given word. The contraction has p.k values.
 pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows, usize), d: RowsMut) {
     let words = kern.words(p.k);
-    tiles(kern, p, Packed { a, words, used: 0..words, b_first: first }, |_| Packed::none(), b, d);
+    let pieces = |j: usize| {
+        let mut pieces = Pieces::none();
+        pieces.push(Left { packed: a, words }, 0..words, &b.row(j)[first * kern.nr..]);
+        pieces
+    };
+    tiles(kern, p, pieces, d);
 }
 
-/// `low_rank` of a panel of B: what is multiplied behind `main`.
-fn tiles<'a>(kern: &Kernels, p: Product, main: Packed, low_rank: impl Fn(usize) -> Packed<'a>, b: Rows, d: RowsMut) {
+/// `pieces` of each panel.
+fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
     for j in 0..n.div_ceil(kern.nr) {
-        let (b, low_rank) = (b.row(j), low_rank(j));
+        let pieces = pieces(j);
         for i in (0..m).step_by(kern.mr) {
             let rows = kern.mr.min(m - i);
+            let (segments, count) = pieces.segments(kern, i, rows);
             let tile = Tile {
-                main: main.segment(kern, b, i, rows),
-                low_rank: low_rank.segment(kern, b, i, rows),
+                segments: &segments[..count],
                 d: d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr),
                 ldd: d.ld(),
                 n: kern.nr.min(n - j * kern.nr),

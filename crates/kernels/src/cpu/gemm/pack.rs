@@ -77,11 +77,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
     }
     match (b.op, b.source) {
         (Op::T, Source::F32(b)) => transpose(kern, b.part(cols, ks), out),
-        (Op::N, Source::F32(b)) => {
-            let b = b.part(ks, cols);
-            // SAFETY: `part` holds the rows; `out` the words; `nr` is a multiple of the lanes: whole vectors end with it.
-            unsafe { (kern.across)(b.as_ptr(), b.ld(), b.rows(), b.cols(), out.as_mut_ptr(), kern.nr) };
-        }
+        (Op::N, Source::F32(b)) => across(kern, b.part(ks, cols), out),
         (Op::T, Source::Bf16(b, ld)) => {
             let b = &b[cols.start * ld + ks.start..(cols.end - 1) * ld + ks.end];
             // SAFETY: the slice ends with the last row's last value; `out` as above.
@@ -138,10 +134,19 @@ fn stacked(kern: &Kernels, op: Op, parts: &[Part<Cpu>], cols: Range<usize>, ks: 
     }
 }
 
-fn transpose(kern: &Kernels, rows: Rows, out: &mut [f32]) {
+/// A panel of the columns that are these rows.
+pub(super) fn transpose(kern: &Kernels, rows: Rows, out: &mut [f32]) {
+    assert!(rows.rows() <= kern.nr);
     assert!(out.len() >= kern.words(rows.cols()) * kern.nr);
     // SAFETY: `nr` is a multiple of the lanes, so that whole vectors end with the panel's rows.
     unsafe {
         (kern.along)(rows.as_ptr(), rows.ld(), rows.rows(), rows.cols(), out.as_mut_ptr(), kern.nr);
     }
+}
+
+/// A panel of these columns.
+pub(super) fn across(kern: &Kernels, b: Rows, out: &mut [f32]) {
+    assert!(b.cols() <= kern.nr && out.len() >= kern.words(b.rows()) * kern.nr);
+    // SAFETY: `Rows` holds the rows; `out` the words; `nr` is a multiple of the lanes: whole vectors end with it.
+    unsafe { (kern.across)(b.as_ptr(), b.ld(), b.rows(), b.cols(), out.as_mut_ptr(), kern.nr) };
 }

@@ -129,9 +129,9 @@ fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut 
             };
             for i in (0..m).step_by(mr) {
                 let rows = mr.min(m - i);
+                let a = a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr();
                 let tile = Tile {
-                    main: Segment { k: ks.len(), a: a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr(), b, ldb },
-                    low_rank: Segment::NONE,
+                    segments: &[Segment { k: ks.len(), a, b, ldb }],
                     d: d.as_ptr().wrapping_add(i * d.ld() + j),
                     ldd: d.ld(),
                     n,
