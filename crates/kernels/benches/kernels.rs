@@ -7,8 +7,8 @@
 
 use kernels::cpu::{Buf, Weight};
 use kernels::{
-    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values, Write,
-    mat, mat_mut,
+    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values,
+    Write, mat, mat_mut,
 };
 use std::hint::black_box;
 use std::time::Instant;

@@ -99,10 +99,11 @@ impl Engine {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let needs = Needs::read(&config, &checkpoint, adapter, limits)?;
-        let (memory, keep) = needs.require(limits)?;
+        let (memory, keep, form) = needs.require(limits)?;
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
-        let mut builder = Builder::new(&backend, adapter, &checkpoint, config.tied, (limits.tokens_max, widths))?;
+        let sizes = (limits.tokens_max, widths);
+        let mut builder = Builder::new(&backend, adapter, &checkpoint, (config.tied, form), sizes)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter } = builder.finish()?;
         drop(checkpoint);

@@ -5,7 +5,7 @@ use crate::config::{EMBEDDING, HEAD};
 use crate::engine::Limits;
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
 use crate::{AdapterPlan, ModelConfig, ModelError};
-use kernels::Precision;
+use kernels::{Cpu, Form, Precision};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use weights::Checkpoint;
@@ -25,6 +25,9 @@ const TOKENS_MAX: usize = 1 << 24;
 pub struct MemoryPlan {
     /// The frozen base.
     pub weights: u64,
+    /// Its matrices are held twice, as products read them forward and backward, so that short passes lose nothing.
+    #[serde(default)]
+    pub weights_packed: bool,
     /// Trained tensors and their gradients.
     pub adapter: u64,
     /// AdamW's two moments.
@@ -64,7 +67,7 @@ pub struct Outline {
 pub fn outline(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Outline, ModelError> {
     let config = ModelConfig::read(dir)?;
     let needs = Needs::read(&config, &Checkpoint::open(dir)?, adapter, limits)?;
-    let (memory, _) = needs.plan(limits.tokens_max, limit(limits)?);
+    let (memory, ..) = needs.plan(limits.tokens_max, limit(limits)?);
     Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters })
 }
 
@@ -73,7 +76,9 @@ pub(crate) struct Needs<'a> {
     config: &'a ModelConfig,
     estimate: Estimate,
     parameters: u64,
-    weights: u64,
+    /// Bytes of the frozen base, held plain and held packed.
+    plain: u64,
+    packed: u64,
     positions: usize,
 }
 
@@ -87,17 +92,22 @@ impl<'a> Needs<'a> {
         check(config, limits)?;
         let modules = config.modules();
         let estimate = estimate(adapter, config.tied, &modules)?;
-        let (mut parameters, mut weights) = (0, 0);
+        let (mut parameters, mut plain, mut packed) = (0, 0, 0);
+        let shared = config.tied == Tied::Yes && !estimate.whole.contains(HEAD);
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
-            let (elements, bytes) = weight_bytes(checkpoint, source, m.shape, limits.precision)?;
-            parameters += if tied_head { 0 } else { elements };
+            let size = weight_size(checkpoint, source, m.shape, limits.precision)?;
+            parameters += if tied_head { 0 } else { size.elements };
             // A tied head has a frozen matrix of its own where the embedding's is trained without it.
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
-            weights += if frozen { bytes } else { 0 };
+            if frozen {
+                plain += size.plain;
+                // An embedding that is only looked up stays as it is.
+                packed += if m.module == EMBEDDING && !shared { size.plain } else { size.packed };
+            }
         }
-        Ok(Needs { config, estimate, parameters, weights, positions: limits.seq_len_max })
+        Ok(Needs { config, estimate, parameters, plain, packed, positions: limits.seq_len_max })
     }
 
     /// The widths of the slots' scratch, and the columns that adapters keep of a layer and of the head.
@@ -105,15 +115,26 @@ impl<'a> Needs<'a> {
         (self.estimate.widths, (self.estimate.kept_max(), self.estimate.head_kept))
     }
 
-    /// The plan that keeps as many layers' activations as fit the limit.
-    pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep) {
+    /// The plan that holds weights packed and keeps all layers' activations where that fits the limit, or else holds
+    /// them plain and keeps as many layers' as fit.
+    pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep, Form) {
+        let (plan, keep) = self.plan_in(Form::Packed, tokens_max, limit);
+        if plan.total <= limit && plan.layers_recomputed == 0 {
+            return (plan, keep, Form::Packed);
+        }
+        let (plan, keep) = self.plan_in(Form::Plain, tokens_max, limit);
+        (plan, keep, Form::Plain)
+    }
+
+    fn plan_in(&self, form: Form, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep) {
         let (c, t) = (self.config, tokens_max);
         let lowest = if self.estimate.embedding { 0 } else { self.estimate.lowest_layer.unwrap_or(c.layers) };
         let streams = F32 * (t * c.hidden) as u64 * Keep { layers: c.layers, lowest, sets: 1 }.streams() as u64;
         let set = F32 * Acts::lengths(c, t, self.estimate.kept_max()).floats();
         let trained = F32 * self.estimate.trainable;
         let mut plan = MemoryPlan {
-            weights: self.weights,
+            weights: if form == Form::Packed { self.packed } else { self.plain },
+            weights_packed: form == Form::Packed,
             adapter: 2 * trained,
             optimiser: 2 * trained,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
@@ -132,11 +153,11 @@ impl<'a> Needs<'a> {
     }
 
     /// The plan, or the refusal that says what would fit.
-    pub fn require(&self, limits: &Limits) -> Result<(MemoryPlan, Keep), ModelError> {
+    pub fn require(&self, limits: &Limits) -> Result<(MemoryPlan, Keep, Form), ModelError> {
         let limit = limit(limits)?;
-        let (plan, keep) = self.plan(limits.tokens_max, limit);
+        let (plan, keep, form) = self.plan(limits.tokens_max, limit);
         if plan.total <= limit {
-            return Ok((plan, keep));
+            return Ok((plan, keep, form));
         }
         let fits = match self.largest(limits.tokens_max, limit) {
             Some(tokens) => format!("a pass of at most {tokens} tokens would fit"),
@@ -180,14 +201,15 @@ fn check(config: &ModelConfig, limits: &Limits) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Elements of a module, and the bytes it takes when it is loaded: matrices keep their file's type or are
-/// rounded to bf16, vectors are f32.
-fn weight_bytes(
-    checkpoint: &Checkpoint,
-    module: &str,
-    shape: Shape,
-    precision: Precision,
-) -> Result<(u64, u64), ModelError> {
+/// Elements of a module, and the bytes it takes when it is loaded.
+struct Size {
+    elements: u64,
+    plain: u64,
+    packed: u64,
+}
+
+/// Matrices keep their file's type or are rounded to bf16, or are packed; vectors are f32.
+fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, precision: Precision) -> Result<Size, ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
             ((n_out, n_in), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
@@ -196,12 +218,14 @@ fn weight_bytes(
         Shape::Gain { dim } => ((0, 0), dim),
     };
     let elements = (matrix.0 * matrix.1) as u64;
-    let bytes = match (matrix, precision) {
+    let plain = match (matrix, precision) {
         ((0, _), _) => 0,
         (_, Precision::Bf16) => BF16 * elements,
         (_, Precision::F32) => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
     };
-    Ok((elements + vector as u64, bytes + F32 * vector as u64))
+    let packed = Cpu::packed_bytes(precision, matrix.0, matrix.1) as u64;
+    let (elements, vector) = (elements + vector as u64, F32 * vector as u64);
+    Ok(Size { elements, plain: plain + vector, packed: packed + vector })
 }
 
 /// The bytes that the process may use.

@@ -8,7 +8,8 @@ use model::{Limits, MemoryPlan, Outline};
 /// Tokens in a pass when the plan leaves it open and memory allows: beyond this, matrix products gain nothing more
 /// and activations only grow.
 const MICRO_TOKENS: usize = 2048;
-/// A pass is made smaller so that layers need not be computed again, but not below this.
+/// A pass is made smaller so that layers need not be computed again, but not below this. Where weights are held packed,
+/// passes of so many tokens are as fast as larger ones, and what they keep stays nearer to the processor.
 const MICRO_TOKENS_KEPT: usize = 512;
 
 /// A run's size, as it will be.
@@ -28,8 +29,9 @@ struct Longest {
     tokens: usize,
 }
 
-/// Chooses the pass's size: the plan's own, or the largest of 2048, 1024, … tokens that fits without computing any
-/// layer again in the backward pass, or else that fits; never less than the longest row.
+/// Chooses the pass's size: the plan's own; or 512 tokens where weights can be held packed and no layer need be computed
+/// again in the backward pass; or the largest of 2048, 1024, … tokens that fits without computing any again, or else
+/// that fits. Never less than the longest row.
 pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
     let longest = longest_row(plan, prepared)?;
     if let Some(given) = plan.train.micro_tokens {
@@ -46,7 +48,12 @@ pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
         Packing::Examples => longest.tokens,
         Packing::Bfd | Packing::BfdSplit | Packing::Wrapped => plan.data.lengths.seq_len_max,
     };
-    let mut tokens = unit.saturating_mul(plan.train.batch).min(MICRO_TOKENS).max(longest.tokens);
+    let most = unit.saturating_mul(plan.train.batch);
+    let short = measure(plan, most.min(MICRO_TOKENS_KEPT).max(longest.tokens), longest.tokens)?;
+    if short.fits && short.memory.weights_packed {
+        return Ok(short);
+    }
+    let mut tokens = most.min(MICRO_TOKENS).max(longest.tokens);
     let mut largest = None;
     loop {
         let fit = measure(plan, tokens, longest.tokens)?;

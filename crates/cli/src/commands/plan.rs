@@ -100,6 +100,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     ] {
         page.row(name, &format!("{:>10}", bytes(n)));
     }
+    if m.weights_packed {
+        page.row("", "weights are held twice, as products read them forward and backward: faster");
+    }
     page.row("total", &format!("{:>10} of {}", bytes(m.total), bytes(m.limit)));
     if m.layers_recomputed > 0 {
         let layers = m.layers_kept + m.layers_recomputed;

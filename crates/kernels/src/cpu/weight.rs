@@ -2,8 +2,8 @@
 //! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
 //! are rounded to it. Where there is memory for it they are held packed ([`Form::Packed`]).
 
-use super::buf::{Buf, Rows};
 use super::Cpu;
+use super::buf::{Buf, Rows};
 use super::gemm::Source;
 use super::gemm::held::Held;
 use crate::{Form, KernelError, Precision, Result, Values};

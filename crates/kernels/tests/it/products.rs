@@ -271,7 +271,9 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
                     [values(cpu, &y), values(cpu, &dx)].concat()
                 };
                 let packed = everywhere_in(precision, |cpu| run(cpu, Form::Packed));
-                for ((level, got), (_, packed)) in everywhere_in(precision, |cpu| run(cpu, Form::Plain)).iter().zip(packed) {
+                for ((level, got), (_, packed)) in
+                    everywhere_in(precision, |cpu| run(cpu, Form::Plain)).iter().zip(packed)
+                {
                     let (level, got) = (*level, got);
                     assert_eq!(*got, packed, "{t} {rows} {cols} {r} {precision:?} {}", level.name());
                     let value =

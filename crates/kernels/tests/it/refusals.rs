@@ -1,7 +1,9 @@
 //! Every error variant, produced.
 
 use crate::support::{buf, idx, values};
-use kernels::{Attention, Backend, Cpu, Form, Gemm, KernelError, Op, Precision, QkvLayout, Values, Write, mat, mat_mut};
+use kernels::{
+    Attention, Backend, Cpu, Form, Gemm, KernelError, Op, Precision, QkvLayout, Values, Write, mat, mat_mut,
+};
 
 fn cpu() -> Cpu {
     Cpu::new(Some(1), Precision::F32).unwrap()

@@ -10,7 +10,7 @@ use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
 use crate::{ModelError, ParamInfo};
-use kernels::{Backend, Values};
+use kernels::{Backend, Form, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub struct Builder<'a, B: Backend> {
     backend: &'a B,
     checkpoint: &'a Checkpoint,
     tied: Tied,
+    form: Form,
     tokens_max: usize,
     lora: Option<(&'a LoraPlan, Rules<'a>)>,
     /// The tensors to continue from, and what their folder says of them.
@@ -57,12 +58,13 @@ pub struct Built<B: Backend> {
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `tokens_max`: the most rows a slot will be given at once; `widths`: as estimated.
+    /// `form`: of the frozen matrices that products read; `tokens_max`: the most rows a slot will be given at once;
+    /// `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
         checkpoint: &'a Checkpoint,
-        tied: Tied,
+        (tied, form): (Tied, Form),
         (tokens_max, widths): (usize, Widths),
     ) -> Result<Self, ModelError> {
         let lora = match plan {
@@ -77,6 +79,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             backend,
             checkpoint,
             tied,
+            form,
             tokens_max,
             lora,
             start,
@@ -101,7 +104,9 @@ impl<'a, B: Backend> Builder<'a, B> {
         let weight = if self.whole_embedding(module) {
             Matrix::Trained(self.train_whole(module, "weight", &[vocab, hidden])?)
         } else {
-            self.frozen(module, vocab, hidden)?
+            // Only a head multiplies with it.
+            let shared = self.tied == Tied::Yes && !self.saved_whole("lm_head");
+            self.frozen(module, vocab, hidden, if shared { self.form } else { Form::Plain })?
         };
         self.embedding = Some((module.to_owned(), weight.clone()));
         self.modules.push(module.to_owned());
@@ -155,17 +160,17 @@ impl<'a, B: Backend> Builder<'a, B> {
         if self.saved_whole(module) {
             Ok(Matrix::Trained(self.train_whole(module, "weight", &[n_out, n_in])?))
         } else {
-            self.frozen(module, n_out, n_in)
+            self.frozen(module, n_out, n_in, self.form)
         }
     }
 
-    fn frozen(&mut self, module: &str, rows: usize, cols: usize) -> Result<Matrix<B>, ModelError> {
+    fn frozen(&mut self, module: &str, rows: usize, cols: usize, form: Form) -> Result<Matrix<B>, ModelError> {
         let name = format!("{module}.weight");
         let view = self.view(&name, &[rows, cols])?;
         let weight = match view.floats()? {
-            Floats::F32(x) => self.backend.weight(rows, cols, Values::F32(&x))?,
-            Floats::F16(x) => self.backend.weight(rows, cols, Values::F16(&x))?,
-            Floats::Bf16(x) => self.backend.weight(rows, cols, Values::Bf16(&x))?,
+            Floats::F32(x) => self.backend.weight(rows, cols, Values::F32(&x), form)?,
+            Floats::F16(x) => self.backend.weight(rows, cols, Values::F16(&x), form)?,
+            Floats::Bf16(x) => self.backend.weight(rows, cols, Values::Bf16(&x), form)?,
         };
         // The copy is what stays: the file's pages need not be resident beside it.
         self.checkpoint.release(&name);
@@ -216,7 +221,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let values = self.view(&format!("{source}.weight"), &[vocab, hidden])?.to_f32()?;
                 Ok(Matrix::Trained(self.train(module, "weight", &[vocab, hidden], values.into())?))
             }
-            _ if source_whole => self.frozen(source, vocab, hidden),
+            _ if source_whole => self.frozen(source, vocab, hidden, self.form),
             _ => Ok(shared),
         }
     }
@@ -410,7 +415,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         let base = a.base.as_ref().ok_or_else(other)?;
         // Held in bf16, this base is a rounded one: the copy is compared as it would be held.
         let (copy, held) = (start.get(name)?.to_f32()?, self.backend.weight_values(base)?);
-        let copy = self.backend.weight(1, copy.len(), Values::F32(&copy))?;
+        let copy = self.backend.weight(1, copy.len(), Values::F32(&copy), Form::Plain)?;
         if self.backend.weight_values(&copy)? == held { Ok(()) } else { Err(other()) }
     }
 

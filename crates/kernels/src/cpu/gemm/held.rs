@@ -124,7 +124,13 @@ impl<'a> Stack<'a> {
     }
 
     /// Calls `f` with the words that a matrix has among the words `ks` of panel `q`, and the panel from there on.
-    pub(super) fn pieces(&self, kern: &Kernels, q: usize, ks: Range<usize>, f: &mut impl FnMut(Range<usize>, &'a [f32])) {
+    pub(super) fn pieces(
+        &self,
+        kern: &Kernels,
+        q: usize,
+        ks: Range<usize>,
+        f: &mut impl FnMut(Range<usize>, &'a [f32]),
+    ) {
         let mut start = 0;
         for held in self.parts.iter().filter_map(|part| part.w.held()) {
             match self.op {

@@ -262,8 +262,7 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
                     )
                 };
                 let b = Right { held, packed, first: group.start, main };
-                let stretch =
-                    Stretch { ks: ks.clone(), kc: plan.kc, extensions, panel: panels.start + group.start };
+                let stretch = Stretch { ks: ks.clone(), kc: plan.kc, extensions, panel: panels.start + group.start };
                 block(kern, p, stretch, (a, rows), b, a_slot.row(0), d);
             });
         }
