@@ -196,8 +196,7 @@ impl Bench {
         };
         let qkv = self.buf(T * 960);
         let (mut out, mut lse, mut dqkv) = (self.buf(T * H), self.buf(T * 9), self.buf(T * 960));
-        for sequences in [16, 4, 1] {
-            let len = T / sequences;
+        for (sequences, len) in [(16, T / 16), (4, T / 4), (1, SHORT), (1, T)] {
             let cu: Vec<usize> = (0..=sequences).map(|i| i * len).collect();
             let flops = (sequences * len * (len + 1) / 2 * 9 * 64 * 4) as f64;
             self.line(&format!("attention {sequences} of {len}"), flops, || {

@@ -370,6 +370,9 @@ impl Backward {
 
     /// Tiles of keys of a sequence that have a `round`-th tile of queries.
     fn pairs(&self, round: usize, len: usize) -> usize {
+        if round >= self.rounds(len) {
+            return 0;
+        }
         let tiles = len.div_ceil(self.queries);
         let starts = tiles.saturating_sub(round) * self.queries;
         starts.min(len).div_ceil(self.keys)
@@ -427,31 +430,45 @@ pub(super) fn attention_back(cpu: &Cpu, a: &Attention, cu: &[usize], saved: Save
     let mut memory = cpu.scratch.take(cpu.threads() * mine)?;
     let slots = RowsMut::new("tiles", memory.values(), (0, mine), (cpu.threads(), mine))?;
     let units = sequences * a.kv_heads;
-    // side by side, sequences share nothing and keep their tiles in the caches
-    let plenty = cpu.threads() == 1 || units >= UNITS_PER_THREAD * cpu.threads();
-    let run = |i: usize| {
-        let (seq, kv) = (i / a.kv_heads, i % a.kv_heads);
-        let (at, place) = (cu[seq]..cu[seq + 1], b.place(cu, seq)..b.place(cu, seq + 1));
-        // SAFETY: every sequence and key head has its places and its rows and columns.
-        let (mut packed, grads, dqkv) = unsafe {
-            (
-                packed.part(kv..kv + 1, place.start * b.token..place.end * b.token),
-                grads.part(kv..kv + 1, place.start * b.grads..place.end * b.grads),
-                dqkv.part(at.clone(), 0..dqkv.cols()),
-            )
+    let heads = a.kv_heads;
+    let at = |seq: usize| cu[seq]..cu[seq + 1];
+    let place = |seq: usize, floats: usize| b.place(cu, seq) * floats..b.place(cu, seq + 1) * floats;
+    cpu.pool.each(units, |i| {
+        let (seq, kv) = (i / heads, i % heads);
+        // SAFETY: every sequence and key head has its place.
+        let mut packed = unsafe { packed.part(kv..kv + 1, place(seq, b.token)) };
+        Packed::pack(&b, kv, saved.rows(at(seq)).qkv, packed.row(0));
+    });
+    let packed = Rows::new("packed", packed_memory.values(), (0, padded * b.token), (heads, padded * b.token))?;
+    let with = |seq: usize, kv: usize, f: &dyn Fn(Unit, &Targets)| {
+        // SAFETY: every sequence and key head has its places and its rows and columns; tasks of one are told apart below.
+        let (grads, dqkv) = unsafe {
+            (grads.part(kv..kv + 1, place(seq, b.grads)), dqkv.part(at(seq), 0..dqkv.cols()))
         };
-        let saved = saved.rows(at.clone());
-        let packed = Packed::new(&b, kv, saved.qkv, packed.row(0));
-        let unit = Unit { cpu, b: &b, kv, saved, stats: stats.part(0..stats.rows(), at), packed };
-        let out = Targets { dqkv, grads, slots: &slots };
-        if plenty { unit.in_turn(&out) } else { unit.in_rounds(&out) }
+        let packed = Packed::of(&b, cu[seq + 1] - cu[seq], &packed.row(kv)[place(seq, b.token)]);
+        let stats = stats.part(0..stats.rows(), at(seq));
+        let unit = Unit { cpu, b: &b, kv, saved: saved.rows(at(seq)), stats, packed };
+        f(unit, &Targets { dqkv, grads, slots: &slots });
     };
-    // a call within a task would have its thread alone
-    if plenty {
-        cpu.pool.each(units, run)
-    } else {
-        (0..units).for_each(run)
+    // side by side, sequences share nothing and keep their tiles in the caches
+    if cpu.threads() == 1 || units >= UNITS_PER_THREAD * cpu.threads() {
+        cpu.pool.each(units, |i| with(i / heads, i % heads, &|unit, out| unit.in_turn(out)));
+        return Ok(());
     }
+    // few ones go round after round, the pairs of all side by side
+    let rounds = (0..sequences).map(|seq| b.rounds(at(seq).len())).max().unwrap_or(0);
+    for round in 0..rounds {
+        let pairs = |len: usize| b.pairs(round, len);
+        cpu.pool.each(count(cu, pairs) * heads, |i| {
+            let (seq, j) = locate(cu, pairs, i / heads);
+            with(seq, i % heads, &|unit, out| unit.pair(round, j, out));
+        });
+    }
+    let tiles = |len: usize| len.div_ceil(b.keys);
+    cpu.pool.each(count(cu, tiles) * heads, |i| {
+        let (seq, j) = locate(cu, tiles, i / heads);
+        with(seq, i % heads, &|unit, out| unit.turn(j, out));
+    });
     Ok(())
 }
 
@@ -492,15 +509,33 @@ struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    fn new(b: &Backward, kv: usize, qkv: Rows, mut memory: &'a mut [f32]) -> Packed<'a> {
+    /// Packs them into `memory`.
+    fn pack(b: &Backward, kv: usize, qkv: Rows, memory: &mut [f32]) {
         let (s, len) = (&b.s, qkv.rows());
         let (k, v) = (qkv.part(0..len, s.k_cols(kv)), qkv.part(0..len, s.v_cols(kv)));
-        let turned = len.next_multiple_of(s.kern.nr) * s.head_words();
+        let (keys_turned, rest) = memory.split_at_mut(Packed::turned(b, len));
+        let (values_turned, keys) = rest.split_at_mut(Packed::turned(b, len));
+        pack_panels(s.kern, (Op::T, k), keys_turned);
+        pack_panels(s.kern, (Op::T, v), values_turned);
+        pack_panels(s.kern, (Op::N, k), keys);
+    }
+
+    /// Those of `len` tokens that lie in `memory`.
+    fn of(b: &Backward, len: usize, memory: &'a [f32]) -> Packed<'a> {
+        let (kern, words) = (b.s.kern, b.s.head_words());
+        let (keys_turned, rest) = memory.split_at(Packed::turned(b, len));
+        let (values_turned, keys) = rest.split_at(Packed::turned(b, len));
+        let over = |panels: &'a [f32]| Rows::dense(panels, words * kern.nr);
         Packed {
-            keys_turned: pack_panels(s.kern, (Op::T, k), carve(&mut memory, turned)),
-            values_turned: pack_panels(s.kern, (Op::T, v), carve(&mut memory, turned)),
-            keys: pack_panels(s.kern, (Op::N, k), memory),
+            keys_turned: over(keys_turned),
+            values_turned: over(values_turned),
+            keys: Rows::dense(keys, kern.words(len) * kern.nr),
         }
+    }
+
+    /// Words of the panels over keys.
+    fn turned(b: &Backward, len: usize) -> usize {
+        len.next_multiple_of(b.s.kern.nr) * b.s.head_words()
     }
 }
 
@@ -524,14 +559,6 @@ struct Targets<'a> {
 impl Unit<'_> {
     fn len(&self) -> usize {
         self.saved.qkv.rows()
-    }
-
-    /// Round after round, the pairs of each side by side.
-    fn in_rounds(&self, out: &Targets) {
-        for round in 0..self.b.rounds(self.len()) {
-            self.cpu.pool.each(self.b.pairs(round, self.len()), |j| self.pair(round, j, out));
-        }
-        self.cpu.pool.each(self.len().div_ceil(self.b.keys), |j| self.turn(j, out));
     }
 
     /// One tile of keys after another, from the last: the queries of every tile meet them in the order of the rounds.
