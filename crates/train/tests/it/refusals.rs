@@ -158,9 +158,11 @@ fn a_smaller_pass_when_the_larger_does_not_fit() {
     b.plan.train.memory = Some(large.total - 1);
     let small = preview(&b);
     assert!(small.total <= small.limit);
+    // Held packed, weights need no large pass; held plain, they would have one if it fitted.
+    assert_eq!((large.weights_packed, small.weights_packed), (true, false));
     // Layers are not computed again where a smaller pass will do.
     assert_eq!((large.layers_recomputed, small.layers_recomputed), (0, 0));
-    assert!(small.scratch < large.scratch);
+    assert_eq!(small.scratch, large.scratch);
 }
 
 /// A run cut at step 4, whose newest checkpoint is of step 4 and the one before of step 3.

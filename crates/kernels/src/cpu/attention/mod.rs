@@ -442,9 +442,8 @@ pub(super) fn attention_back(cpu: &Cpu, a: &Attention, cu: &[usize], saved: Save
     let packed = Rows::new("packed", packed_memory.values(), (0, padded * b.token), (heads, padded * b.token))?;
     let with = |seq: usize, kv: usize, f: &dyn Fn(Unit, &Targets)| {
         // SAFETY: every sequence and key head has its places and its rows and columns; tasks of one are told apart below.
-        let (grads, dqkv) = unsafe {
-            (grads.part(kv..kv + 1, place(seq, b.grads)), dqkv.part(at(seq), 0..dqkv.cols()))
-        };
+        let (grads, dqkv) =
+            unsafe { (grads.part(kv..kv + 1, place(seq, b.grads)), dqkv.part(at(seq), 0..dqkv.cols())) };
         let packed = Packed::of(&b, cu[seq + 1] - cu[seq], &packed.row(kv)[place(seq, b.token)]);
         let stats = stats.part(0..stats.rows(), at(seq));
         let unit = Unit { cpu, b: &b, kv, saved: saved.rows(at(seq)), stats, packed };

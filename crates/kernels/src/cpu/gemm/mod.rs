@@ -320,7 +320,7 @@ fn block(
             pieces.push(terms, extensions.of_panel(kern, (s.panel + j) * kern.nr), &packed[b.main..]);
             pieces
         };
-        tiles(kern, Product { write, ..p }, pieces, b.held.is_some(), d.reborrow());
+        tiles(kern, Product { write, ..p }, pieces, d.reborrow());
     }
 }
 
@@ -355,15 +355,6 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Has the processor fetch the `part`-th of `parts` pieces of B.
-    fn fetch(&self, kern: &Kernels, part: usize, parts: usize) {
-        for ((_, _, b), k) in self.list.iter().zip(self.words).take(self.len) {
-            let share = k.div_ceil(parts);
-            let words = (part * share).min(k)..((part + 1) * share).min(k);
-            simd::fetch(&b[words.start * kern.nr..words.end * kern.nr]);
-        }
-    }
-
     /// The segments of the tile whose first row is `i`.
     fn segments(&self, kern: &Kernels, i: usize, rows: usize) -> ([Segment; PIECES_MAX], usize) {
         let mut segments = [Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: kern.nr }; PIECES_MAX];
@@ -385,22 +376,15 @@ pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows,
         pieces.push(Left { packed: a, words }, 0..words, &b.row(j)[first * kern.nr..]);
         pieces
     };
-    tiles(kern, p, pieces, false, d);
+    tiles(kern, p, pieces, d);
 }
 
-/// `pieces` of each panel. `far`: B is not near the processor yet, and each panel is fetched during the one before.
-fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, far: bool, d: RowsMut) {
+/// `pieces` of each panel.
+fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
-    let (panels, tiles) = (n.div_ceil(kern.nr), m.div_ceil(kern.mr));
-    let mut next = pieces(0);
-    for j in 0..panels {
-        let here = next;
-        next = if j + 1 < panels { pieces(j + 1) } else { Pieces::none() };
-        for (tile, i) in (0..m).step_by(kern.mr).enumerate() {
-            if far {
-                next.fetch(kern, tile, tiles);
-            }
-            let pieces = &here;
+    for j in 0..n.div_ceil(kern.nr) {
+        let pieces = pieces(j);
+        for i in (0..m).step_by(kern.mr) {
             let rows = kern.mr.min(m - i);
             let (segments, count) = pieces.segments(kern, i, rows);
             let tile = Tile {

@@ -37,23 +37,6 @@ pub(super) trait Simd: Copy {
     unsafe fn transpose<R: Along<Self>>(source: R, rows: usize, values: usize, dst: *mut f32, stride: usize);
 }
 
-/// Fetches values into the second-level cache before they are read.
-#[inline(always)]
-pub(super) fn fetch(values: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint, which cannot fault, and which every x86-64 has.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = values;
-}
-
-/// Values of a cache line.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 16;
-
 /// Rows that are contiguous along the contraction, read as words.
 pub(super) trait Along<V: Simd>: Copy {
     /// Values in a word.
