@@ -5,7 +5,7 @@ mod head;
 
 use crate::adapters::{Builder, Cx, Embedding, Fan};
 use crate::config::{EMBEDDING, FINAL_NORM, HEAD};
-use crate::workspace::{Workspace, two};
+use crate::workspace::{Indices, RopeTable, Workspace, two};
 use crate::{ModelConfig, ModelError};
 use block::{Block, Rows};
 use head::Head;
@@ -20,7 +20,8 @@ pub(crate) struct Decoder<B: Backend> {
     head: Head<B>,
 }
 
-/// What one pass works on, besides the workspace: its examples, and how many of its positions have a target.
+/// What one pass works on, besides the workspace: its examples, and how many of its positions have a target: those alone
+/// go on after the last layer's attention.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub cu: &'a [usize],
@@ -45,7 +46,7 @@ impl<B: Backend> Decoder<B> {
         self.blocks.iter().position(Block::trains).unwrap_or(self.blocks.len())
     }
 
-    /// Token ids → the last layer's output, in the last stream. `see` is shown the embedding and each layer's output
+    /// Token ids → the last layer's output of the target rows, in the last stream. `see` is shown the embedding and each layer's output
     /// but the last.
     pub fn forward(
         &self,
@@ -55,24 +56,22 @@ impl<B: Backend> Decoder<B> {
         see: &mut dyn FnMut(&B::Buf) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         let Workspace { index, streams, acts, shared, ropes, keep, .. } = w;
-        let rows = Rows { t: pass.tokens, cu: pass.cu, positions: &index.positions, ropes };
         self.embedding.forward(cx, pass.tokens, &index.ids, self.embed_scale, &mut streams[keep.stream(0)])?;
         for (l, block) in self.blocks.iter().enumerate() {
             let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
             see(x)?;
-            block.forward(cx, &rows, x, &mut acts[keep.set(l)], shared, out)?;
+            block.forward(cx, &self.rows(l, pass, index, ropes), x, &mut acts[keep.set(l)], shared, out)?;
         }
         Ok(())
     }
 
-    /// The gradient in `shared.d`, of the last layer's output, goes down and parameters accumulate theirs.
+    /// The gradient in `shared.d`, of the last layer's output [targets, H], goes down and parameters accumulate theirs.
     /// With [`Reach::Input`] it ends as the gradient of the embedding's output.
     pub fn backward(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, reach: Reach) -> Result<(), ModelError> {
         let Workspace { index, streams, acts, shared, ropes, keep, .. } = w;
-        let rows = Rows { t: pass.tokens, cu: pass.cu, positions: &index.positions, ropes };
         for (l, block) in self.blocks.iter().enumerate().skip(keep.lowest).rev() {
             let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
-            let a = &mut acts[keep.set(l)];
+            let (rows, a) = (self.rows(l, pass, index, ropes), &mut acts[keep.set(l)]);
             if keep.recomputes(l) {
                 block.recompute(cx, &rows, x, a, shared, out)?;
             }
@@ -85,6 +84,13 @@ impl<B: Backend> Decoder<B> {
         Ok(())
     }
 
+    /// The rows of layer `l`.
+    fn rows<'a>(&self, l: usize, pass: Pass<'a>, index: &'a Indices<B>, ropes: &'a [RopeTable<B>]) -> Rows<'a, B> {
+        let fewer = l + 1 == self.blocks.len() && pass.targets < pass.tokens;
+        let after = fewer.then_some((&index.rows, pass.targets));
+        Rows { t: pass.tokens, cu: pass.cu, positions: &index.positions, ropes, after }
+    }
+
     /// How far down the lowest layer's own backward pass must go for what is trained.
     pub fn reach(&self) -> Reach {
         if self.embedding.trains() { Reach::Input } else { Reach::Parameters }
@@ -95,7 +101,7 @@ impl<B: Backend> Decoder<B> {
         self.head.losses(cx, w, pass)
     }
 
-    /// As [`Decoder::losses`], and `shared.d` becomes scale · dΣloss / d(the last layer's output).
+    /// As [`Decoder::losses`], and `shared.d` becomes scale · dΣloss / d(the last layer's output) [targets, H].
     pub fn losses_back(
         &self,
         cx: &mut Cx<B>,

@@ -59,10 +59,8 @@ pub(crate) struct Shared<T> {
     pub d_qkv: T,
     /// [T, Q + KV], with norms of heads
     pub d_raw: T,
-    /// The output head's rows [C, H]: the last hidden state, after the final norm, and their gradients.
-    pub top: T,
+    /// The output head's rows after the final norm [C, H], and their gradient.
     pub top_normed: T,
-    pub d_top: T,
     pub d_top_normed: T,
     pub rstd_top: T,
     /// What the head keeps for its adapter [C, kept].
@@ -148,9 +146,7 @@ impl Shared<usize> {
             d_att: t * q,
             d_qkv: t * (q + 2 * kv),
             d_raw: if c.head_norms { t * (q + kv) } else { 0 },
-            top: rows * c.hidden,
             top_normed: rows * c.hidden,
-            d_top: rows * c.hidden,
             d_top_normed: rows * c.hidden,
             rstd_top: rows,
             top_kept: rows.saturating_mul(kept),
@@ -181,9 +177,7 @@ impl<T> Shared<T> {
             d_att: f(&self.d_att)?,
             d_qkv: f(&self.d_qkv)?,
             d_raw: f(&self.d_raw)?,
-            top: f(&self.top)?,
             top_normed: f(&self.top_normed)?,
-            d_top: f(&self.d_top)?,
             d_top_normed: f(&self.d_top_normed)?,
             rstd_top: f(&self.rstd_top)?,
             top_kept: f(&self.top_kept)?,

@@ -48,6 +48,16 @@ pub(crate) struct Rows<'a, B: Backend> {
     pub cu: &'a [usize],
     pub positions: &'a B::Idx,
     pub ropes: &'a [RopeTable<B>],
+    /// The rows that go on after attention and how many they are, where these are not all: in the last layer those with
+    /// a target. They lie one behind another from then on, in the layer's output and its gradient too.
+    pub after: Option<(&'a B::Idx, usize)>,
+}
+
+impl<B: Backend> Rows<'_, B> {
+    /// Rows after attention.
+    fn left(&self) -> usize {
+        self.after.map_or(self.t, |(_, n)| n)
+    }
 }
 
 /// How far down a layer's backward pass goes.
@@ -134,7 +144,7 @@ impl<B: Backend> Block<B> {
             || self.norm_mlp_out.as_ref().is_some_and(Gain::trains)
     }
 
-    /// x [T, H] → out [T, H]; `a` keeps what the backward pass needs.
+    /// x [T, H] → out [rows after attention, H]; `a` keeps what the backward pass needs.
     pub fn forward(
         &self,
         cx: &mut Cx<B>,
@@ -145,8 +155,8 @@ impl<B: Backend> Block<B> {
         out: &mut B::Buf,
     ) -> Result<(), ModelError> {
         self.attend(cx, rows, x, a, s)?;
-        self.gate(cx, rows.t, a, s)?;
-        self.feed(cx, rows.t, a, s, out)
+        self.gate(cx, rows.left(), a, s)?;
+        self.feed(cx, rows.left(), a, s, out)
     }
 
     /// Fills `a` again from the layer's input, to the same bits; `out` as in the forward pass.
@@ -159,15 +169,16 @@ impl<B: Backend> Block<B> {
         s: &mut Shared<B::Buf>,
         out: &mut B::Buf,
     ) -> Result<(), ModelError> {
+        let left = rows.left();
         self.attend(cx, rows, x, a, s)?;
-        self.gate(cx, rows.t, a, s)?;
+        self.gate(cx, left, a, s)?;
         // Of the down projection only what follows it or its adapter keeps is needed again.
         match &self.norm_mlp_out {
-            Some(_) => self.feed(cx, rows.t, a, s, out),
+            Some(_) => self.feed(cx, left, a, s, out),
             None if self.down.kept() > 0 => {
                 let f = self.intermediate;
-                cx.backend.glu(rows.t, f, self.activation, &a.gate_up, &mut s.h)?;
-                self.down.keep(cx, rows.t, mat(&s.h, 0, f), mat_mut(&mut a.kept, self.down.kept_at(), self.kept))
+                cx.backend.glu(left, f, self.activation, &a.gate_up, &mut s.h)?;
+                self.down.keep(cx, left, mat(&s.h, 0, f), mat_mut(&mut a.kept, self.down.kept_at(), self.kept))
             }
             None => Ok(()),
         }
@@ -186,9 +197,9 @@ impl<B: Backend> Block<B> {
     ) -> Result<(), ModelError> {
         let through_attention = reach == Reach::Input || self.attention_trains();
         let through_gate = through_attention || self.gate_trains();
-        self.feed_back(cx, rows.t, a, s, reach_if(through_gate))?;
+        self.feed_back(cx, rows.left(), a, s, reach_if(through_gate))?;
         if through_gate {
-            self.gate_back(cx, rows.t, a, s, reach_if(through_attention))?;
+            self.gate_back(cx, rows.left(), a, s, reach_if(through_attention))?;
         }
         if through_attention { self.attend_back(cx, rows, x, a, s, reach) } else { Ok(()) }
     }
@@ -239,18 +250,54 @@ impl<B: Backend> Block<B> {
         let (turned, dim) = (self.turned_heads(), self.attention.head_dim);
         be.rope(t, turned, dim, r.half, rows.positions, &r.cos, &r.sin, mat_mut(&mut a.qkv, 0, ld))?;
         be.attention(&self.attention, rows.cu, &a.qkv, &mut a.att, &mut a.lse)?;
-        let att = mat(&a.att, 0, self.o.in_features());
+        let left = rows.left();
+        let att = self.attended(be, rows, &a.att, &mut s.d_qkv)?;
         let kept = mat_mut(&mut a.kept, self.o.kept_at(), self.kept);
         match &self.norm_attn_out {
-            None => self.o.forward(cx, t, att, kept, mat_mut(&mut a.mid, 0, h))?,
+            None => self.o.forward(cx, left, att, kept, mat_mut(&mut a.mid, 0, h))?,
             Some(gain) => {
-                self.o.forward(cx, t, att, kept, mat_mut(&mut a.attn_out, 0, h))?;
+                self.o.forward(cx, left, att, kept, mat_mut(&mut a.attn_out, 0, h))?;
                 let (from, to) = (mat(&a.attn_out, 0, h), mat_mut(&mut a.mid, 0, h));
-                self.normalise(cx, gain, self.whole(t), from, to, &mut a.rstd_attn_out)?;
+                self.normalise(cx, gain, self.whole(left), from, to, &mut a.rstd_attn_out)?;
             }
         }
-        be.add(t * h, 1.0, x, &mut a.mid)?;
+        match rows.after {
+            None => be.add(t * h, 1.0, x, &mut a.mid)?,
+            Some((ids, n)) => {
+                be.gather_rows(n, h, ids, 0, mat(x, 0, h), 1.0, mat_mut(&mut a.mid, 0, h), Write::Add)?;
+            }
+        }
         Ok(())
+    }
+
+    /// What the output projection reads: attention's result, of the rows that go on. `spare` is free until attention's
+    /// backward pass.
+    fn attended<'a>(
+        &self,
+        be: &B,
+        rows: &Rows<B>,
+        att: &'a B::Buf,
+        spare: &'a mut B::Buf,
+    ) -> Result<Mat<'a, B::Buf>, ModelError> {
+        let cols = self.o.in_features();
+        let Some((ids, n)) = rows.after else { return Ok(mat(att, 0, cols)) };
+        be.gather_rows(n, cols, ids, 0, mat(att, 0, cols), 1.0, mat_mut(spare, 0, cols), Write::Set)?;
+        Ok(mat(spare, 0, cols))
+    }
+
+    /// A gradient of the rows that went on, in place, to one of all rows; 0 for the others.
+    fn spread(
+        &self,
+        be: &B,
+        rows: &Rows<B>,
+        cols: usize,
+        d: &mut B::Buf,
+        spare: &mut B::Buf,
+    ) -> Result<(), ModelError> {
+        let Some((ids, n)) = rows.after else { return Ok(()) };
+        be.copy(n, cols, mat(d, 0, cols), mat_mut(spare, 0, cols))?;
+        be.fill(d, 0, rows.t * cols, 0.0)?;
+        Ok(be.scatter_add_rows(n, cols, ids, 0, mat(spare, 0, cols), 1.0, mat_mut(d, 0, cols))?)
     }
 
     /// `s.d`: gradient of mid → gradient of x.
@@ -263,23 +310,25 @@ impl<B: Backend> Block<B> {
         s: &mut Shared<B::Buf>,
         reach: Reach,
     ) -> Result<(), ModelError> {
-        let (be, t, h) = (cx.backend, rows.t, self.hidden);
+        let (be, t, h, left) = (cx.backend, rows.t, self.hidden, rows.left());
         let q_cols = self.o.in_features();
         let dy = match &self.norm_attn_out {
             None => mat(&s.d, 0, h),
             Some(gain) => {
                 let (dy, from, dx) = (mat(&s.d, 0, h), mat(&a.attn_out, 0, h), mat_mut(&mut s.d_out, 0, h));
-                self.normalise_back(cx, gain, self.whole(t), dy, from, &a.rstd_attn_out, dx, Write::Set)?;
+                self.normalise_back(cx, gain, self.whole(left), dy, from, &a.rstd_attn_out, dx, Write::Set)?;
                 mat(&s.d_out, 0, h)
             }
         };
         let deeper = reach == Reach::Input || self.inputs_train();
         let d_att = deeper.then(|| mat_mut(&mut s.d_att, 0, q_cols));
-        self.o.input_gradient(cx, t, dy, d_att, Write::Set)?;
-        self.o.accumulate(cx, t, mat(&a.att, 0, q_cols), mat(&a.kept, self.o.kept_at(), self.kept), dy)?;
+        self.o.input_gradient(cx, left, dy, d_att, Write::Set)?;
+        let att = self.attended(be, rows, &a.att, &mut s.d_qkv)?;
+        self.o.accumulate(cx, left, att, mat(&a.kept, self.o.kept_at(), self.kept), dy)?;
         if !deeper {
             return Ok(());
         }
+        self.spread(be, rows, q_cols, &mut s.d_att, &mut s.d_qkv)?;
         be.attention_back(&self.attention, rows.cu, &a.qkv, &a.att, &a.lse, &s.d_att, &mut s.d_qkv)?;
         let (ld, raw) = (self.attention.layout.ld, self.raw_cols());
         let r = &rows.ropes[self.rope];
@@ -298,6 +347,9 @@ impl<B: Backend> Block<B> {
             self.normalise(cx, &self.norm_in, self.whole(t), from, to, &mut a.rstd_in)?;
         }
         let wanted = reach == Reach::Input || self.norm_in.trains();
+        if wanted {
+            self.spread(be, rows, h, &mut s.d, &mut s.d_normed)?;
+        }
         for (i, p) in self.qkv.iter().enumerate() {
             let dy = if p.col < raw { mat(&s.d_raw, p.col, raw) } else { mat(&s.d_qkv, p.col, ld) };
             let dx = wanted.then(|| mat_mut(&mut s.d_normed, 0, h));

@@ -1,9 +1,9 @@
-//! Final norm, output head and cross-entropy, fused in chunks of rows: only rows with a target are computed, and
-//! the whole of the logits never exists. A chunk's backward pass follows its forward pass at once.
+//! Final norm, output head and cross-entropy, fused in chunks of rows: the last layer's output has only rows with a target,
+//! and the whole of the logits never exists. A chunk's backward pass follows its forward pass at once.
 
 use super::{Pass, Reach};
 use crate::adapters::{Cx, Fan, Gain, Mode};
-use crate::workspace::{Indices, Shared, Workspace};
+use crate::workspace::{Shared, Workspace};
 use crate::{ModelConfig, ModelError, StepKey};
 use kernels::{Backend, Norm, NormShape, Write, mat, mat_mut};
 
@@ -31,7 +31,7 @@ impl<B: Backend> Head<B> {
         let (size, last) = (w.logit_rows, w.keep.stream(w.keep.layers));
         let Workspace { index, streams, shared: s, .. } = w;
         for chunk in chunks(pass.targets, size) {
-            self.forward(cx, chunk, &streams[last], index, s)?;
+            self.forward(cx, chunk, &streams[last], s)?;
             let (v, first) = (self.fan.out_features(), chunk.first);
             cx.backend.cross_entropy(chunk.rows, v, self.softcap, &index.targets, first, &s.logits, &mut s.loss)?;
         }
@@ -49,14 +49,11 @@ impl<B: Backend> Head<B> {
         let (be, size, last) = (cx.backend, w.logit_rows, w.keep.stream(w.keep.layers));
         let (h, v) = (self.fan.in_features(), self.fan.out_features());
         let Workspace { index, streams, shared: s, .. } = w;
-        if reach == Reach::Input {
-            be.fill(&mut s.d, 0, pass.tokens * h, 0.0)?;
-        }
         let mode = cx.mode;
         for (i, chunk) in chunks(pass.targets, size).enumerate() {
             cx.mode = of_chunk(mode, i);
             let Chunk { first, rows } = chunk;
-            self.forward(cx, chunk, &streams[last], index, s)?;
+            self.forward(cx, chunk, &streams[last], s)?;
             be.cross_entropy_back(rows, v, self.softcap, &index.targets, first, scale, &mut s.logits, &mut s.loss)?;
             let deeper = reach == Reach::Input || self.norm_gain.trains();
             let dx = deeper.then(|| mat_mut(&mut s.d_top_normed, 0, h));
@@ -66,13 +63,10 @@ impl<B: Backend> Head<B> {
             if !deeper {
                 continue;
             }
-            let (dy, x, dx) = (mat(&s.d_top_normed, 0, h), mat(&s.top, 0, h), mat_mut(&mut s.d_top, 0, h));
+            let (dy, x) = (mat(&s.d_top_normed, 0, h), mat(&streams[last], first * h, h));
+            let dx = mat_mut(&mut s.d, first * h, h);
             let (gain, d_gain) = self.norm_gain.parts(cx.params);
             be.rmsnorm_back(self.shape(rows), self.norm, dy, x, gain, &s.rstd_top, dx, Write::Set, d_gain)?;
-            if reach == Reach::Input {
-                let d = mat_mut(&mut s.d, 0, h);
-                be.scatter_add_rows(rows, h, &index.rows, first, mat(&s.d_top, 0, h), 1.0, d)?;
-            }
         }
         cx.mode = mode;
         Ok(())
@@ -87,7 +81,7 @@ impl<B: Backend> Head<B> {
     ) -> Result<(), ModelError> {
         let (size, last, v) = (w.logit_rows, w.keep.stream(w.keep.layers), self.fan.out_features());
         for chunk in chunks(pass.targets, size) {
-            self.forward(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
+            self.forward(cx, chunk, &w.streams[last], &mut w.shared)?;
             append(cx.backend, &w.shared.logits, chunk.rows * v, out)?;
         }
         if let Some(cap) = self.softcap {
@@ -99,39 +93,24 @@ impl<B: Backend> Head<B> {
     pub fn top(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, out: &mut Vec<f32>) -> Result<(), ModelError> {
         let (size, last, h) = (w.logit_rows, w.keep.stream(w.keep.layers), self.fan.in_features());
         for chunk in chunks(pass.targets, size) {
-            self.normalise(cx, chunk, &w.streams[last], &w.index, &mut w.shared)?;
+            self.normalise(cx, chunk, &w.streams[last], &mut w.shared)?;
             append(cx.backend, &w.shared.top_normed, chunk.rows * h, out)?;
         }
         Ok(())
     }
 
     /// A chunk's logits, before the soft-cap.
-    fn forward(
-        &self,
-        cx: &mut Cx<B>,
-        chunk: Chunk,
-        x: &B::Buf,
-        index: &Indices<B>,
-        s: &mut Shared<B::Buf>,
-    ) -> Result<(), ModelError> {
-        self.normalise(cx, chunk, x, index, s)?;
+    fn forward(&self, cx: &mut Cx<B>, chunk: Chunk, x: &B::Buf, s: &mut Shared<B::Buf>) -> Result<(), ModelError> {
+        self.normalise(cx, chunk, x, s)?;
         let (h, v) = (self.fan.in_features(), self.fan.out_features());
         let kept = mat_mut(&mut s.top_kept, 0, self.fan.kept());
         self.fan.forward(cx, chunk.rows, mat(&s.top_normed, 0, h), kept, mat_mut(&mut s.logits, 0, v))
     }
 
-    fn normalise(
-        &self,
-        cx: &mut Cx<B>,
-        chunk: Chunk,
-        x: &B::Buf,
-        index: &Indices<B>,
-        s: &mut Shared<B::Buf>,
-    ) -> Result<(), ModelError> {
+    fn normalise(&self, cx: &mut Cx<B>, chunk: Chunk, x: &B::Buf, s: &mut Shared<B::Buf>) -> Result<(), ModelError> {
         let (be, h) = (cx.backend, self.fan.in_features());
-        let top = mat_mut(&mut s.top, 0, h);
-        be.gather_rows(chunk.rows, h, &index.rows, chunk.first, mat(x, 0, h), 1.0, top, Write::Set)?;
-        let (from, to, gain) = (mat(&s.top, 0, h), mat_mut(&mut s.top_normed, 0, h), self.norm_gain.parts(cx.params).0);
+        let (from, to, gain) =
+            (mat(x, chunk.first * h, h), mat_mut(&mut s.top_normed, 0, h), self.norm_gain.parts(cx.params).0);
         be.rmsnorm(self.shape(chunk.rows), self.norm, from, gain, to, &mut s.rstd_top)?;
         Ok(())
     }

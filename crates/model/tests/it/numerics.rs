@@ -109,9 +109,10 @@ fn check_differences(family: &str, edit: Value, plan: LoraPlan) {
             engine.import(State::Value, &moved).expect("import");
             loss(engine, &rows)
         };
-        // Richardson's extrapolation removes the cubic term; ε is large enough for f32 sums.
+        // Richardson's extrapolation removes the cubic term; ε is large enough for f32 sums, and small enough for the
+        // sharpest bend: phi3's embedding is off by 1 % with 4e-3, by 0.1 % with this.
         let central = |eps: f32, engine: &mut Engine| (at(eps, engine) - at(-eps, engine)) / (2.0 * f64::from(eps));
-        let eps = 4e-3;
+        let eps = 2e-3;
         let numeric = (4.0 * central(eps, &mut engine) - central(2.0 * eps, &mut engine)) / 3.0;
         let tolerance = 4e-3 * slope.abs().max(size) + 8e-4;
         assert!((numeric - slope).abs() <= tolerance, "{family} {}: {numeric} by differences, {slope} by hand", g.name);
@@ -178,6 +179,46 @@ fn recomputed_layers_give_the_same_bits_as_kept_ones() {
             }
             // First the weights are no longer held packed, then layer after layer is computed again.
             assert_eq!(recomputed, (0..trained).collect::<Vec<_>>(), "{family}");
+        }
+    }
+}
+
+/// In the last layer only rows with a target go on after attention. One target at a time, the gradients add up to those
+/// of all of them, and these are the same whether or not other rows are there.
+#[test]
+fn gradients_of_single_targets_add_up() {
+    for (family, edit) in [
+        ("llama", json!({"attention_bias": true, "mlp_bias": true})),
+        ("gemma3_text", json!({"sliding_window": 4, "sliding_window_pattern": 2})),
+        ("qwen3", json!({})),
+        ("llama", json!({"num_hidden_layers": 1})),
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write_model(dir.path(), family, edit);
+        let mut engine = load(dir.path(), &lora(LoraPlan { dropout: 0.0, ..everything() }));
+        disturb(&mut engine);
+        // Every row has a target, so that none is left out.
+        let mut rows = examples_of(37);
+        rows.targets = rows.ids.iter().map(|id| ((id * 5 + 2) % 37) as i32).collect();
+        let step = |engine: &mut Engine, rows: &Packed| {
+            engine.zero_grad().expect("zero");
+            let loss = engine.accumulate(rows.batch(), 0.03, KEY).expect("accumulate");
+            (loss, gradients(engine))
+        };
+        let (loss, all) = step(&mut engine, &rows);
+        let (mut losses, mut sums) = (0.0, all.iter().map(|(_, g)| vec![0.0; g.len()]).collect::<Vec<_>>());
+        for place in 0..rows.ids.len() {
+            let mut one = rows.clone();
+            one.targets.iter_mut().enumerate().filter(|(i, _)| *i != place).for_each(|(_, t)| *t = IGNORE);
+            let (loss, grads) = step(&mut engine, &one);
+            losses += loss;
+            for (sum, (_, g)) in sums.iter_mut().zip(&grads) {
+                sum.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+            }
+        }
+        assert!((losses - loss).abs() < 1e-9 * loss, "{family}");
+        for ((name, want), got) in all.iter().zip(&sums) {
+            close(&format!("{family} {name}"), got, want, 2e-5 * peak(want));
         }
     }
 }
