@@ -284,6 +284,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
         y: MatMut<Self::Buf>,
         rstd: &mut Self::Buf,
     ) -> Result<()>;
+    /// sum += x, and y = the norm of that: a residual and the norm behind it, in one pass.
+    fn add_rmsnorm(
+        &self,
+        s: NormShape,
+        n: Norm,
+        x: Mat<Self::Buf>,
+        sum: MatMut<Self::Buf>,
+        w: &Self::Buf,
+        y: MatMut<Self::Buf>,
+        rstd: &mut Self::Buf,
+    ) -> Result<()>;
     /// dx = (or +=) the norm's derivative; dw += its weight's, when it is trained.
     fn rmsnorm_back(
         &self,

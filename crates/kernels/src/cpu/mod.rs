@@ -377,6 +377,26 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn add_rmsnorm(
+        &self,
+        s: NormShape,
+        n: Norm,
+        x: Mat<Buf>,
+        sum: MatMut<Buf>,
+        w: &Buf,
+        y: MatMut<Buf>,
+        rstd: &mut Buf,
+    ) -> Result<()> {
+        let shape = (s.rows, size(s.groups, s.dim));
+        let x = rows("add_rmsnorm: x", x, shape)?;
+        let sum = rows_mut("add_rmsnorm: sum", sum, shape)?;
+        let w = head("add_rmsnorm: w", w.values(), s.dim)?;
+        let y = rows_mut("add_rmsnorm: y", y, shape)?;
+        let rstd = dense_mut("add_rmsnorm: rstd", rstd, (s.rows, s.groups))?;
+        norm::add_rmsnorm(self, s, n, x, sum, w, y, rstd);
+        Ok(())
+    }
+
     fn rmsnorm_back(
         &self,
         s: NormShape,

@@ -28,6 +28,23 @@ pub(super) fn rmsnorm(cpu: &Cpu, s: NormShape, n: Norm, x: Rows, w: &[f32], y: R
     });
 }
 
+/// The same of sum + x, which sum becomes.
+pub(super) fn add_rmsnorm(
+    cpu: &Cpu,
+    s: NormShape,
+    n: Norm,
+    x: Rows,
+    sum: RowsMut,
+    w: &[f32],
+    y: RowsMut,
+    rstd: RowsMut,
+) {
+    par::row_sets(&cpu.pool, [sum, y, rstd], |r, [sum, y, rstd]| {
+        sum.iter_mut().zip(x.row(r)).for_each(|(sum, x)| *sum += x);
+        forward(cpu.level, s, n, sum, w, y, rstd);
+    });
+}
+
 per_level! {
     fn backward(s: NormShape, n: Norm, dy: &[f32], x: &[f32], w: &[f32], rstd: &[f32], dx: &mut [f32], write: Write)
         = backward_body

@@ -25,14 +25,21 @@ pub(super) fn rows(pool: &Pool, out: RowsMut, f: impl Fn(usize, &mut [f32]) + Sy
 
 /// f(r, row r of a, row r of b) for every row; both have the same number.
 pub(super) fn rows2(pool: &Pool, a: RowsMut, b: RowsMut, f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) {
-    assert_eq!(a.rows(), b.rows());
-    let step = (GRAIN / a.cols().max(b.cols()).max(1)).max(1);
-    pool.each(a.rows().div_ceil(step), |i| {
-        let at = piece(i, step, a.rows());
+    row_sets(pool, [a, b], |r, [a, b]| f(r, a, b));
+}
+
+/// f(r, row r of each) for every row; all have the same number.
+pub(super) fn row_sets<const N: usize>(pool: &Pool, sets: [RowsMut; N], f: impl Fn(usize, [&mut [f32]; N]) + Sync) {
+    let rows = sets.first().map_or(0, RowsMut::rows);
+    assert!(sets.iter().all(|set| set.rows() == rows));
+    let cols = sets.iter().map(RowsMut::cols).max().unwrap_or(0);
+    let step = (GRAIN / cols.max(1)).max(1);
+    pool.each(rows.div_ceil(step), |i| {
+        let at = piece(i, step, rows);
         // SAFETY: the pieces of different tasks share no row.
-        let (mut a, mut b) = unsafe { (a.part(at.clone(), 0..a.cols()), b.part(at.clone(), 0..b.cols())) };
+        let mut parts = sets.each_ref().map(|set| unsafe { set.part(at.clone(), 0..set.cols()) });
         for i in 0..at.len() {
-            f(at.start + i, a.row(i), b.row(i));
+            f(at.start + i, parts.each_mut().map(|part| part.row(i)));
         }
     });
 }

@@ -42,6 +42,15 @@ fn rmsnorm_and_its_derivatives() {
                 cpu.rmsnorm(s, n, mat(&x, 2, ld), &buf(cpu, &w), mat_mut(&mut y, 2, ld), &mut rstd).unwrap();
                 gathered(&values(cpu, &y), cols, ld)
             });
+            let sum: Vec<f64> = x.iter().zip(&dx0).map(|(a, b)| f64::from(a + b)).collect();
+            check("add_rmsnorm", 1e-6, &[sum.clone(), norm(s, n, &sum, &wide(&w))].concat(), |cpu| {
+                let x = buf(cpu, &spread(&x, cols, ld));
+                let (mut sum, mut y) = (buf(cpu, &spread(&dx0, cols, ld)), buf(cpu, &vec![0.0; 2 + rows * ld]));
+                let (mut rstd, w) = (cpu.alloc(rows * groups).unwrap(), buf(cpu, &w));
+                let (summed, normed) = (mat_mut(&mut sum, 2, ld), mat_mut(&mut y, 2, ld));
+                cpu.add_rmsnorm(s, n, mat(&x, 2, ld), summed, &w, normed, &mut rstd).unwrap();
+                [sum, y].map(|b| gathered(&values(cpu, &b), cols, ld)).concat()
+            });
             let loss = |x: &[f64], w: &[f64]| dot(&norm(s, n, x, w), &wide(&dy));
             let dx = gradient(&wide(&x), |x| loss(x, &wide(&w)));
             let dw = gradient(&wide(&w), |w| loss(&wide(&x), w));

@@ -225,6 +225,7 @@ impl<B: Backend> Block<B> {
 // --- x → mid ------------------------------------------------------------------------------------------
 
 impl<B: Backend> Block<B> {
+    /// Leaves the norm of mid in `s.normed`.
     fn attend(
         &self,
         cx: &mut Cx<B>,
@@ -261,13 +262,19 @@ impl<B: Backend> Block<B> {
                 self.normalise(cx, gain, self.whole(left), from, to, &mut a.rstd_attn_out)?;
             }
         }
+        // The residual, and the norm of the sum at once where all rows go on.
+        let (mid, gain) = (mat_mut(&mut a.mid, 0, h), self.norm_mid.parts(cx.params).0);
         match rows.after {
-            None => be.add(t * h, 1.0, x, &mut a.mid)?,
+            None => {
+                let to = mat_mut(&mut s.normed, 0, h);
+                be.add_rmsnorm(self.whole(t), self.norm, mat(x, 0, h), mid, gain, to, &mut a.rstd_mid)?;
+                Ok(())
+            }
             Some((ids, n)) => {
-                be.gather_rows(n, h, ids, 0, mat(x, 0, h), 1.0, mat_mut(&mut a.mid, 0, h), Write::Add)?;
+                be.gather_rows(n, h, ids, 0, mat(x, 0, h), 1.0, mid, Write::Add)?;
+                self.norm_of_mid(cx, n, a, s)
             }
         }
-        Ok(())
     }
 
     /// What the output projection reads: attention's result, of the rows that go on. `spare` is free until attention's
@@ -368,8 +375,8 @@ impl<B: Backend> Block<B> {
 // --- mid → gate | up ----------------------------------------------------------------------------------
 
 impl<B: Backend> Block<B> {
+    /// `s.normed` holds the norm of mid.
     fn gate(&self, cx: &mut Cx<B>, t: usize, a: &mut Acts<B::Buf>, s: &mut Shared<B::Buf>) -> Result<(), ModelError> {
-        self.norm_of_mid(cx, t, a, s)?;
         let kept = mat_mut(&mut a.kept, self.gate_up.kept_at(), self.kept);
         let y = mat_mut(&mut a.gate_up, 0, 2 * self.intermediate);
         self.gate_up.forward(cx, t, mat(&s.normed, 0, self.hidden), kept, y)
