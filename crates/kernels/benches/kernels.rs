@@ -7,8 +7,8 @@
 
 use kernels::cpu::{Buf, Weight};
 use kernels::{
-    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Norm, NormShape, Op, Part, Precision, QkvLayout, Values,
-    Write, mat, mat_mut,
+    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Nf4, Norm, NormShape, Op, Part, Precision, QkvLayout,
+    Values, Write, mat, mat_mut,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -95,9 +95,12 @@ impl Bench {
         buf
     }
 
-    fn weight(&self, rows: usize, cols: usize, form: Form) -> Weight {
+    fn weight(&self, rows: usize, cols: usize, form: Form, nf4: bool) -> Weight {
         let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 31) % 997) as f32 / 5e4 - 0.01).collect();
-        self.cpu.weight(rows, cols, Values::F32(&values), form).expect("weight")
+        let values = Values::F32(&values);
+        let codes = nf4.then(|| Nf4::quantise(values, true).expect("finite values"));
+        let values = codes.as_ref().map_or(values, Values::Nf4);
+        self.cpu.weight(rows, cols, values, form).expect("weight")
     }
 
     fn line(&self, what: &str, flops: f64, f: impl FnMut()) {
@@ -130,18 +133,20 @@ impl Bench {
             ("head, a short chunk", HEAD_ROWS / 4, V, H),
         ];
         for (name, t, out, inner) in shapes {
-            for (form, held) in [(Form::Plain, ""), (Form::Packed, ", held packed")] {
-                self.product(&format!("{name}{held}"), (t, out, inner), form);
+            for (held, form, quantised) in
+                [("", Form::Plain, false), (", held packed", Form::Packed, false), (", NF4", Form::Plain, true)]
+            {
+                self.product(&format!("{name}{held}"), (t, out, inner), form, quantised);
             }
         }
     }
 
-    fn product(&self, name: &str, (t, out, inner): (usize, usize, usize), form: Form) {
+    fn product(&self, name: &str, (t, out, inner): (usize, usize, usize), form: Form, nf4: bool) {
         let what = format!("linear {name} {t}x{inner}x{out}");
         if !self.chosen(&what) && !self.chosen(&format!("linear_back {name}")) {
             return;
         }
-        let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner, form), self.buf(t * out));
+        let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner, form, nf4), self.buf(t * out));
         let flops = (2 * t * out * inner) as f64;
         let part = || Part { w: &w, low_rank: None };
         self.line(&what, flops, || {

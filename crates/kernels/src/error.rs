@@ -9,6 +9,8 @@ pub enum KernelError {
     Index { what: &'static str, index: i64, limit: usize },
     #[error("{what}: {got} values, expected {expected}")]
     Length { what: &'static str, expected: usize, got: usize },
+    #[error("{what}: value {at} is not finite")]
+    NotFinite { what: &'static str, at: usize },
     #[error("{what}: rows of {cols} overlap when they start {ld} apart")]
     Overlap { what: &'static str, cols: usize, ld: usize },
     #[error("sequence bounds must not fall: entry {at} is {value} after {before}")]

@@ -9,9 +9,12 @@
 
 pub mod cpu;
 mod error;
+pub mod nf4;
 
 pub use cpu::Cpu;
 pub use error::KernelError;
+use half::slice::HalfFloatSliceExt;
+pub use nf4::Nf4;
 
 pub type Result<T> = std::result::Result<T, KernelError>;
 
@@ -180,6 +183,37 @@ pub enum Values<'a> {
     F32(&'a [f32]),
     F16(&'a [half::f16]),
     Bf16(&'a [half::bf16]),
+    Nf4(&'a Nf4),
+}
+
+impl Values<'_> {
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(v) => v.len(),
+            Values::F16(v) => v.len(),
+            Values::Bf16(v) => v.len(),
+            Values::Nf4(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// out = the values from `at` on, widened.
+    pub fn read(&self, at: usize, out: &mut [f32]) {
+        let all = at..at + out.len();
+        match self {
+            Values::F32(v) => out.copy_from_slice(&v[all]),
+            Values::F16(v) => v[all].convert_to_f32_slice(out),
+            Values::Bf16(v) => {
+                for (out, v) in out.iter_mut().zip(&v[all]) {
+                    *out = f32::from_bits(u32::from(v.to_bits()) << 16);
+                }
+            }
+            Values::Nf4(v) => v.read(at, out),
+        }
+    }
 }
 
 /// How a frozen matrix is held.

@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         memory: None,
         threads: None,
         precision: model::Precision::F32,
+        quantize: model::Quantize::None,
     };
     let plan = AdapterPlan::Lora(Box::new(plan_from(Path::new(adapter), 0)?));
     let mut engine = Engine::load(Path::new(base), &plan, &limits)?;

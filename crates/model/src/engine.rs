@@ -70,6 +70,18 @@ pub struct Limits {
     pub threads: Option<usize>,
     /// What frozen weights are held in and products multiply.
     pub precision: Precision,
+    pub quantize: Quantize,
+}
+
+/// How the frozen matrices of the layers are stored, where not in their file's type or in bf16. Embeddings, the output
+/// head and what is trained whole stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantize {
+    #[default]
+    None,
+    /// 4 bits (QLoRA, Dettmers et al. 2023); `double`: the blocks' magnitudes are quantised too.
+    Nf4 { double: bool },
 }
 
 /// What a run computes on.
@@ -103,7 +115,8 @@ impl Engine {
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
         let sizes = (limits.tokens_max, widths);
-        let mut builder = Builder::new(&backend, adapter, &checkpoint, (config.tied, form), sizes)?;
+        let weights = (config.tied, form, limits.quantize);
+        let mut builder = Builder::new(&backend, adapter, &checkpoint, weights, sizes)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter } = builder.finish()?;
         drop(checkpoint);

@@ -55,6 +55,8 @@ pub enum ModelError {
     // --- adapters and parameters
     #[error("tensor {tensor}: expected shape {expected:?}, got {got:?}")]
     Shape { tensor: String, expected: Vec<usize>, got: Vec<usize> },
+    #[error("tensor {tensor} cannot be quantised: {why}")]
+    NotQuantised { tensor: String, why: String },
     #[error("tensor {tensor} is missing")]
     MissingTensor { tensor: String },
     #[error("tensor {tensor} belongs to nothing in this model")]

@@ -11,7 +11,7 @@ mod workspace;
 
 pub use adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
-pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, State, StepKey, Tensor};
+pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, outline};

@@ -2,10 +2,10 @@
 
 use crate::adapters::{Estimate, Shape, Tied, Widths, estimate};
 use crate::config::{EMBEDDING, HEAD};
-use crate::engine::Limits;
+use crate::engine::{Limits, Quantize};
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
 use crate::{AdapterPlan, ModelConfig, ModelError};
-use kernels::{Cpu, Form, Precision};
+use kernels::{Cpu, Form, Nf4, Precision};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use weights::Checkpoint;
@@ -97,7 +97,7 @@ impl<'a> Needs<'a> {
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
-            let size = weight_size(checkpoint, source, m.shape, limits.precision)?;
+            let size = weight_size(checkpoint, source, m.shape, limits)?;
             parameters += if tied_head { 0 } else { size.elements };
             // A tied head has a frozen matrix of its own where the embedding's is trained without it.
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
@@ -208,8 +208,8 @@ struct Size {
     packed: u64,
 }
 
-/// Matrices keep their file's type or are rounded to bf16, or are packed; vectors are f32.
-fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, precision: Precision) -> Result<Size, ModelError> {
+/// Matrices keep their file's type, are rounded to bf16 or quantised, or are packed; vectors are f32.
+fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Limits) -> Result<Size, ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
             ((n_out, n_in), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
@@ -218,10 +218,12 @@ fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, precision: P
         Shape::Gain { dim } => ((0, 0), dim),
     };
     let elements = (matrix.0 * matrix.1) as u64;
-    let plain = match (matrix, precision) {
-        ((0, _), _) => 0,
-        (_, Precision::Bf16) => BF16 * elements,
-        (_, Precision::F32) => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
+    let precision = limits.precision;
+    let plain = match (shape, limits.quantize, precision) {
+        (Shape::Gain { .. }, ..) => 0,
+        (Shape::Linear { .. }, Quantize::Nf4 { double }, _) => Nf4::bytes_of(matrix.0 * matrix.1, double) as u64,
+        (.., Precision::Bf16) => BF16 * elements,
+        (.., Precision::F32) => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
     };
     let packed = Cpu::packed_bytes(precision, matrix.0, matrix.1) as u64;
     let (elements, vector) = (elements + vector as u64, F32 * vector as u64);

@@ -47,7 +47,14 @@ fn train_case(model: &str, dir: &Path) {
     let temp = tempfile::tempdir().unwrap();
     let plan = plan_of(model, dir, &case, temp.path());
     let rows = rows_of(&fixtures().join("peft").join(model).join("data.safetensors"));
-    let limits = Limits { tokens_max: 40, seq_len_max: 20, memory: None, threads: Some(1), precision: Precision::F32 };
+    let limits = Limits {
+        tokens_max: 40,
+        seq_len_max: 20,
+        memory: None,
+        threads: Some(1),
+        precision: Precision::F32,
+        quantize: model::Quantize::None,
+    };
     let mut engine = Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
     let mut feed = |cursor: Cursor| {
         let first = cursor.unit as usize;
@@ -152,6 +159,7 @@ fn plan_of(model: &str, dir: &Path, case: &Value, out: &Path) -> Plan {
     let number = |key: &str| hyper[key].as_f64().unwrap();
     let model_dir = fixtures().join("models").join(model);
     Plan {
+        quantize: model::Quantize::None,
         data: DataPlan {
             train: Vec::new(),
             valid: None,

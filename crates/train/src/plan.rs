@@ -1,7 +1,7 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
 use crate::TrainError;
-use model::Precision;
+use model::{Precision, Quantize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -13,6 +13,8 @@ const EPOCHS_MAX: f64 = 1e6;
 pub struct Plan {
     /// Absolute.
     pub model: PathBuf,
+    #[serde(default)]
+    pub quantize: Quantize,
     pub data: data::DataPlan,
     pub adapter: model::AdapterPlan,
     pub train: TrainPlan,

@@ -23,6 +23,8 @@ mod pool;
 mod rope;
 mod rows;
 mod scratch;
+#[allow(unsafe_code)]
+mod unpack;
 mod weight;
 
 pub use buf::Buf;

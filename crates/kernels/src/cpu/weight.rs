@@ -1,12 +1,13 @@
 //! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
 //! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
-//! are rounded to it. Where there is memory for it they are held packed ([`Form::Packed`]).
+//! are rounded to it. What is in NF4 stays so, and is unpacked where a product packs it. Where there is memory for it they are held packed ([`Form::Packed`]).
 
 use super::Cpu;
 use super::buf::{Buf, Rows};
 use super::gemm::Source;
 use super::gemm::held::Held;
-use crate::{Form, KernelError, Precision, Result, Values};
+use super::unpack::Unpack;
+use crate::{Form, KernelError, Nf4, Precision, Result, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -23,23 +24,25 @@ enum Store {
     F32(Buf),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
+    Nf4(Unpack),
     Packed(Held),
 }
 
 impl Weight {
     pub(super) fn new(cpu: &Cpu, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Weight> {
         let expected = rows.saturating_mul(cols);
-        let got = match values {
-            Values::F32(v) => v.len(),
-            Values::F16(v) => v.len(),
-            Values::Bf16(v) => v.len(),
-        };
+        let got = values.len();
         let what = "weight";
         if got != expected {
             return Err(KernelError::Length { what, expected, got });
         }
+        let nf4 = |v: &Nf4| Unpack::new(cpu, v.clone());
         if form == Form::Packed {
-            let read = |r: usize, out: &mut [f32]| read_row(values, cpu.precision, r, out);
+            let nf4 = if let Values::Nf4(v) = values { Some(nf4(v)) } else { None };
+            let read = |r: usize, out: &mut [f32]| match &nf4 {
+                Some(nf4) => nf4.read_to_pack(r * cols, out),
+                None => read_row(values, cpu.precision, r, out),
+            };
             return Ok(Weight { rows, cols, store: Store::Packed(Held::new(cpu, (rows, cols), read)?) });
         }
         let store = match (values, cpu.precision) {
@@ -52,6 +55,7 @@ impl Weight {
             }
             (Values::F16(v), Precision::F32) => Store::F16(rounded(v, |v| v)?),
             (Values::Bf16(v), _) => Store::Bf16(rounded(v, |v| v)?),
+            (Values::Nf4(v), _) => Store::Nf4(nf4(v)),
         };
         Ok(Weight { rows, cols, store })
     }
@@ -68,6 +72,7 @@ impl Weight {
         let width = match &self.store {
             Store::F32(_) => 4,
             Store::F16(_) | Store::Bf16(_) => 2,
+            Store::Nf4(nf4) => return nf4.bytes(),
             Store::Packed(held) => return held.bytes(),
         };
         self.rows * self.cols * width
@@ -80,8 +85,18 @@ impl Weight {
         match &self.store {
             Store::F32(v) => out.copy_from_slice(&v.values()[all]),
             Store::F16(v) => v[all].convert_to_f32_slice(out),
-            Store::Bf16(v) => widen(&v[all], out),
+            Store::Bf16(v) => Values::Bf16(v).read(all.start, out),
+            Store::Nf4(nf4) => nf4.read(all.start, out),
             Store::Packed(held) => held.read(r, c, out),
+        }
+    }
+
+    /// The same where packing rounds them.
+    #[inline]
+    pub(super) fn read_to_pack(&self, r: usize, c: usize, out: &mut [f32]) {
+        match &self.store {
+            Store::Nf4(nf4) => nf4.read_to_pack(r * self.cols + c, out),
+            _ => self.read(r, c, out),
         }
     }
 
@@ -90,7 +105,7 @@ impl Weight {
         match &self.store {
             Store::F32(buf) => Source::F32(Rows::dense(buf.values(), self.cols)),
             Store::Bf16(values) => Source::Bf16(values, self.cols),
-            Store::F16(_) | Store::Packed(_) => Source::Narrow(self),
+            Store::F16(_) | Store::Nf4(_) | Store::Packed(_) => Source::Narrow(self),
         }
     }
 
@@ -118,20 +133,9 @@ impl Weight {
 
 /// Row `r` of the values, rounded to bf16 where products are in it.
 fn read_row(values: Values, precision: Precision, r: usize, out: &mut [f32]) {
-    let all = r * out.len()..(r + 1) * out.len();
-    match values {
-        Values::F32(v) => out.copy_from_slice(&v[all]),
-        Values::F16(v) => v[all].convert_to_f32_slice(out),
-        Values::Bf16(v) => widen(&v[all], out),
-    }
+    values.read(r * out.len(), out);
     if precision == Precision::Bf16 && !matches!(values, Values::Bf16(_)) {
         out.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
-    }
-}
-
-fn widen(v: &[bf16], out: &mut [f32]) {
-    for (out, v) in out.iter_mut().zip(v) {
-        *out = f32::from_bits(u32::from(v.to_bits()) << 16);
     }
 }
 

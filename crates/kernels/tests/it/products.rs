@@ -1,7 +1,7 @@
 use crate::support::{Random, as_multiplied, buf, check, close, everywhere, everywhere_in, values};
 use half::{bf16, f16};
 use kernels::cpu::Level;
-use kernels::{Backend, Cpu, Form, Gemm, LowRank, Op, Part, Precision, Values, Write, mat, mat_mut};
+use kernels::{Backend, Cpu, Form, Gemm, LowRank, Nf4, Op, Part, Precision, Values, Write, mat, mat_mut};
 
 /// A matrix inside a larger buffer: what lies around it must neither count nor change.
 struct Placed {
@@ -140,12 +140,11 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
         let bf16s: Vec<bf16> = exact.iter().map(|v| bf16::from_f32(*v)).collect();
         let (x, dy) = (rng.values(t * (cols + 1)), rng.values(t * rows));
         let (y0, dx0) = (rng.values(t * rows), rng.values(t * cols));
-        for source in [Values::F32(&exact), Values::F16(&f16s), Values::Bf16(&bf16s)] {
-            let w: Vec<f64> = match source {
-                Values::F32(v) => v.iter().map(|v| f64::from(*v)).collect(),
-                Values::F16(v) => v.iter().map(|v| f64::from(*v)).collect(),
-                Values::Bf16(v) => v.iter().map(|v| f64::from(*v)).collect(),
-            };
+        let nf4 = Nf4::quantise(Values::F32(&exact), true).unwrap();
+        for source in [Values::F32(&exact), Values::F16(&f16s), Values::Bf16(&bf16s), Values::Nf4(&nf4)] {
+            let mut w = vec![0.0; rows * cols];
+            source.read(0, &mut w);
+            let w = crate::support::wide(&w);
             let each = [Form::Plain, Form::Packed].map(|form| [(form, Write::Set), (form, Write::Add)]);
             for (form, write) in each.into_iter().flatten() {
                 let before = |v: f32| if write == Write::Add { f64::from(v) } else { 0.0 };
@@ -192,6 +191,7 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                 for (_, got) in everywhere(|cpu| {
                     let weight = cpu.weight(rows, cols, source, form).unwrap();
                     let most = match form {
+                        Form::Plain if matches!(source, Values::Nf4(_)) => Nf4::bytes_of(rows * cols, true),
                         Form::Plain => rows * cols * 4,
                         Form::Packed if cpu.level() == Level::best() => Cpu::packed_bytes(Precision::F32, rows, cols),
                         Form::Packed => usize::MAX,
@@ -239,11 +239,15 @@ fn a_frozen_product_has_a_low_rank_term_behind_it() {
         let f16s: Vec<f16> = w.iter().map(|v| f16::from_f32(*v)).collect();
         let bf16s: Vec<bf16> = w.iter().map(|v| bf16::from_f32(*v)).collect();
         let (x, dy) = (rng.values(t * cols), rng.values(t * rows));
+        let nf4 = Nf4::quantise(Values::F32(&w), r % 2 == 0).unwrap();
         let (z, b, a) = (rng.values(t * r), rng.values(rows * r), rng.values(r * cols));
         let (y0, dx0) = (rng.values(t * rows), rng.values(t * cols));
-        for (source, write) in
-            [(Values::F32(&w), Write::Set), (Values::F16(&f16s), Write::Add), (Values::Bf16(&bf16s), Write::Add)]
-        {
+        for (source, write) in [
+            (Values::F32(&w), Write::Set),
+            (Values::F16(&f16s), Write::Add),
+            (Values::Bf16(&bf16s), Write::Add),
+            (Values::Nf4(&nf4), Write::Set),
+        ] {
             for precision in [Precision::F32, Precision::Bf16] {
                 let run = |cpu: &Cpu, form: Form| {
                     let w = cpu.weight(rows, cols, source, form).unwrap();

@@ -9,8 +9,8 @@ use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
-use crate::{ModelError, ParamInfo};
-use kernels::{Backend, Form, Values};
+use crate::{ModelError, ParamInfo, Quantize};
+use kernels::{Backend, Form, Nf4, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct Builder<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     tied: Tied,
     form: Form,
+    quantize: Quantize,
     tokens_max: usize,
     lora: Option<(&'a LoraPlan, Rules<'a>)>,
     /// The tensors to continue from, and what their folder says of them.
@@ -44,6 +45,7 @@ pub struct Builder<'a, B: Backend> {
     params: Params<B>,
     embedding: Option<(String, Matrix<B>)>,
     used: BTreeSet<String>,
+    quantised: BTreeSet<String>,
     modules: Vec<String>,
     adapted: Vec<Adapted<B>>,
     whole: Vec<Whole>,
@@ -58,13 +60,13 @@ pub struct Built<B: Backend> {
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `form`: of the frozen matrices that products read; `tokens_max`: the most rows a slot will be given at once;
+    /// `form`: of the frozen matrices that products read; `quantize`: of those of the layers; `tokens_max`: the most rows a slot will be given at once;
     /// `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
         checkpoint: &'a Checkpoint,
-        (tied, form): (Tied, Form),
+        (tied, form, quantize): (Tied, Form, Quantize),
         (tokens_max, widths): (usize, Widths),
     ) -> Result<Self, ModelError> {
         let lora = match plan {
@@ -80,12 +82,14 @@ impl<'a, B: Backend> Builder<'a, B> {
             checkpoint,
             tied,
             form,
+            quantize,
             tokens_max,
             lora,
             start,
             params: Params::default(),
             embedding: None,
             used: BTreeSet::new(),
+            quantised: BTreeSet::new(),
             modules: Vec::new(),
             adapted: Vec::new(),
             whole: Vec::new(),
@@ -95,7 +99,7 @@ impl<'a, B: Backend> Builder<'a, B> {
 
     /// A linear layer `module` with weight [n_out, n_in].
     pub fn slot(&mut self, module: &str, n_out: usize, n_in: usize, bias: Bias) -> Result<Slot<B>, ModelError> {
-        let weight = self.matrix(module, n_out, n_in)?;
+        let weight = self.matrix(module, n_out, n_in, self.quantize)?;
         self.linear(module, weight, n_out, n_in, bias, Kind::Linear)
     }
 
@@ -106,7 +110,8 @@ impl<'a, B: Backend> Builder<'a, B> {
         } else {
             // Only a head multiplies with it.
             let shared = self.tied == Tied::Yes && !self.saved_whole("lm_head");
-            self.frozen(module, vocab, hidden, if shared { self.form } else { Form::Plain })?
+            let form = if shared { self.form } else { Form::Plain };
+            self.frozen(module, (vocab, hidden), form, Quantize::None)?
         };
         self.embedding = Some((module.to_owned(), weight.clone()));
         self.modules.push(module.to_owned());
@@ -128,7 +133,7 @@ impl<'a, B: Backend> Builder<'a, B> {
     pub fn head(&mut self, module: &str, vocab: usize, hidden: usize) -> Result<Slot<B>, ModelError> {
         let weight = match (self.tied, self.embedding.clone()) {
             (Tied::Yes, Some((source, shared))) => self.tied_head(module, &source, shared, vocab, hidden)?,
-            _ => self.matrix(module, vocab, hidden)?,
+            _ => self.matrix(module, vocab, hidden, Quantize::None)?,
         };
         self.linear(module, weight, vocab, hidden, Bias::Absent, Kind::Head)
     }
@@ -150,27 +155,44 @@ impl<'a, B: Backend> Builder<'a, B> {
             self.refuse_empty(p)?;
         }
         let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths)?;
-        let adapter = AdapterState::new(plan.cloned(), self.tied, self.adapted, self.whole);
+        let adapter =
+            AdapterState::new(plan.cloned(), self.tied, self.adapted, self.whole, self.quantised, self.quantize);
         Ok(Built { params: self.params, scratch, adapter })
     }
 
     // --- weights ---------------------------------------------------------------------------------
 
-    fn matrix(&mut self, module: &str, n_out: usize, n_in: usize) -> Result<Matrix<B>, ModelError> {
+    fn matrix(&mut self, module: &str, n_out: usize, n_in: usize, quantize: Quantize) -> Result<Matrix<B>, ModelError> {
         if self.saved_whole(module) {
             Ok(Matrix::Trained(self.train_whole(module, "weight", &[n_out, n_in])?))
         } else {
-            self.frozen(module, n_out, n_in, self.form)
+            self.frozen(module, (n_out, n_in), self.form, quantize)
         }
     }
 
-    fn frozen(&mut self, module: &str, rows: usize, cols: usize, form: Form) -> Result<Matrix<B>, ModelError> {
+    fn frozen(
+        &mut self,
+        module: &str,
+        (rows, cols): (usize, usize),
+        form: Form,
+        quantize: Quantize,
+    ) -> Result<Matrix<B>, ModelError> {
         let name = format!("{module}.weight");
         let view = self.view(&name, &[rows, cols])?;
-        let weight = match view.floats()? {
-            Floats::F32(x) => self.backend.weight(rows, cols, Values::F32(&x), form)?,
-            Floats::F16(x) => self.backend.weight(rows, cols, Values::F16(&x), form)?,
-            Floats::Bf16(x) => self.backend.weight(rows, cols, Values::Bf16(&x), form)?,
+        let floats = view.floats()?;
+        let values = match &floats {
+            Floats::F32(x) => Values::F32(x),
+            Floats::F16(x) => Values::F16(x),
+            Floats::Bf16(x) => Values::Bf16(x),
+        };
+        let weight = match quantize {
+            Quantize::None => self.backend.weight(rows, cols, values, form)?,
+            Quantize::Nf4 { double } => {
+                let codes = Nf4::quantise(values, double)
+                    .map_err(|e| ModelError::NotQuantised { tensor: name.clone(), why: e.to_string() })?;
+                self.quantised.insert(name.clone());
+                self.backend.weight(rows, cols, Values::Nf4(&codes), form)?
+            }
         };
         // The copy is what stays: the file's pages need not be resident beside it.
         self.checkpoint.release(&name);
@@ -221,7 +243,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let values = self.view(&format!("{source}.weight"), &[vocab, hidden])?.to_f32()?;
                 Ok(Matrix::Trained(self.train(module, "weight", &[vocab, hidden], values.into())?))
             }
-            _ if source_whole => self.frozen(source, vocab, hidden, self.form),
+            _ if source_whole => self.frozen(source, (vocab, hidden), self.form, Quantize::None),
             _ => Ok(shared),
         }
     }

@@ -5,9 +5,9 @@ use super::params::{ParamId, Params};
 use super::slot::product;
 use super::targets::{Kind, Rules, written_targets};
 use super::{BiasTraining, InitWeights, LoraPlan};
-use crate::{ModelError, Tensor};
-use kernels::{Backend, Gemm, Op, mat, mat_mut};
-use std::collections::BTreeMap;
+use crate::{ModelError, Quantize, Tensor};
+use kernels::{Backend, Gemm, Nf4, Op, Values, mat, mat_mut};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weights::{Checkpoint, peft::AdapterConfig};
 
@@ -40,11 +40,21 @@ pub struct AdapterState<B: Backend> {
     tied: Tied,
     adapted: Vec<Adapted<B>>,
     whole: Vec<Whole>,
+    /// The base's tensors that are held quantised, and how.
+    quantised: BTreeSet<String>,
+    quantize: Quantize,
 }
 
 impl<B: Backend> AdapterState<B> {
-    pub(super) fn new(plan: Option<LoraPlan>, tied: Tied, adapted: Vec<Adapted<B>>, whole: Vec<Whole>) -> Self {
-        AdapterState { plan, tied, adapted, whole }
+    pub(super) fn new(
+        plan: Option<LoraPlan>,
+        tied: Tied,
+        adapted: Vec<Adapted<B>>,
+        whole: Vec<Whole>,
+        quantised: BTreeSet<String>,
+        quantize: Quantize,
+    ) -> Self {
+        AdapterState { plan, tied, adapted, whole, quantised, quantize }
     }
 
     /// Modules with a low-rank adapter, in the order they were built.
@@ -146,7 +156,8 @@ impl<B: Backend> AdapterState<B> {
         )
     }
 
-    /// Visits every tensor of the base under its Hugging Face name with the adapter folded in, in f32, one at a time.
+    /// Visits every tensor of the base under its Hugging Face name with the adapter folded in, in f32, one at a time. Of a
+    /// quantised tensor the values are those that the adapter was trained on.
     pub fn merge(
         &self,
         backend: &B,
@@ -164,11 +175,21 @@ impl<B: Backend> AdapterState<B> {
             let shape = view.shape.to_vec();
             let values = match self.whole.iter().find(|w| self.replaces(w, &name)) {
                 Some(w) => params.get(w.id).values(backend)?,
-                None => self.folded(backend, params, &name, view.to_f32()?)?,
+                None => self.folded(backend, params, &name, self.held(&name, view.to_f32()?)?)?,
             };
             visit(Tensor { name, shape, values })?;
         }
         Ok(())
+    }
+
+    /// A tensor's values as they are after it was quantised, if it was.
+    fn held(&self, name: &str, mut values: Vec<f32>) -> Result<Vec<f32>, ModelError> {
+        if let Quantize::Nf4 { double } = self.quantize
+            && self.quantised.contains(name)
+        {
+            Nf4::quantise(Values::F32(&values), double)?.read(0, &mut values);
+        }
+        Ok(values)
     }
 
     /// Whether a base with a tied head needs one of its own after merging.

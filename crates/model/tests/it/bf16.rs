@@ -51,8 +51,14 @@ fn neither_threads_nor_recomputation_change_a_bit() {
     let plan = lora(fresh(&[]));
     let of = |threads, memory| {
         let memory = Some(memory);
-        let limits =
-            Limits { tokens_max: 520, seq_len_max: 300, memory, threads: Some(threads), precision: Precision::Bf16 };
+        let limits = Limits {
+            tokens_max: 520,
+            seq_len_max: 300,
+            memory,
+            threads: Some(threads),
+            precision: Precision::Bf16,
+            quantize: model::Quantize::None,
+        };
         let (loss, gradient) = gradient(&dir, &plan, &limits, &rows);
         (loss.to_bits(), bits(&gradient))
     };

@@ -4,6 +4,7 @@ mod bf16;
 mod config;
 mod forward;
 mod memory;
+mod nf4;
 mod numerics;
 mod packing;
 mod peft;

@@ -10,7 +10,14 @@ fn stories() -> PathBuf {
 }
 
 fn sized(tokens_max: usize, memory: u64) -> Limits {
-    Limits { tokens_max, seq_len_max: 512, memory: Some(memory), threads: Some(1), precision: Precision::F32 }
+    Limits {
+        tokens_max,
+        seq_len_max: 512,
+        memory: Some(memory),
+        threads: Some(1),
+        precision: Precision::F32,
+        quantize: model::Quantize::None,
+    }
 }
 
 /// Whole rows of the model's longest length.

@@ -1,14 +1,14 @@
 //! PEFT's cases: the adapter at its start, twenty Trainer steps, the files and the merged weights at the end.
 
 use crate::support::*;
-use model::{AdamW, Engine, State};
+use model::{AdamW, Engine, Limits, Quantize, State};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const CASES: [(&str, &[&str]); 2] = [
-    ("llama", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_embed"]),
-    ("qwen2", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_bias"]),
+    ("llama", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_embed", "qlora"]),
+    ("qwen2", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_bias", "qlora"]),
 ];
 
 /// One case, opened.
@@ -21,6 +21,11 @@ struct Case {
     engine: Engine,
 }
 
+fn limits_of(case: &str) -> Limits {
+    let quantize = if case == "qlora" { Quantize::Nf4 { double: true } } else { Quantize::None };
+    Limits { quantize, ..limits() }
+}
+
 impl Case {
     fn open(model: &str, case: &str) -> Case {
         let dir = fixtures().join("peft").join(model).join(case);
@@ -30,7 +35,7 @@ impl Case {
             file: File::open(&dir.join("case.safetensors")),
             json: serde_json::from_slice(&json).expect("case.json"),
             data: File::fixture(&format!("peft/{model}/data.safetensors")),
-            engine: load(&model_dir(model), &continued(&dir.join("init"))),
+            engine: Engine::load(&model_dir(model), &continued(&dir.join("init")), &limits_of(case)).expect("loads"),
             dir,
         }
     }
@@ -228,7 +233,8 @@ fn merged_weights_give_the_adapters_logits() {
     for (model, cases) in CASES {
         for case in cases {
             let dir = fixtures().join("peft").join(model).join(case);
-            let engine = load(&model_dir(model), &continued(&dir.join("final")));
+            let limits = limits_of(case);
+            let engine = Engine::load(&model_dir(model), &continued(&dir.join("final")), &limits).expect("loads");
             let out = tempfile::tempdir().expect("a folder");
             let merged = engine.merged().expect("merged");
             let untied = merged.iter().any(|t| t.name == "lm_head.weight");
@@ -248,7 +254,9 @@ fn merged_weights_give_the_adapters_logits() {
             let file = File::open(&dir.join("case.safetensors"));
             let probe = Packed::all(&File::fixture(&format!("peft/{model}/data.safetensors")), "probe.");
             let got = alone.logits(probe.batch()).expect("logits");
-            let want = probe.pick(&file.f32("merged_logits"), alone.config().vocab);
+            // PEFT quantises a merged matrix again; here it stays what the adapter was trained on.
+            let want = if limits.quantize == Quantize::None { "merged_logits" } else { "final_logits" };
+            let want = probe.pick(&file.f32(want), alone.config().vocab);
             close(&format!("{model}/{case} merged_logits"), &got, &want, 5e-5);
         }
     }

@@ -38,6 +38,10 @@ impl File {
         self.0.get(name).expect(name).to_f32().expect(name)
     }
 
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        self.0.get(name).expect(name).bytes.to_vec()
+    }
+
     pub fn integers(&self, name: &str) -> Vec<i64> {
         let view = self.0.get(name).expect(name);
         let width = view.bytes.len() / view.elements();
@@ -157,6 +161,7 @@ pub fn limits() -> Limits {
         memory: Some(1 << 30),
         threads: Some(1),
         precision: model::Precision::F32,
+        quantize: model::Quantize::None,
     }
 }
 

@@ -46,6 +46,7 @@ pub fn bench() -> Bench {
     fs::write(&valid, rows(VALID_ROWS)).unwrap();
     let model = repository("examples/models/stories260K");
     let plan = Plan {
+        quantize: model::Quantize::None,
         data: DataPlan {
             train: vec![source(&train)],
             valid: Some(Valid::Source(vec![source(&valid)])),

@@ -61,6 +61,7 @@ fn less_memory_on_resume_changes_no_byte() {
         memory: Some(1),
         threads: Some(1),
         precision: train::Precision::F32,
+        quantize: model::Quantize::None,
     };
     let least = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     assert!(least.layers_recomputed > 0);

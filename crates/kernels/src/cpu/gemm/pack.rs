@@ -15,7 +15,7 @@ pub(in crate::cpu) enum Source<'a> {
     F32(Rows<'a>),
     /// A frozen matrix of bf16, `ld` values a row.
     Bf16(&'a [bf16], usize),
-    /// Widened row by row as it is packed.
+    /// Widened, or unpacked, row by row as it is packed.
     Narrow(&'a Weight),
     /// Frozen matrices of one width, one below another. Each but the last has rows for whole panels.
     Stack(&'a [Part<'a, Cpu>]),
@@ -94,7 +94,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
             for start in ks.clone().step_by(WIDEN) {
                 let len = WIDEN.min(ks.end - start);
                 for (wide, r) in wide.chunks_exact_mut(WIDEN).zip(cols.clone()) {
-                    w.read(r, start, &mut wide[..len]);
+                    w.read_to_pack(r, start, &mut wide[..len]);
                 }
                 let wide = Rows::dense(&wide, WIDEN).part(0..cols.len(), 0..len);
                 transpose(kern, wide, &mut out[kern.words(start - ks.start) * kern.nr..]);
@@ -105,7 +105,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
             for start in ks.clone().step_by(WIDEN) {
                 let len = WIDEN.min(ks.end - start);
                 for (wide, r) in wide.chunks_exact_mut(NR_MAX).zip(start..start + len) {
-                    w.read(r, cols.start, &mut wide[..cols.len()]);
+                    w.read_to_pack(r, cols.start, &mut wide[..cols.len()]);
                 }
                 let to = out[kern.words(start - ks.start) * kern.nr..].as_mut_ptr();
                 // SAFETY: `wide` holds len rows; `out` as above.

@@ -1,0 +1,134 @@
+//! NF4 against what bitsandbytes stores, and models that are held in it.
+
+use crate::support::*;
+use kernels::nf4::{BLOCK, CODE, Scales, dynamic_map};
+use kernels::{Nf4, Values};
+use model::{Engine, Limits, Quantize, State};
+
+const NF4: Quantize = Quantize::Nf4 { double: true };
+
+/// Checks the tensors of case `n` against what quantising `values` makes of them.
+fn check(f: &File, n: &str, values: Values) {
+    let single = Nf4::quantise(values, false).expect("finite");
+    assert_eq!(single.codes(), f.bytes(&format!("{n}.packed")), "{n}: codes");
+    let Scales::Single(absmax) = single.scales() else { panic!("{n}: one scale a block") };
+    assert_eq!(bits(absmax), bits(&f.f32(&format!("{n}.absmax"))), "{n}: magnitudes");
+
+    let double = Nf4::quantise(values, true).expect("finite");
+    assert_eq!(double.codes(), single.codes(), "{n}");
+    let Scales::Double { codes, absmax, offset, .. } = double.scales() else { panic!("{n}: two scales") };
+    close(&format!("{n}: offset"), &[*offset], &f.f32(&format!("{n}.nested.offset")), 1e-6);
+    assert_eq!(*codes, f.bytes(&format!("{n}.nested.absmax_u8")), "{n}: magnitudes in 8 bits");
+    close(&format!("{n}: their magnitudes"), absmax, &f.f32(&format!("{n}.nested.absmax")), 1e-6);
+
+    // A bfloat16 tensor is dequantised to one.
+    let rounded = matches!(values, Values::Bf16(_));
+    for (nf4, name) in [(&single, "dequant_single"), (&double, "dequant_double")] {
+        let mut got = vec![0.0; values.len()];
+        nf4.read(0, &mut got);
+        let want = f.f32(&format!("{n}.{name}"));
+        if rounded {
+            got.iter_mut().for_each(|v| *v = half::bf16::from_f32(*v).to_f32());
+            assert!(got.iter().zip(&want).filter(|(g, w)| g != w).count() <= got.len() / 500, "{n} {name}");
+        }
+        let step = if rounded { peak(&want) / 256.0 } else { 1e-6 };
+        close(&format!("{n} {name}"), &got, &want, step);
+        // Any piece is read as it is in the whole.
+        for (start, len) in [(0, 1), (1, 2), (63, 3), (7, got.len() - 9)] {
+            let mut piece = vec![0.0; len];
+            nf4.read(start, &mut piece);
+            if !rounded {
+                assert_eq!(bits(&piece), bits(&got[start..start + len]), "{n} from {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantised_tensors_are_the_references() {
+    let f = File::fixture("nf4/tensors.safetensors");
+    assert_eq!(bits(&CODE), bits(&f.f32("code.nf4")));
+    assert_eq!(bits(&dynamic_map()), bits(&f.f32("code.dynamic8")));
+    for n in ["plain", "outliers", "zero_blocks", "ties", "rows_not_multiple_of_block", "odd_numel"] {
+        check(&f, n, Values::F32(&f.f32(&format!("{n}.input"))));
+    }
+    let f = File::fixture("nf4/bf16.safetensors");
+    let input: Vec<half::bf16> = f.f32("bf16.input").iter().map(|v| half::bf16::from_f32(*v)).collect();
+    check(&f, "bf16", Values::Bf16(&input));
+}
+
+#[test]
+fn a_files_own_blocks_are_read() {
+    // Blocks of 128, which quantising here does not make.
+    let f = File::fixture("nf4/tensors.safetensors");
+    let n = "block128";
+    let (codes, want) = (f.bytes(&format!("{n}.packed")), f.f32(&format!("{n}.dequant_double")));
+    let scales = Scales::Double {
+        codes: f.bytes(&format!("{n}.nested.absmax_u8")),
+        map: Box::new(dynamic_map()),
+        absmax: f.f32(&format!("{n}.nested.absmax")),
+        block: 256,
+        offset: f.f32(&format!("{n}.nested.offset"))[0],
+    };
+    let nf4 = Nf4::new(want.len(), codes.clone(), 2 * BLOCK, scales.clone()).expect("as many as there must be");
+    let mut got = vec![0.0; want.len()];
+    nf4.read(0, &mut got);
+    close(n, &got, &want, 1e-6);
+    let error = Nf4::new(want.len(), codes, BLOCK, scales).expect_err("half of the magnitudes");
+    assert_eq!(error.to_string(), "NF4 magnitudes in 8 bits: 20 values, expected 40");
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_refused_by_its_place() {
+    let mut values = vec![0.5; 100];
+    values[70] = f32::NAN;
+    let error = Nf4::quantise(Values::F32(&values), true).expect_err("NaN");
+    assert_eq!(error.to_string(), "a weight to be quantised: value 70 is not finite");
+}
+
+/// Without an adapter's change the merged base is the dequantised one.
+#[test]
+fn layers_are_dequantised_as_the_reference_does() {
+    for model in ["llama", "qwen2"] {
+        let f = File::fixture(&format!("nf4/{model}_dequant_layer0.safetensors"));
+        let plan = lora(fresh(&["q_proj"]));
+        let limits = Limits { quantize: NF4, ..limits() };
+        let engine = Engine::load(&model_dir(model), &plan, &limits).expect("loads");
+        let merged = engine.merged().expect("merged");
+        let plain = load(&model_dir(model), &plan).merged().expect("merged");
+        for key in f.under("") {
+            let got = merged.iter().find(|t| t.name == key).expect("a tensor");
+            close(&format!("{model} {key}"), &got.values, &f.f32(&key), 1e-6);
+        }
+        for (t, plain) in merged.iter().zip(&plain).filter(|(t, _)| !t.name.contains("_proj.weight")) {
+            assert!(t == plain, "{}: only the layers' matrices are quantised", t.name);
+        }
+    }
+}
+
+/// Packed for both passes or unpacked for each call, on one thread or three: the same bits.
+#[test]
+fn neither_form_nor_threads_change_a_bit() {
+    let f = File::fixture("forward/llama.safetensors");
+    let rows = Packed::all(&f, "right.");
+    let step = |memory: u64, threads: usize, precision| {
+        let limits = Limits { quantize: NF4, memory: Some(memory), threads: Some(threads), precision, ..limits() };
+        let mut engine = Engine::load(&model_dir("llama"), &lora(fresh(&[])), &limits).expect("loads");
+        let mut values = engine.export(State::Value).expect("export");
+        values.iter_mut().flat_map(|t| &mut t.values).enumerate().for_each(|(i, v)| *v += (i % 7) as f32 * 0.01);
+        engine.import(State::Value, &values).expect("import");
+        let loss = engine.accumulate(rows.batch(), 0.1, KEY).expect("accumulate");
+        let grads: Vec<_> = gradients(&engine).iter().map(|(_, g)| bits(g)).collect();
+        (engine.memory().clone(), loss.to_bits(), grads)
+    };
+    for precision in [model::Precision::F32, model::Precision::Bf16] {
+        let (packed, loss, grads) = step(1 << 30, 1, precision);
+        let (plain, plain_loss, plain_grads) = step(packed.total - 1, 1, precision);
+        assert!(packed.weights_packed && !plain.weights_packed && plain.weights < packed.weights);
+        assert!(loss == plain_loss && grads == plain_grads);
+        for threads in [2, 3] {
+            let (_, l, g) = step(packed.total - 1, threads, precision);
+            assert!(loss == l && grads == g, "{threads} threads");
+        }
+    }
+}
