@@ -6,7 +6,9 @@ from measure import LR, MAX_GRAD_NORM, WEIGHT_DECAY, Failed, Run, environment, m
 PLANS = {
     "athanor-f32": {"train.precision": "f32"},
     "athanor-bf16": {"train.precision": "bf16"},
+    "athanor-nf4": {"train.precision": "bf16", "quantize": "nf4"},
     "athanor-least": {},
+    "athanor-least-nf4": {"quantize": "nf4"},
 }
 
 
@@ -35,9 +37,9 @@ def extra(a):
     return [x for s in a.set for x in ("--set", s)]
 
 
-def least(a, case):
-    """The setting of the least memory: one row a pass, and the smallest train.memory that is not refused."""
-    sets = {"train.precision": a.least_precision, "train.micro_tokens": case.longest(), "train.seq_len_max": case.longest(), "train.memory": 1}
+def least(a, case, sets):
+    """The setting of the least memory with `sets`: one row a pass, and the smallest train.memory that is not refused."""
+    sets = sets | {"train.precision": a.least_precision, "train.micro_tokens": case.longest(), "train.seq_len_max": case.longest(), "train.memory": 1}
     plan = write_plan(a, case, sets, case.work / "least", case.work / "least.yaml")
     done = subprocess.run([str(a.athanor), "train", str(plan), "--quiet", *extra(a)], capture_output=True, text=True, env=environment(a.threads))
     needed = re.search(r"needs (\d+) bytes of memory", " ".join((done.stdout + done.stderr).split()))
@@ -47,7 +49,7 @@ def least(a, case):
 
 
 def setting(a, case, program):
-    return least(a, case) if program == "athanor-least" else PLANS[program]
+    return least(a, case, PLANS[program]) if program.startswith("athanor-least") else PLANS[program]
 
 
 def words(sets):

@@ -298,6 +298,9 @@ impl From<ModelError> for Failure {
             ModelError::Shape { .. } | ModelError::MissingTensor { .. } | ModelError::UnknownTensor { .. } => {
                 say(Code::Model).hint("check `model` and `adapter.start_from`: they must belong together")
             }
+            ModelError::NotQuantised { .. } => {
+                say(Code::Model).hint("take a base whose weights are all numbers; this one's file is damaged")
+            }
             ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }

@@ -8,7 +8,7 @@ use crate::metrics::Records;
 use crate::steps::{self, Training};
 use crate::{Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
 use data::{BadRows, DataPlan, LengthPlan, LossOn, Origin, OverLength, Packing, Template, TextPlan};
-use model::{AdapterPlan, BiasTraining, Engine, IGNORE, InitWeights, Limits, LoraPlan, Targets};
+use model::{AdapterPlan, BiasTraining, Engine, IGNORE, InitWeights, Limits, LoraPlan, Quantize, Targets};
 use runfs::{FixedClock, RealFs};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn every_lora_case_of_both_models() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 12);
+    assert_eq!(cases, 14);
 }
 
 fn train_case(model: &str, dir: &Path) {
@@ -53,7 +53,7 @@ fn train_case(model: &str, dir: &Path) {
         memory: None,
         threads: Some(1),
         precision: Precision::F32,
-        quantize: model::Quantize::None,
+        quantize: plan.quantize,
     };
     let mut engine = Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
     let mut feed = |cursor: Cursor| {
@@ -159,7 +159,7 @@ fn plan_of(model: &str, dir: &Path, case: &Value, out: &Path) -> Plan {
     let number = |key: &str| hyper[key].as_f64().unwrap();
     let model_dir = fixtures().join("models").join(model);
     Plan {
-        quantize: model::Quantize::None,
+        quantize: if dir.ends_with("qlora") { Quantize::Nf4 { double: true } } else { Quantize::None },
         data: DataPlan {
             train: Vec::new(),
             valid: None,

@@ -74,6 +74,7 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     let share = 100.0 * p.trainable as f64 / p.parameters.max(1) as f64;
     page.row("trains", &format!("{} of {} parameters ({share:.2} %)", count(p.trainable), count(p.parameters)));
     page.row("adapter", &adapter_line(plan));
+    page.row("base", &base_line(plan));
     page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
     page.row("rate", &rate_line(plan));
     page.row("out", &shown_path(&plan.out));
@@ -113,6 +114,21 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         sample(&mut page, p);
     }
     page.text
+}
+
+/// What the base is held in, and what products multiply.
+fn base_line(plan: &Plan) -> String {
+    let products = match plan.train.precision {
+        train::Precision::F32 => "f32",
+        train::Precision::Bf16 => "bf16",
+    };
+    match plan.quantize {
+        model::Quantize::None => format!("frozen, products in {products}"),
+        model::Quantize::Nf4 { double } => {
+            let double = if double { " with double quantisation" } else { "" };
+            format!("frozen, its layers in NF4{double}, products in {products}")
+        }
+    }
 }
 
 fn adapter_line(plan: &Plan) -> String {

@@ -63,6 +63,9 @@ impl PlanError {
             PlanError::Missing { key, .. } => format!("add `{key}` to the plan, or pass --set {key}=…"),
             PlanError::Exclusive { one, other, .. } => format!("keep `{one}` or `{other}`, not both"),
             PlanError::Needs { key, needs, .. } => format!("add `{needs}`, or take `{key}` out"),
+            PlanError::MethodNotYet { method, .. } if method == "qlora" => {
+                "QLoRA is `adapter.method: lora` with `quantize: nf4`".into()
+            }
             PlanError::MethodNotYet { .. } => "set `adapter.method: lora`".into(),
             PlanError::NotAPlan { .. } => "begin with `model:`, `data:` and `out:`; `athanor plan --keys` lists every key".into(),
             PlanError::DatasetInfo { .. } | PlanError::CurrentDir { .. } => return None,

@@ -3,12 +3,12 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, SourceFile, TemplateFile,
-    TrainFile, ValidFile,
+    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile, SourceFile,
+    TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
-use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use train::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
@@ -48,7 +48,13 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
     let model = cx.input(&file.model);
     let seed = cx.whole("train.seed", file.train.seed, 0, 0..=i64::MAX as u64)?;
     let seq_len_max = cx.seq_len_max(&file.train, &model)?;
+    let quantize = match (file.quantize.unwrap_or(QuantizeFile::None), file.double_quant) {
+        (QuantizeFile::None, Some(false)) => return Err(cx.needs("double_quant", "quantize: nf4")),
+        (QuantizeFile::None, _) => Quantize::None,
+        (QuantizeFile::Nf4, double) => Quantize::Nf4 { double: double.unwrap_or(true) },
+    };
     Ok(Plan {
+        quantize,
         data: cx.data(file.data, &model, seq_len_max)?,
         adapter: AdapterPlan::Lora(Box::new(cx.lora(file.adapter, &model, seed)?)),
         train: cx.train(file.train, seed, seq_len_max)?,

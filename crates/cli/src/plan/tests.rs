@@ -2,7 +2,7 @@ use super::keys::KEYS;
 use super::resolve::Roots;
 use super::{PlanError, Set, parse};
 use data::{BadRows, Format, LossOn, OverLength, Packing, Template, Valid};
-use model::{AdapterPlan, LoraPlan, Precision, Targets};
+use model::{AdapterPlan, LoraPlan, Precision, Quantize, Targets};
 use std::path::{Path, PathBuf};
 use train::{Plan, RunLength, Schedule, Warmup};
 
@@ -62,6 +62,15 @@ out: runs/banking77
 }
 
 /// `auto` asks the processor, here against what the system says of it.
+#[test]
+fn quantize_is_none_or_nf4_with_or_without_double() {
+    let of = |set: &[&str]| good(SMALL, set).quantize;
+    assert_eq!(of(&[]), Quantize::None);
+    assert_eq!(of(&["quantize=none", "double_quant=true"]), Quantize::None);
+    assert_eq!(of(&["quantize=nf4"]), Quantize::Nf4 { double: true });
+    assert_eq!(of(&["quantize=nf4", "double_quant=false"]), Quantize::Nf4 { double: false });
+}
+
 #[test]
 fn precision_auto_is_bf16_where_the_processor_multiplies_it() {
     let of = |set: &str| good(SMALL, &[set]).train.precision;
@@ -183,7 +192,11 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         ("lr: 1e-3", "shedule: cosine", "plan.yaml:5:9: unknown key `train.shedule` | did you mean `train.schedule`?"),
         ("lr: 1e-3", "learning_rate: 1", "plan.yaml:5:9: unknown key `train.learning_rate` | did you mean `train.lr`?"),
         ("out: x", "out: x\nlr: 1", "plan.yaml:7:1: unknown key `lr` | did you mean `train.lr`?"),
-        ("out: x", "out: x\nzzz: 1", "plan.yaml:7:1: unknown key `zzz` | known here: model, data, adapter, train, out"),
+        (
+            "out: x",
+            "out: x\nzzz: 1",
+            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, data, adapter, train, out",
+        ),
         ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
         (
             "r: 8",
@@ -208,6 +221,7 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
             "plan.yaml:4:20: `adapter.targets` must be all-linear, a list of names such as [q_proj, v_proj], or {regex: \"…\"}, \
              not \"q_proj\" | change `adapter.targets`",
         ),
+        ("r: 8", "method: qlora", "`lora` | QLoRA is `adapter.method: lora` with `quantize: nf4`"),
         (
             "r: 8",
             "method: dora",
@@ -308,6 +322,12 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
             "data:\n  record_max: 1B\n",
             "plan.yaml:3:15: `data.record_max` must be from 1024 to 1073741824, not 1",
         ),
+        (
+            "model: m",
+            "model: m\nquantize: nf5",
+            "plan.yaml:2:11: `quantize` must be one of none, nf4, not \"nf5\" | did you mean `quantize: nf4`?",
+        ),
+        ("model: m", "model: m\ndouble_quant: false", "plan.yaml:2:15: `double_quant` needs `quantize: nf4` | add"),
         ("model: m", "model: [", "plan.yaml:"),
         ("model: m", "model: m\nmodel: n", "plan.yaml:2:"),
     ] {

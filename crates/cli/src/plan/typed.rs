@@ -15,6 +15,8 @@ use train::Schedule;
 #[serde(deny_unknown_fields, expecting = "keys and values")]
 pub struct PlanFile {
     pub model: PathBuf,
+    pub quantize: Option<QuantizeFile>,
+    pub double_quant: Option<bool>,
     pub data: DataFile,
     #[serde(default)]
     pub adapter: AdapterFile,
@@ -118,6 +120,13 @@ pub enum PrecisionFile {
     F32,
     Bf16,
     Auto,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuantizeFile {
+    None,
+    Nf4,
 }
 
 #[derive(Debug, Deserialize)]

@@ -44,6 +44,13 @@ fn killed_anywhere_with_dropout_and_packing() {
 }
 
 #[test]
+fn killed_anywhere_over_a_quantised_base() {
+    let mut b = bench();
+    b.plan.quantize = model::Quantize::Nf4 { double: true };
+    kill_everywhere(&b, 7);
+}
+
+#[test]
 fn killed_anywhere_before_an_early_stop() {
     let mut b = bench();
     b.plan.train.length = RunLength::Steps(50);
