@@ -79,6 +79,9 @@ pub(crate) struct Needs<'a> {
     /// Bytes of the frozen base, held plain and held packed.
     plain: u64,
     packed: u64,
+    /// Packed weights take twice what they take plain or in bf16, and not four times, as those in 16 bits would for
+    /// products in f32.
+    worth_packing: bool,
     positions: usize,
 }
 
@@ -92,7 +95,7 @@ impl<'a> Needs<'a> {
         check(config, limits)?;
         let modules = config.modules();
         let estimate = estimate(adapter, config.tied, &modules)?;
-        let (mut parameters, mut plain, mut packed) = (0, 0, 0);
+        let (mut parameters, mut held, mut plain, mut packed) = (0, 0, 0, 0);
         let shared = config.tied == Tied::Yes && !estimate.whole.contains(HEAD);
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
@@ -102,12 +105,16 @@ impl<'a> Needs<'a> {
             // A tied head has a frozen matrix of its own where the embedding's is trained without it.
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
             if frozen {
+                held += size.elements;
                 plain += size.plain;
                 // An embedding that is only looked up stays as it is.
                 packed += if m.module == EMBEDDING && !shared { size.plain } else { size.packed };
             }
         }
-        Ok(Needs { config, estimate, parameters, plain, packed, positions: limits.seq_len_max })
+        // Bytes of a weight, without what panels are padded with.
+        let width = (Cpu::packed_bytes(limits.precision, 1 << 10, 1 << 10) >> 20) as u64;
+        let worth_packing = width * held <= 2 * plain.max(BF16 * held);
+        Ok(Needs { config, estimate, parameters, plain, packed, worth_packing, positions: limits.seq_len_max })
     }
 
     /// The widths of the slots' scratch, and the columns that adapters keep of a layer and of the head.
@@ -119,7 +126,7 @@ impl<'a> Needs<'a> {
     /// them plain and keeps as many layers' as fit.
     pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep, Form) {
         let (plan, keep) = self.plan_in(Form::Packed, tokens_max, limit);
-        if plan.total <= limit && plan.layers_recomputed == 0 {
+        if self.worth_packing && plan.total <= limit && plan.layers_recomputed == 0 {
             return (plan, keep, Form::Packed);
         }
         let (plan, keep) = self.plan_in(Form::Plain, tokens_max, limit);

@@ -1,6 +1,7 @@
 //! NF4 against what bitsandbytes stores, and models that are held in it.
 
 use crate::support::*;
+use kernels::cpu::Level;
 use kernels::nf4::{BLOCK, CODE, Scales, dynamic_map};
 use kernels::{Nf4, Values};
 use model::{Engine, Limits, Quantize, State};
@@ -124,7 +125,9 @@ fn neither_form_nor_threads_change_a_bit() {
     for precision in [model::Precision::F32, model::Precision::Bf16] {
         let (packed, loss, grads) = step(1 << 30, 1, precision);
         let (plain, plain_loss, plain_grads) = step(packed.total - 1, 1, precision);
-        assert!(packed.weights_packed && !plain.weights_packed && plain.weights < packed.weights);
+        // For products in f32 packing would take four times the memory of 16 bits.
+        assert_eq!(packed.weights_packed, precision == model::Precision::Bf16 && Level::best().multiplies_bf16());
+        assert!(!plain.weights_packed && plain.weights <= packed.weights);
         assert!(loss == plain_loss && grads == plain_grads);
         for threads in [2, 3] {
             let (_, l, g) = step(packed.total - 1, threads, precision);
