@@ -11,6 +11,8 @@ pub enum KernelError {
     Length { what: &'static str, expected: usize, got: usize },
     #[error("{what}: value {at} is not finite")]
     NotFinite { what: &'static str, at: usize },
+    #[error("{what}: {got} values; a block has a power of two of them, at least 2")]
+    Block { what: &'static str, got: usize },
     #[error("{what}: rows of {cols} overlap when they start {ld} apart")]
     Overlap { what: &'static str, cols: usize, ld: usize },
     #[error("sequence bounds must not fall: entry {at} is {value} after {before}")]

@@ -88,21 +88,13 @@ impl Nf4 {
     /// As a file has it: `block` values share a magnitude.
     ///
     /// # Errors
-    /// `Length` where codes or magnitudes are not as many as `len` values have.
+    /// `Length` where codes or magnitudes are not as many as `len` values have, `Block` where a block's length is no
+    /// power of two or below 2, `NotFinite` where a magnitude is infinite or none.
     pub fn new(len: usize, codes: Vec<u8>, block: usize, scales: Scales) -> Result<Nf4> {
-        let check = |what, expected: usize, got: usize| {
-            if expected == got { Ok(()) } else { Err(KernelError::Length { what, expected, got }) }
-        };
-        check("NF4 codes (bytes)", len.div_ceil(2), codes.len())?;
-        let blocks = len.div_ceil(block.max(1));
-        match &scales {
-            Scales::Single(absmax) => check("NF4 magnitudes", blocks, absmax.len())?,
-            Scales::Double { codes, absmax, block, .. } => {
-                check("NF4 magnitudes in 8 bits", blocks, codes.len())?;
-                check("NF4 magnitudes of magnitudes", blocks.div_ceil((*block).max(1)), absmax.len())?;
-            }
-        }
-        Ok(Nf4 { len, codes, block: block.max(1), scales })
+        check_block("NF4 blocks", block)?;
+        check_length("NF4 codes (bytes)", len.div_ceil(2), codes.len())?;
+        scales.check(len.div_ceil(block))?;
+        Ok(Nf4 { len, codes, block, scales })
     }
 
     /// Values.
@@ -142,7 +134,7 @@ impl Nf4 {
 
     /// out = the values from `at` on.
     pub fn read(&self, at: usize, out: &mut [f32]) {
-        self.each_block(at, out, &mut |at, scale, out| {
+        self.each_block(at, out, |at, scale, out| {
             for (i, out) in (at..).zip(out) {
                 *out = CODE[code(&self.codes, i)] * scale;
             }
@@ -150,11 +142,14 @@ impl Nf4 {
     }
 
     /// Calls `f` with where each block's part of `out` begins, the block's magnitude, and the part.
-    pub(crate) fn each_block(&self, mut at: usize, mut out: &mut [f32], f: &mut impl FnMut(usize, f32, &mut [f32])) {
+    #[inline(always)]
+    pub(crate) fn each_block<T>(&self, mut at: usize, mut out: &mut [T], mut f: impl FnMut(usize, f32, &mut [T])) {
+        // a power of two, which division by a variable would not know
+        let (mask, shift) = (self.block - 1, self.block.trailing_zeros());
         while !out.is_empty() {
-            let here = (self.block - at % self.block).min(out.len());
+            let here = (self.block - (at & mask)).min(out.len());
             let (front, rest) = std::mem::take(&mut out).split_at_mut(here);
-            f(at, self.scales.of(at / self.block), front);
+            f(at, self.scales.of(at >> shift), front);
             (at, out) = (at + here, rest);
         }
     }
@@ -166,7 +161,41 @@ pub(crate) fn code(codes: &[u8], i: usize) -> usize {
     usize::from(codes[i / 2] >> (4 * (1 - i % 2)) & 15)
 }
 
+fn check_length(what: &'static str, expected: usize, got: usize) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(KernelError::Length { what, expected, got }) }
+}
+
+/// Blocks begin on a whole byte, and their number is found by a shift.
+fn check_block(what: &'static str, got: usize) -> Result<()> {
+    if got.is_power_of_two() && got > 1 { Ok(()) } else { Err(KernelError::Block { what, got }) }
+}
+
+fn check_finite(what: &'static str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(KernelError::NotFinite { what, at }),
+    }
+}
+
 impl Scales {
+    /// Whether they are finite and those of so many blocks.
+    fn check(&self, blocks: usize) -> Result<()> {
+        match self {
+            Scales::Single(absmax) => {
+                check_length("NF4 magnitudes", blocks, absmax.len())?;
+                check_finite("NF4 magnitudes", absmax)
+            }
+            Scales::Double { codes, map, absmax, block, offset } => {
+                check_block("blocks of NF4 magnitudes", *block)?;
+                check_length("NF4 magnitudes in 8 bits", blocks, codes.len())?;
+                check_length("NF4 magnitudes of magnitudes", blocks.div_ceil(*block), absmax.len())?;
+                check_finite("NF4 magnitudes of magnitudes", absmax)?;
+                check_finite("the map of NF4 magnitudes", map.as_slice())?;
+                check_finite("the mean of NF4 magnitudes", &[*offset])
+            }
+        }
+    }
+
     fn double(absmax: &[f32]) -> Scales {
         let offset = (absmax.iter().map(|v| f64::from(*v)).sum::<f64>() / absmax.len().max(1) as f64) as f32;
         Scales::nested(absmax, offset)
@@ -191,7 +220,7 @@ impl Scales {
         match self {
             Scales::Single(absmax) => absmax[block],
             Scales::Double { codes, map, absmax, block: nested, offset } => {
-                map[usize::from(codes[block])] * absmax[block / nested] + offset
+                map[usize::from(codes[block])] * absmax[block >> nested.trailing_zeros()] + offset
             }
         }
     }

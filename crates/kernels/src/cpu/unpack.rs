@@ -1,9 +1,11 @@
-//! NF4 codes become values, as many at a time as a vector has.
+//! NF4 codes become values: a block's sixteen values are computed once, and its codes look them up, as many at a time as
+//! a vector has.
 
 use super::Cpu;
 #[cfg(target_arch = "x86_64")]
 use super::level::Isa;
 use super::level::Level;
+use crate::nf4::{CODE, code};
 use crate::{Nf4, Precision};
 use half::bf16;
 
@@ -12,110 +14,193 @@ use half::bf16;
 pub(super) struct Unpack {
     nf4: Nf4,
     level: Level,
-    /// Values are rounded to bf16, as products are in it.
-    rounded: bool,
+    /// Values are rounded to it.
+    precision: Precision,
 }
 
 impl Unpack {
     pub(super) fn new(cpu: &Cpu, nf4: Nf4) -> Unpack {
-        Unpack { nf4, level: cpu.level, rounded: cpu.precision == Precision::Bf16 }
+        Unpack { nf4, level: cpu.level, precision: cpu.precision }
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.nf4.bytes()
     }
 
+    /// Whether products read it as bf16.
+    pub(super) fn in_bf16(&self) -> bool {
+        self.precision == Precision::Bf16 && self.level.multiplies_bf16()
+    }
+
     /// out = the values from `at` on, as products use them.
     pub(super) fn read(&self, at: usize, out: &mut [f32]) {
-        self.read_unrounded(at, out);
-        if self.rounded {
-            out.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
+        match self.level.isa() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level is proof of AVX-512.
+            Isa::Avx512Bf16 | Isa::Avx512 => unsafe { avx512::floats(&self.nf4, self.precision, at, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level is proof of AVX2.
+            Isa::Avx2 => unsafe { avx2::floats(&self.nf4, self.precision, at, out) },
+            _ => self.nf4.each_block(at, out, |at, scale, out| {
+                let values = CODE.map(|c| match self.precision {
+                    Precision::F32 => c * scale,
+                    Precision::Bf16 => bf16::from_f32(c * scale).to_f32(),
+                });
+                (at..).zip(out).for_each(|(i, out)| *out = values[code(self.nf4.codes(), i)]);
+            }),
         }
     }
 
-    /// The same where packing rounds them.
-    pub(super) fn read_to_pack(&self, at: usize, out: &mut [f32]) {
-        if self.level.multiplies_bf16() { self.read_unrounded(at, out) } else { self.read(at, out) }
-    }
-
-    fn read_unrounded(&self, at: usize, out: &mut [f32]) {
+    /// Row i of `out`, `stride` apart, = the `len` values from `at` + i · `ld` on, in bf16, which they are rounded to.
+    pub(super) fn read_bf16(&self, (at, ld): (usize, usize), len: usize, out: &mut [bf16], stride: usize) {
         match self.level.isa() {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16 | Isa::Avx512 => self.nf4.each_block(at, out, &mut |at, scale, out| {
-                // SAFETY: the level is proof of AVX-512.
-                unsafe { x86::sixteens(self.nf4.codes(), at, scale, out) }
-            }),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => self.nf4.each_block(at, out, &mut |at, scale, out| {
-                // SAFETY: the level is proof of AVX2.
-                unsafe { x86::eights(self.nf4.codes(), at, scale, out) }
-            }),
-            _ => self.nf4.read(at, out),
+            // SAFETY: the level is proof of AVX-512 and its bf16.
+            Isa::Avx512Bf16 => unsafe { avx512::halves(&self.nf4, (at, ld), len, out, stride) },
+            _ => {
+                for (r, out) in out.chunks_mut(stride).enumerate() {
+                    self.nf4.each_block(at + r * ld, &mut out[..len], |at, scale, out| {
+                        let values = CODE.map(|c| bf16::from_f32(c * scale));
+                        (at..).zip(out).for_each(|(i, out)| *out = values[code(self.nf4.codes(), i)]);
+                    });
+                }
+            }
         }
     }
 }
 
+/// The part of `out`, a value or none, that is a byte's second code; then where the rest begins, and the rest.
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use crate::nf4::{CODE, code};
+#[inline(always)]
+fn after_odd<T>(at: usize, out: &mut [T]) -> (&mut [T], usize, &mut [T]) {
+    let (odd, rest) = out.split_at_mut(at % 2);
+    let at = at + odd.len();
+    (odd, at, rest)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{CODE, Nf4, Precision, after_odd, bf16, code};
+    use std::arch::x86_64::*;
+
+    /// out = the values from `at` on, rounded to `precision`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+    pub(super) unsafe fn floats(nf4: &Nf4, precision: Precision, at: usize, out: &mut [f32]) {
+        // SAFETY: the table has a vector's length; of bytes and of `out` only what there is is read and written.
+        unsafe {
+            let codes = _mm512_loadu_ps(CODE.as_ptr());
+            nf4.each_block(at, out, |at, scale, out| {
+                let mut values = _mm512_mul_ps(codes, _mm512_set1_ps(scale));
+                if precision == Precision::Bf16 {
+                    values = rounded(values);
+                }
+                let (odd, at, out) = after_odd(at, out);
+                if let [odd] = odd {
+                    let i = _mm512_set1_epi32(code(nf4.codes(), at - 1) as i32);
+                    *odd = _mm512_cvtss_f32(_mm512_permutexvar_ps(i, values));
+                }
+                let bytes = &nf4.codes()[at / 2..(at + out.len()).div_ceil(2)];
+                for (bytes, out) in bytes.chunks(8).zip(out.chunks_mut(16)) {
+                    let bytes = _mm_maskz_loadu_epi8(mask(bytes.len()) as u16, bytes.as_ptr().cast());
+                    // A byte's first code goes to an even place and its second behind it; look-ups take the low four bits.
+                    let wide = _mm512_cvtepu8_epi64(bytes);
+                    let i = _mm512_or_si512(_mm512_srli_epi64::<4>(wide), _mm512_slli_epi64::<32>(wide));
+                    let found = _mm512_permutexvar_ps(i, values);
+                    _mm512_mask_storeu_ps(out.as_mut_ptr(), mask(out.len()) as u16, found);
+                }
+            });
+        }
+    }
+
+    /// Row i of `out`, `stride` apart, = the `len` values from `at` + i · `ld` on, in bf16.
+    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx2,fma")]
+    pub(super) unsafe fn halves(nf4: &Nf4, (at, ld): (usize, usize), len: usize, out: &mut [bf16], stride: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let codes = _mm512_loadu_ps(CODE.as_ptr());
+            for (r, out) in out.chunks_mut(stride).enumerate() {
+                nf4.each_block(at + r * ld, &mut out[..len], |at, scale, out| {
+                    let values = _mm512_cvtneps_pbh(_mm512_mul_ps(codes, _mm512_set1_ps(scale)));
+                    // Twice: of the five bits that a look-up takes, the highest does not count.
+                    let values: __m256i = std::mem::transmute(values);
+                    let values = _mm512_broadcast_i64x4(values);
+                    let (odd, at, out) = after_odd(at, out);
+                    if let [odd] = odd {
+                        let i = _mm512_set1_epi16(code(nf4.codes(), at - 1) as i16);
+                        let found = _mm512_permutexvar_epi16(i, values);
+                        *odd = bf16::from_bits(_mm_extract_epi16::<0>(_mm512_castsi512_si128(found)) as u16);
+                    }
+                    let bytes = &nf4.codes()[at / 2..(at + out.len()).div_ceil(2)];
+                    for (bytes, out) in bytes.chunks(16).zip(out.chunks_mut(32)) {
+                        let bytes = _mm_maskz_loadu_epi8(mask(bytes.len()) as u16, bytes.as_ptr().cast());
+                        let wide = _mm512_cvtepu8_epi32(bytes);
+                        let i = _mm512_or_si512(_mm512_srli_epi32::<4>(wide), _mm512_slli_epi32::<16>(wide));
+                        let found = _mm512_permutexvar_epi16(i, values);
+                        _mm512_mask_storeu_epi16(out.as_mut_ptr().cast(), mask(out.len()), found);
+                    }
+                });
+            }
+        }
+    }
+
+    /// To bf16 and back, ties to even; values are finite, or the infinity of a product.
+    #[inline(always)]
+    unsafe fn rounded(x: __m512) -> __m512 {
+        // SAFETY: called where AVX-512 is enabled.
+        unsafe {
+            let bits = _mm512_castps_si512(x);
+            let even = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), even);
+            _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(!0xffff)))
+        }
+    }
+
+    /// The first n lanes, at most 32.
+    #[inline(always)]
+    fn mask(n: usize) -> u32 {
+        ((1u64 << n) - 1) as u32
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{CODE, Nf4, Precision, after_odd, bf16, code};
     use std::arch::x86_64::*;
 
     /// Where the codes of four bytes begin, the earlier of two in the high half.
     const SHIFTS: [i32; 8] = [4, 0, 12, 8, 20, 16, 28, 24];
 
-    /// out = the values of a block from `at` on.
-    #[target_feature(enable = "avx512f,avx2")]
-    pub(super) unsafe fn sixteens(codes: &[u8], at: usize, scale: f32, out: &mut [f32]) {
-        // SAFETY: tables have a vector's length, and chunks of `out` too.
+    /// out = the values from `at` on, rounded to `precision`.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn floats(nf4: &Nf4, precision: Precision, at: usize, out: &mut [f32]) {
+        // SAFETY: tables have two vectors' length, and each chunk of `out` has one.
         unsafe {
-            let (table, by) = (_mm512_loadu_ps(CODE.as_ptr()), _mm512_set1_ps(scale));
-            let shifts = _mm512_broadcast_i64x4(_mm256_loadu_si256(SHIFTS.as_ptr().cast()));
-            vectors::<16>(codes, at, scale, out, |bytes, to| {
-                let [low, high] =
-                    [0, 4].map(|i| i32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]));
-                let both =
-                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(_mm256_set1_epi32(low)), _mm256_set1_epi32(high));
-                // the table has sixteen entries: higher bits do not count
-                let values = _mm512_permutexvar_ps(_mm512_srlv_epi32(both, shifts), table);
-                _mm512_storeu_ps(to, _mm512_mul_ps(values, by));
+            let shifts = _mm256_loadu_si256(SHIFTS.as_ptr().cast());
+            nf4.each_block(at, out, |at, scale, out| {
+                let mut values = CODE;
+                for v in &mut values {
+                    *v *= scale;
+                    if precision == Precision::Bf16 {
+                        *v = bf16::from_f32(*v).to_f32();
+                    }
+                }
+                let [low, high] = [0, 8].map(|i| _mm256_loadu_ps(values[i..i + 8].as_ptr()));
+                let (odd, at, out) = after_odd(at, out);
+                if let [odd] = odd {
+                    *odd = values[code(nf4.codes(), at - 1)];
+                }
+                let whole = out.len() / 8 * 8;
+                let (out, rest) = out.split_at_mut(whole);
+                for (bytes, out) in nf4.codes()[at / 2..].chunks_exact(4).zip(out.chunks_exact_mut(8)) {
+                    let four = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                    let i = _mm256_srlv_epi32(_mm256_set1_epi32(four), shifts);
+                    let [low, high] = [low, high].map(|half| _mm256_permutevar8x32_ps(half, i));
+                    // the fourth bit, where a blend looks
+                    let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i));
+                    _mm256_storeu_ps(out.as_mut_ptr(), _mm256_blendv_ps(low, high, upper));
+                }
+                (at + whole..).zip(rest).for_each(|(i, out)| *out = values[code(nf4.codes(), i)]);
             });
-        }
-    }
-
-    /// The same, eight at a time.
-    #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn eights(codes: &[u8], at: usize, scale: f32, out: &mut [f32]) {
-        // SAFETY: as above.
-        unsafe {
-            let [low, high] = [0, 8].map(|i| _mm256_loadu_ps(CODE[i..i + 8].as_ptr()));
-            let (by, shifts) = (_mm256_set1_ps(scale), _mm256_loadu_si256(SHIFTS.as_ptr().cast()));
-            vectors::<8>(codes, at, scale, out, |bytes, to| {
-                let four = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                let codes = _mm256_srlv_epi32(_mm256_set1_epi32(four), shifts);
-                let [low, high] = [low, high].map(|half| _mm256_permutevar8x32_ps(half, codes));
-                // the fourth bit, where a blend looks
-                let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes));
-                _mm256_storeu_ps(to, _mm256_mul_ps(_mm256_blendv_ps(low, high, upper), by));
-            });
-        }
-    }
-
-    /// Calls `f` with the bytes of N codes and where their values go; what does not fill a vector is done one by one.
-    #[inline(always)]
-    fn vectors<const N: usize>(codes: &[u8], at: usize, scale: f32, out: &mut [f32], f: impl Fn(&[u8], *mut f32)) {
-        let one = |i: usize| CODE[code(codes, i)] * scale;
-        // a byte's second code
-        let (odd, rest) = out.split_at_mut((at % 2).min(out.len()));
-        odd.iter_mut().for_each(|v| *v = one(at));
-        let at = at + odd.len();
-        let mut chunks = rest.chunks_exact_mut(N);
-        let mut next = at;
-        for to in &mut chunks {
-            f(&codes[next / 2..][..N / 2], to.as_mut_ptr());
-            next += N;
-        }
-        for (i, v) in (next..).zip(chunks.into_remainder()) {
-            *v = one(i);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
 //! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
-//! are rounded to it. What is in NF4 stays so, and is unpacked where a product packs it. Where there is memory for it they are held packed ([`Form::Packed`]).
+//! are rounded to it. What is in NF4 stays so, and is unpacked where a product packs it. Where there is memory for it
+//! they are held packed ([`Form::Packed`]).
 
 use super::Cpu;
 use super::buf::{Buf, Rows};
@@ -40,7 +41,7 @@ impl Weight {
         if form == Form::Packed {
             let nf4 = if let Values::Nf4(v) = values { Some(nf4(v)) } else { None };
             let read = |r: usize, out: &mut [f32]| match &nf4 {
-                Some(nf4) => nf4.read_to_pack(r * cols, out),
+                Some(nf4) => nf4.read(r * cols, out),
                 None => read_row(values, cpu.precision, r, out),
             };
             return Ok(Weight { rows, cols, store: Store::Packed(Held::new(cpu, (rows, cols), read)?) });
@@ -91,20 +92,12 @@ impl Weight {
         }
     }
 
-    /// The same where packing rounds them.
-    #[inline]
-    pub(super) fn read_to_pack(&self, r: usize, c: usize, out: &mut [f32]) {
-        match &self.store {
-            Store::Nf4(nf4) => nf4.read_to_pack(r * self.cols + c, out),
-            _ => self.read(r, c, out),
-        }
-    }
-
     /// How products read it; where it is held packed, they read it by [`Weight::held`] if they can.
     pub(super) fn source(&self) -> Source<'_> {
         match &self.store {
             Store::F32(buf) => Source::F32(Rows::dense(buf.values(), self.cols)),
             Store::Bf16(values) => Source::Bf16(values, self.cols),
+            Store::Nf4(nf4) if nf4.in_bf16() => Source::Codes(nf4, self.cols),
             Store::F16(_) | Store::Nf4(_) | Store::Packed(_) => Source::Narrow(self),
         }
     }

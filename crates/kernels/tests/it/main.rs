@@ -3,6 +3,7 @@
 
 mod attention;
 mod loss;
+mod nf4;
 mod norm;
 mod optim;
 mod products;

@@ -4,6 +4,7 @@ use super::Operand;
 use super::micro::Kernels;
 use crate::cpu::Cpu;
 use crate::cpu::buf::Rows;
+use crate::cpu::unpack::Unpack;
 use crate::cpu::weight::Weight;
 use crate::{Op, Part};
 use half::bf16;
@@ -17,6 +18,8 @@ pub(in crate::cpu) enum Source<'a> {
     Bf16(&'a [bf16], usize),
     /// Widened, or unpacked, row by row as it is packed.
     Narrow(&'a Weight),
+    /// Unpacked to bf16 row by row as it is packed, `ld` values a row.
+    Codes(&'a Unpack, usize),
     /// Frozen matrices of one width, one below another. Each but the last has rows for whole panels.
     Stack(&'a [Part<'a, Cpu>]),
 }
@@ -94,7 +97,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
             for start in ks.clone().step_by(WIDEN) {
                 let len = WIDEN.min(ks.end - start);
                 for (wide, r) in wide.chunks_exact_mut(WIDEN).zip(cols.clone()) {
-                    w.read_to_pack(r, start, &mut wide[..len]);
+                    w.read(r, start, &mut wide[..len]);
                 }
                 let wide = Rows::dense(&wide, WIDEN).part(0..cols.len(), 0..len);
                 transpose(kern, wide, &mut out[kern.words(start - ks.start) * kern.nr..]);
@@ -105,11 +108,35 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
             for start in ks.clone().step_by(WIDEN) {
                 let len = WIDEN.min(ks.end - start);
                 for (wide, r) in wide.chunks_exact_mut(NR_MAX).zip(start..start + len) {
-                    w.read_to_pack(r, cols.start, &mut wide[..cols.len()]);
+                    w.read(r, cols.start, &mut wide[..cols.len()]);
                 }
                 let to = out[kern.words(start - ks.start) * kern.nr..].as_mut_ptr();
                 // SAFETY: `wide` holds len rows; `out` as above.
                 unsafe { (kern.across)(wide.as_ptr(), NR_MAX, len, cols.len(), to, kern.nr) };
+            }
+        }
+        (op, Source::Codes(w, ld)) => codes(kern, op, (w, ld), cols, ks, out),
+    }
+}
+
+/// [`columns`] of a matrix in NF4, a block's length of k at a time.
+fn codes(kern: &Kernels, op: Op, (w, ld): (&Unpack, usize), cols: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
+    let mut values = [bf16::ZERO; NR_MAX * WIDEN];
+    for start in ks.clone().step_by(WIDEN) {
+        let len = WIDEN.min(ks.end - start);
+        let to = &mut out[kern.words(start - ks.start) * kern.nr..][..kern.words(len) * kern.nr];
+        match op {
+            Op::T => {
+                let rows = &mut values[..cols.len() * WIDEN];
+                w.read_bf16((cols.start * ld + start, ld), len, rows, WIDEN);
+                // SAFETY: `values` holds the columns' rows of len values, `to` their words.
+                unsafe { (kern.along_bf16)(values.as_ptr(), WIDEN, cols.len(), len, to.as_mut_ptr(), kern.nr) };
+            }
+            Op::N => {
+                let rows = &mut values[..len * NR_MAX];
+                w.read_bf16((start * ld + cols.start, ld), cols.len(), rows, NR_MAX);
+                // SAFETY: `values` holds len rows, `to` their words.
+                unsafe { (kern.across_bf16)(values.as_ptr(), NR_MAX, len, cols.len(), to.as_mut_ptr(), kern.nr) };
             }
         }
     }
