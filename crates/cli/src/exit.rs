@@ -284,6 +284,8 @@ impl From<ModelError> for Failure {
             | ModelError::ConfigValue { .. } => {
                 say(Code::Model).hint("set `model` to the folder of a Hugging Face model, relative to the plan's file")
             }
+            ModelError::ConfigUnsupported { field, .. } if field == "quantization_config" => say(Code::Model)
+                .hint("set `model` to the model before it was quantised; with `quantize: nf4` it is held in 4 bits here"),
             ModelError::Architecture { .. } | ModelError::ConfigUnsupported { .. } => {
                 say(Code::Model).hint("set `model` to one of the supported families")
             }
@@ -301,6 +303,12 @@ impl From<ModelError> for Failure {
             ModelError::NotQuantised { .. } => {
                 say(Code::Model).hint("take a base whose weights are all numbers; this one's file is damaged")
             }
+            ModelError::Damaged { .. } => {
+                say(Code::Model).hint("save the quantised model again with transformers, or take the one it was made of")
+            }
+            ModelError::WholeInFourBits { .. } => say(Code::Plan).hint(
+                "change `adapter.modules_to_save`, or set `model` to the model before it was quantised and `quantize: nf4`",
+            ),
             ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }

@@ -15,6 +15,7 @@ use kernels::Activation;
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
+use weights::Quantization;
 
 /// Limits on what a config may ask for. They keep every product of sizes far inside 64 bits.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -330,7 +331,13 @@ fn resolve(family: Family, f: Fields) -> Result<ModelConfig, ModelError> {
 /// Settings that would change every number and that no code here follows.
 fn refuse_what_changes_results(f: Fields) -> Result<(), ModelError> {
     if let Some(value) = f.get("quantization_config") {
-        return Err(f.unsupported("quantization_config", value, "weights in f32, f16 or bf16"));
+        match Quantization::announced(value) {
+            Quantization::BitsAndBytes4Bit { kind, .. } if kind == "nf4" => {}
+            other => {
+                let supported = "weights in f32, f16 or bf16, and bitsandbytes 4-bit (nf4)";
+                return Err(f.unsupported("quantization_config", &other.to_string().into(), supported));
+            }
+        }
     }
     if f.flag("use_bidirectional_attention")? == Some(true) {
         return Err(f.unsupported("use_bidirectional_attention", &Value::Bool(true), "causal attention"));

@@ -57,6 +57,10 @@ pub enum ModelError {
     Shape { tensor: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("tensor {tensor} cannot be quantised: {why}")]
     NotQuantised { tensor: String, why: String },
+    #[error("tensor {tensor}, in 4 bits: {why}")]
+    Damaged { tensor: String, why: String },
+    #[error("{module} is in 4 bits in the base, and cannot be trained whole; adapter.modules_to_save names it")]
+    WholeInFourBits { module: String },
     #[error("tensor {tensor} is missing")]
     MissingTensor { tensor: String },
     #[error("tensor {tensor} belongs to nothing in this model")]

@@ -7,6 +7,7 @@ mod decoder;
 mod engine;
 mod error;
 mod memory;
+mod stored;
 mod workspace;
 
 pub use adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};

@@ -4,7 +4,7 @@ use crate::adapters::{Estimate, Shape, Tied, Widths, estimate};
 use crate::config::{EMBEDDING, HEAD};
 use crate::engine::{Limits, Quantize};
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
-use crate::{AdapterPlan, ModelConfig, ModelError};
+use crate::{AdapterPlan, ModelConfig, ModelError, stored};
 use kernels::{Cpu, Form, Nf4, Precision};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -101,6 +101,9 @@ impl<'a> Needs<'a> {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
             let size = weight_size(checkpoint, source, m.shape, limits)?;
+            if size.in_four_bits && estimate.whole.contains(&m.module) {
+                return Err(ModelError::WholeInFourBits { module: m.module.clone() });
+            }
             parameters += if tied_head { 0 } else { size.elements };
             // A tied head has a frozen matrix of its own where the embedding's is trained without it.
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
@@ -213,9 +216,11 @@ struct Size {
     elements: u64,
     plain: u64,
     packed: u64,
+    /// In its file.
+    in_four_bits: bool,
 }
 
-/// Matrices keep their file's type, are rounded to bf16 or quantised, or are packed; vectors are f32.
+/// Matrices keep their file's type or its NF4, are rounded to bf16 or quantised, or are packed; vectors are f32.
 fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Limits) -> Result<Size, ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
@@ -226,15 +231,18 @@ fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Lim
     };
     let elements = (matrix.0 * matrix.1) as u64;
     let precision = limits.precision;
-    let plain = match (shape, limits.quantize, precision) {
-        (Shape::Gain { .. }, ..) => 0,
-        (Shape::Linear { .. }, Quantize::Nf4 { double }, _) => Nf4::bytes_of(matrix.0 * matrix.1, double) as u64,
+    let name = format!("{module}.weight");
+    let stored = checkpoint.four_bit(&name)?.map(|found| stored::bytes(&found) as u64);
+    let plain = match (stored, shape, limits.quantize, precision) {
+        (Some(bytes), ..) => bytes,
+        (_, Shape::Gain { .. }, ..) => 0,
+        (_, Shape::Linear { .. }, Quantize::Nf4 { double }, _) => Nf4::bytes_of(matrix.0 * matrix.1, double) as u64,
         (.., Precision::Bf16) => BF16 * elements,
-        (.., Precision::F32) => checkpoint.get(&format!("{module}.weight"))?.bytes.len() as u64,
+        (.., Precision::F32) => checkpoint.get(&name)?.bytes.len() as u64,
     };
     let packed = Cpu::packed_bytes(precision, matrix.0, matrix.1) as u64;
     let (elements, vector) = (elements + vector as u64, F32 * vector as u64);
-    Ok(Size { elements, plain: plain + vector, packed: packed + vector })
+    Ok(Size { elements, plain: plain + vector, packed: packed + vector, in_four_bits: stored.is_some() })
 }
 
 /// The bytes that the process may use.

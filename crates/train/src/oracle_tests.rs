@@ -35,17 +35,27 @@ fn every_lora_case_of_both_models() {
             .collect();
         dirs.sort();
         for dir in dirs {
-            train_case(model, &dir);
+            let quantize = if dir.ends_with("qlora") { Quantize::Nf4 { double: true } } else { Quantize::None };
+            train_case(model, &fixtures().join("models").join(model), quantize, &dir);
             cases += 1;
         }
     }
     assert_eq!(cases, 14);
 }
 
-fn train_case(model: &str, dir: &Path) {
+/// Over the checkpoint that bitsandbytes saved.
+#[test]
+fn qlora_over_a_base_saved_in_four_bits() {
+    for model in ["llama", "qwen2"] {
+        let (base, dir) = (fixtures().join("nf4").join(model), fixtures().join("peft").join(model).join("qlora"));
+        train_case(model, &base, Quantize::None, &dir);
+    }
+}
+
+fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
     let case: Value = serde_json::from_slice(&fs::read(dir.join("case.json")).unwrap()).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let plan = plan_of(model, dir, &case, temp.path());
+    let plan = plan_of(base, quantize, dir, &case, temp.path());
     let rows = rows_of(&fixtures().join("peft").join(model).join("data.safetensors"));
     let limits = Limits {
         tokens_max: 40,
@@ -154,17 +164,16 @@ fn rows_of(path: &Path) -> Vec<Segment> {
         .collect()
 }
 
-fn plan_of(model: &str, dir: &Path, case: &Value, out: &Path) -> Plan {
+fn plan_of(base: &Path, quantize: Quantize, dir: &Path, case: &Value, out: &Path) -> Plan {
     let hyper = &case["hyper"];
     let number = |key: &str| hyper[key].as_f64().unwrap();
-    let model_dir = fixtures().join("models").join(model);
     Plan {
-        quantize: if dir.ends_with("qlora") { Quantize::Nf4 { double: true } } else { Quantize::None },
+        quantize,
         data: DataPlan {
             train: Vec::new(),
             valid: None,
             text: TextPlan {
-                model_dir: model_dir.clone(),
+                model_dir: base.to_owned(),
                 template: Template::Auto,
                 loss_on: LossOn::All,
                 record_bytes_max: 1,
@@ -194,7 +203,7 @@ fn plan_of(model: &str, dir: &Path, case: &Value, out: &Path) -> Plan {
             threads: Some(1),
         },
         out: out.to_owned(),
-        model: model_dir,
+        model: base.to_owned(),
     }
 }
 

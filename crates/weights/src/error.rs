@@ -81,6 +81,9 @@ pub enum WeightsError {
     Missing { path: PathBuf, tensor: String },
     #[error("{}: tensor {tensor} is {got}, not a floating-point type this program computes with", path.display())]
     NotFloat { path: PathBuf, tensor: String, got: Dtype },
+    /// A tensor that bitsandbytes saved in 4 bits, or one that belongs to it.
+    #[error("{}: tensor {tensor}, in 4 bits: {field} is {got}, expected {expected}", path.display())]
+    FourBit { path: PathBuf, tensor: String, field: &'static str, expected: String, got: String },
 
     // --- writing
     #[error("tensor {tensor} cannot be written: its name is taken")]

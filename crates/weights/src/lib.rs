@@ -11,6 +11,7 @@ compile_error!("safetensors files are little-endian and are mapped as they are")
 
 mod checkpoint;
 mod error;
+mod four_bit;
 mod header;
 mod identity;
 mod layout;
@@ -24,6 +25,7 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
+pub use four_bit::{Absmax, FourBit, four_bit_owner};
 pub use header::{HEADER_BYTES_MAX, RANK_MAX};
 pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
 pub use quantized::{Quantization, quantization};

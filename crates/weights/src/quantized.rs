@@ -32,22 +32,25 @@ pub fn quantization(dir: &Path, checkpoint: &Checkpoint) -> Result<Option<Quanti
     let bytes = read_limited(&path, CONFIG_BYTES_MAX)?;
     let config: Value = serde_json::from_slice(&bytes).map_err(|e| WeightsError::Json { path, why: e.to_string() })?;
     Ok(match config.get("quantization_config") {
-        Some(q) if !q.is_null() => Some(announced(q)),
+        Some(q) if !q.is_null() => Some(Quantization::announced(q)),
         _ => marked(checkpoint).map(|tensor| Quantization::Unannounced { tensor }),
     })
 }
 
-fn announced(q: &Value) -> Quantization {
-    let flag = |key: &str| q.get(key).and_then(Value::as_bool).unwrap_or_default();
-    let text = |key: &str| q.get(key).and_then(Value::as_str);
-    match text("quant_method") {
-        Some("bitsandbytes") | None if flag("load_in_4bit") => Quantization::BitsAndBytes4Bit {
-            kind: text("bnb_4bit_quant_type").unwrap_or("fp4").to_owned(),
-            double: flag("bnb_4bit_use_double_quant"),
-        },
-        Some("bitsandbytes") | None if flag("load_in_8bit") => Quantization::BitsAndBytes8Bit,
-        Some(method) => Quantization::Other(method.to_owned()),
-        None => Quantization::Other("an unnamed method".to_owned()),
+impl Quantization {
+    /// What a configuration's `quantization_config` says.
+    pub fn announced(q: &Value) -> Quantization {
+        let flag = |key: &str| q.get(key).and_then(Value::as_bool).unwrap_or_default();
+        let text = |key: &str| q.get(key).and_then(Value::as_str);
+        match text("quant_method") {
+            Some("bitsandbytes") | None if flag("load_in_4bit") => Quantization::BitsAndBytes4Bit {
+                kind: text("bnb_4bit_quant_type").unwrap_or("fp4").to_owned(),
+                double: flag("bnb_4bit_use_double_quant"),
+            },
+            Some("bitsandbytes") | None if flag("load_in_8bit") => Quantization::BitsAndBytes8Bit,
+            Some(method) => Quantization::Other(method.to_owned()),
+            None => Quantization::Other("an unnamed method".to_owned()),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> View<'a> {
 
 /// Borrows when the bytes are aligned for `T`, copies when they are not: old writers did not pad their headers.
 /// The byte length is a multiple of `T`'s, as the header's check made sure.
-fn cast<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+pub(crate) fn cast<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(aligned) => Cow::Borrowed(aligned),
         Err(_) => Cow::Owned(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()),

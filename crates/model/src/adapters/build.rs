@@ -9,7 +9,7 @@ use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
-use crate::{ModelError, ParamInfo, Quantize};
+use crate::{ModelError, ParamInfo, Quantize, stored};
 use kernels::{Backend, Form, Nf4, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -60,8 +60,8 @@ pub struct Built<B: Backend> {
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `form`: of the frozen matrices that products read; `quantize`: of those of the layers; `tokens_max`: the most rows a slot will be given at once;
-    /// `widths`: as estimated.
+    /// `form`: of the frozen matrices that products read; `quantize`: of those of the layers; `tokens_max`: the most
+    /// rows a slot will be given at once; `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
@@ -178,6 +178,14 @@ impl<'a, B: Backend> Builder<'a, B> {
         quantize: Quantize,
     ) -> Result<Matrix<B>, ModelError> {
         let name = format!("{module}.weight");
+        if let Some(stored) = stored::read(self.checkpoint, &name)? {
+            check_shape(&name, &[rows, cols], &stored.shape)?;
+            let weight = self.backend.weight(rows, cols, Values::Nf4(&stored.nf4), form)?;
+            self.checkpoint.release(&name);
+            self.used.extend(stored.parts);
+            self.used.insert(name);
+            return Ok(Matrix::Frozen(Arc::new(weight)));
+        }
         let view = self.view(&name, &[rows, cols])?;
         let floats = view.floats()?;
         let values = match &floats {
@@ -210,13 +218,7 @@ impl<'a, B: Backend> Builder<'a, B> {
 
     fn view(&self, name: &str, shape: &[usize]) -> Result<weights::View<'a>, ModelError> {
         let view = self.checkpoint.get(name)?;
-        if view.shape != shape {
-            return Err(ModelError::Shape {
-                tensor: name.to_owned(),
-                expected: shape.to_vec(),
-                got: view.shape.to_vec(),
-            });
-        }
+        check_shape(name, shape, view.shape)?;
         Ok(view)
     }
 
@@ -354,10 +356,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             None => fresh(),
             Some((start, _)) => {
                 let view = start.get(name)?;
-                if view.shape != shape.as_slice() {
-                    let got = view.shape.to_vec();
-                    return Err(ModelError::Shape { tensor: name.to_owned(), expected: shape, got });
-                }
+                check_shape(name, &shape, view.shape)?;
                 view.to_f32()?
             }
         };
@@ -472,6 +471,14 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
         Ok(())
     }
+}
+
+fn check_shape(tensor: &str, expected: &[usize], got: &[usize]) -> Result<(), ModelError> {
+    if expected == got {
+        return Ok(());
+    }
+    let (expected, got) = (expected.to_vec(), got.to_vec());
+    Err(ModelError::Shape { tensor: tensor.to_owned(), expected, got })
 }
 
 /// PEFT's name of a module's tensor.

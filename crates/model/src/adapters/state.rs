@@ -5,7 +5,7 @@ use super::params::{ParamId, Params};
 use super::slot::product;
 use super::targets::{Kind, Rules, written_targets};
 use super::{BiasTraining, InitWeights, LoraPlan};
-use crate::{ModelError, Quantize, Tensor};
+use crate::{ModelError, Quantize, Tensor, stored};
 use kernels::{Backend, Gemm, Nf4, Op, Values, mat, mat_mut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -165,31 +165,38 @@ impl<B: Backend> AdapterState<B> {
         base: &Checkpoint,
         visit: &mut dyn FnMut(Tensor) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        let mut names: Vec<String> = base.names().map(ToOwned::to_owned).collect();
+        let part = |name: &&str| weights::four_bit_owner(name).is_some_and(|owner| base.contains(owner));
+        let mut names: Vec<String> = base.names().filter(|name| !part(name)).map(ToOwned::to_owned).collect();
         if self.unties() && !base.contains("lm_head.weight") {
             names.push("lm_head.weight".to_owned());
         }
         for name in names {
             let source = if base.contains(&name) { name.as_str() } else { "model.embed_tokens.weight" };
-            let view = base.get(source)?;
-            let shape = view.shape.to_vec();
+            let (shape, held) = self.held(base, source)?;
             let values = match self.whole.iter().find(|w| self.replaces(w, &name)) {
                 Some(w) => params.get(w.id).values(backend)?,
-                None => self.folded(backend, params, &name, self.held(&name, view.to_f32()?)?)?,
+                None => self.folded(backend, params, &name, held)?,
             };
             visit(Tensor { name, shape, values })?;
         }
         Ok(())
     }
 
-    /// A tensor's values as they are after it was quantised, if it was.
-    fn held(&self, name: &str, mut values: Vec<f32>) -> Result<Vec<f32>, ModelError> {
+    /// A tensor's shape, and its values as they are after it was quantised, if it was.
+    fn held(&self, base: &Checkpoint, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+        if let Some(stored) = stored::read(base, name)? {
+            let mut values = vec![0.0; stored.nf4.len()];
+            stored.nf4.read(0, &mut values);
+            return Ok((stored.shape, values));
+        }
+        let view = base.get(name)?;
+        let mut values = view.to_f32()?;
         if let Quantize::Nf4 { double } = self.quantize
             && self.quantised.contains(name)
         {
             Nf4::quantise(Values::F32(&values), double)?.read(0, &mut values);
         }
-        Ok(values)
+        Ok((view.shape.to_vec(), values))
     }
 
     /// Whether a base with a tied head needs one of its own after merging.

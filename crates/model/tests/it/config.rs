@@ -164,6 +164,13 @@ fn wrong_values_are_refused_by_field() {
         ("gemma2", json!({"final_logit_softcapping": -1}), "final_logit_softcapping"),
         ("mistral", json!({"sliding_window": 0}), "sliding_window"),
         ("llama", json!({"quantization_config": {"quant_method": "bitsandbytes"}}), "quantization_config"),
+        ("llama", json!({"quantization_config": {"load_in_8bit": true}}), "quantization_config"),
+        (
+            "llama",
+            json!({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "fp4"}}),
+            "quantization_config",
+        ),
+        ("llama", json!({"quantization_config": {"quant_method": "gptq", "bits": 4}}), "quantization_config"),
         ("gemma3_text", json!({"use_bidirectional_attention": true}), "use_bidirectional_attention"),
         ("llama", json!({"attention_dropout": 0.1}), "attention_dropout"),
         ("llama", json!({"model_type": null}), "model_type"),

@@ -4,7 +4,8 @@ use crate::support::*;
 use kernels::cpu::Level;
 use kernels::nf4::{BLOCK, CODE, Scales, dynamic_map};
 use kernels::{Nf4, Values};
-use model::{Engine, Limits, Quantize, State};
+use model::{AdapterPlan, Engine, Limits, LoraPlan, ModelError, Quantize, State, outline};
+use std::path::{Path, PathBuf};
 
 const NF4: Quantize = Quantize::Nf4 { double: true };
 
@@ -134,4 +135,121 @@ fn neither_form_nor_threads_change_a_bit() {
             assert!(loss == l && grads == g, "{threads} threads");
         }
     }
+}
+
+fn saved(model: &str) -> PathBuf {
+    fixtures().join("nf4").join(model)
+}
+
+/// What bitsandbytes saved is what its own dequantisation makes of it, to the bit; what it left alone is left alone.
+#[test]
+fn layers_saved_in_four_bits_are_read_to_the_bit() {
+    for model in ["llama", "qwen2"] {
+        let f = File::fixture(&format!("nf4/{model}_dequant_layer0.safetensors"));
+        let plan = lora(fresh(&["q_proj"]));
+        let merged = load(&saved(model), &plan).merged().expect("merged");
+        let plain = load(&model_dir(model), &plan).merged().expect("merged");
+        let shape =
+            |tensors: &[model::Tensor]| tensors.iter().map(|t| (t.name.clone(), t.shape.clone())).collect::<Vec<_>>();
+        assert_eq!(shape(&merged), shape(&plain), "{model}: the tensors beside the weights are no weights");
+        for key in f.under("") {
+            let got = merged.iter().find(|t| t.name == key).expect("a tensor");
+            assert_eq!(bits(&got.values), bits(&f.f32(&key)), "{model} {key}");
+        }
+        for (t, plain) in merged.iter().zip(&plain).filter(|(t, _)| !t.name.contains("_proj.weight")) {
+            assert!(t == plain, "{model} {}", t.name);
+        }
+    }
+}
+
+/// The plan counts what is held, whether NF4 is made here or found, and in every precision.
+#[test]
+fn the_plan_is_what_is_allocated() {
+    let stories = examples().join("models/stories260K");
+    for (dir, double) in [(stories.clone(), true), (stories, false), (saved("llama"), true)] {
+        for precision in [model::Precision::F32, model::Precision::Bf16] {
+            for memory in [1 << 30, 46 << 20] {
+                let quantize = Quantize::Nf4 { double };
+                let limits = Limits { quantize, precision, memory: Some(memory), tokens_max: 1024, ..limits() };
+                let plan = lora(fresh(&[]));
+                let outlined = outline(&dir, &plan, &limits).expect("outline").memory;
+                let mut loaded = None;
+                let seen = allocation_counter::measure(|| loaded = Engine::load(&dir, &plan, &limits).ok());
+                let engine = loaded.unwrap_or_else(|| panic!("{outlined:?}"));
+                assert_eq!(*engine.memory(), outlined);
+                let (got, want) = (seen.bytes_current as f64, (outlined.total - outlined.program) as f64);
+                let off = got / want - 1.0;
+                assert!(off.abs() < 0.01, "{} {precision:?}: {got} bytes are held, {want} were planned", dir.display());
+            }
+        }
+    }
+    let weights = |dir: &Path, quantize| {
+        let limits = Limits { quantize, memory: Some(0), ..limits() };
+        outline(dir, &AdapterPlan::None, &limits).expect("outline").memory.weights
+    };
+    let (found, made) = (weights(&saved("llama"), Quantize::None), weights(&model_dir("llama"), NF4));
+    assert_eq!(found, made, "found or made, it takes the same");
+}
+
+fn refusal(dir: &Path, plan: &AdapterPlan) -> String {
+    let of_outline = outline(dir, plan, &limits()).err().map(|e| e.to_string());
+    let of_load = Engine::load(dir, plan, &limits()).err().map(|e| e.to_string());
+    assert!(of_outline.is_none() || of_outline == of_load, "{of_outline:?} {of_load:?}");
+    of_load.expect("a refusal")
+}
+
+#[test]
+fn what_is_in_four_bits_is_not_trained_whole() {
+    let plan = lora(LoraPlan { modules_to_save: vec!["layers.1.mlp".into()], ..fresh(&["q_proj"]) });
+    let error = outline(&saved("llama"), &plan, &limits()).expect_err("no gradient for codes");
+    assert!(
+        matches!(&error, ModelError::WholeInFourBits { module } if module == "model.layers.1.mlp.gate_proj"),
+        "{error}"
+    );
+    assert!(refusal(&saved("llama"), &plan).ends_with("adapter.modules_to_save names it"));
+    // Quantised while loading, it is kept out of that.
+    let limits = Limits { quantize: NF4, ..limits() };
+    let engine = Engine::load(&model_dir("llama"), &plan, &limits).expect("loads");
+    assert!(engine.params().iter().any(|p| p.name.ends_with("layers.1.mlp.gate_proj.weight")));
+    // What bitsandbytes left alone can be.
+    let plan = lora(LoraPlan { modules_to_save: vec!["lm_head".into()], ..fresh(&["q_proj"]) });
+    load(&saved("llama"), &plan);
+}
+
+/// Each damage to a saved checkpoint, made in place, is refused with the tensor's name.
+#[test]
+fn damaged_four_bits_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::copy(saved("llama").join("config.json"), dir.path().join("config.json")).expect("copied");
+    let good = std::fs::read(saved("llama").join("model.safetensors")).expect("read");
+    let damaged = |from: &[u8], to: &[u8], all: bool| {
+        assert_eq!(from.len(), to.len());
+        let mut bytes = good.clone();
+        let mut found = 0;
+        for at in 0..bytes.len() - from.len() {
+            if &bytes[at..at + from.len()] == from && (all || found == 0) {
+                bytes[at..at + from.len()].copy_from_slice(to);
+                found += 1;
+            }
+        }
+        assert!(found > 0);
+        std::fs::write(dir.path().join("model.safetensors"), bytes).expect("written");
+        refusal(dir.path(), &lora(fresh(&[])))
+    };
+    let code = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    for (from, to, all, says) in [
+        (&b"bitsandbytes__nf4"[..], &b"bitsandbytes__fp4"[..], true, "in 4 bits: its type is fp4, expected nf4"),
+        (b"\"quant_type\": \"nf4\"", b"\"quant_type\": \"fp4\"", false, "quant_type is fp4, expected nf4"),
+        (b"\"blocksize\": 64", b"\"blocksize\": 65", false, "blocksize is 65, expected one of 32, 64"),
+        (b"\"blocksize\": 64", b"\"blocksize\": 32", false, "expected 256 values"),
+        (b"_proj.weight.quant_map", b"_proj.weight.quant_nap", false, "weight.quant_map is missing"),
+        (&code(&CODE[3..6]), &code(&[-0.39, CODE[4], CODE[5]]), false, "its quant_map is not that of NF4"),
+        (&code(&dynamic_map()[3..6]), &code(&[f32::NAN; 3]), false, "the map of NF4 magnitudes: value 3 is not finite"),
+    ] {
+        let error = damaged(from, to, all);
+        assert!(error.contains(says) && error.contains("_proj.weight"), "{error}\n{says}");
+    }
+    // The shape that the model's configuration does not ask for.
+    let error = damaged(b"\"shape\": [64, 128]", b"\"shape\": [128, 64]", false);
+    assert!(error.contains("down_proj.weight: expected shape [64, 128], got [128, 64]"), "{error}");
 }

@@ -3,6 +3,7 @@
 mod adapters;
 mod checkpoints;
 mod files;
+mod four_bit;
 mod fuzz;
 mod hostile;
 mod identity;
