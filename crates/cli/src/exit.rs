@@ -250,6 +250,10 @@ impl From<WeightsError> for Failure {
             WeightsError::PeftType { .. } | WeightsError::AdapterField { .. } => {
                 failure.hint("change `adapter.start_from`")
             }
+            WeightsError::FourBit { .. } => failure.hint(
+                "set `model` to an intact bitsandbytes NF4 checkpoint, or to the model it was made of (`quantize: nf4` \
+                 holds that in 4 bits)",
+            ),
             WeightsError::NotFloat { .. } => failure.hint("set `model` to weights in f32, f16 or bf16"),
             _ => failure.hint("check the folder that `model` (or `adapter.start_from`) names"),
         }

@@ -83,6 +83,8 @@ pub struct ModelConfig {
     pub bias_qkv: Bias,
     pub bias_o: Bias,
     pub bias_mlp: Bias,
+    /// The checkpoint has its layers' matrices in NF4, as bitsandbytes saves them.
+    pub saved_in_nf4: bool,
     /// [layers]
     pub layer: Vec<LayerKind>,
     /// One or two, indexed by `LayerKind::rope`.
@@ -323,6 +325,8 @@ fn resolve(family: Family, f: Fields) -> Result<ModelConfig, ModelError> {
         bias_qkv: if family == Family::Qwen2 { Bias::Present } else { attention_bias },
         bias_o: attention_bias,
         bias_mlp: if family == Family::Llama { bias("mlp_bias")? } else { Bias::Absent },
+        // Any other value was refused.
+        saved_in_nf4: f.get("quantization_config").is_some(),
         layer: layer.collect(),
         ropes: if two { vec![full, sliding] } else { vec![full] },
     })

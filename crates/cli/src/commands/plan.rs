@@ -122,7 +122,9 @@ fn base_line(plan: &Plan) -> String {
         train::Precision::F32 => "f32",
         train::Precision::Bf16 => "bf16",
     };
+    let saved = model::ModelConfig::read(&plan.model).is_ok_and(|config| config.saved_in_nf4);
     match plan.quantize {
+        _ if saved => format!("frozen, its layers in NF4 as the model has them, products in {products}"),
         model::Quantize::None => format!("frozen, products in {products}"),
         model::Quantize::Nf4 { double } => {
             let double = if double { " with double quantisation" } else { "" };

@@ -61,7 +61,6 @@ out: runs/banking77
     assert_eq!((plan.train.warmup, plan.data.lengths.seq_len_max), (Warmup::Ratio(0.1), 512));
 }
 
-/// `auto` asks the processor, here against what the system says of it.
 #[test]
 fn quantize_is_none_or_nf4_with_or_without_double() {
     let of = |set: &[&str]| good(SMALL, set).quantize;
@@ -71,6 +70,7 @@ fn quantize_is_none_or_nf4_with_or_without_double() {
     assert_eq!(of(&["quantize=nf4", "double_quant=false"]), Quantize::Nf4 { double: false });
 }
 
+/// `auto` asks the processor, here against what the system says of it.
 #[test]
 fn precision_auto_is_bf16_where_the_processor_multiplies_it() {
     let of = |set: &str| good(SMALL, &[set]).train.precision;

@@ -151,6 +151,19 @@ fn a_refused_model_is_12() {
     }
     bench.write("odd/config.json", r#"{"architectures": ["MixtralForCausalLM"], "model_type": "mixtral"}"#);
     refused(&bench.run(&["train", "plan.yaml", "--set", "model=odd"]), 12, &["ixtral", "hint:"]);
+
+    bench.add_nf4_model("nf4");
+    let config = fs::read_to_string(bench.path("nf4/config.json")).expect("a file");
+    bench.write("nf4/config.json", &config.replace("\"nf4\"", "\"fp4\""));
+    let says = ["bitsandbytes 4-bit (fp4", "supported: ", "(nf4)", "hint:", "quantize: nf4"];
+    refused(&bench.run(&["train", "plan.yaml", "--set", "model=nf4"]), 12, &says);
+    bench.write("nf4/config.json", &config);
+    let mut bytes = fs::read(bench.path("nf4/model.safetensors")).expect("a file");
+    let at = bytes.windows(15).position(|w| w == b"\"blocksize\": 64").expect("a quant_state");
+    bytes[at + 13..at + 15].copy_from_slice(b"48");
+    fs::write(bench.path("nf4/model.safetensors"), bytes).expect("a file");
+    let says = ["_proj.weight, in 4 bits: blocksize is 48, expected one of 32, 64", "hint:"];
+    refused(&bench.run(&["train", "plan.yaml", "--set", "model=nf4"]), 12, &says);
 }
 
 #[test]

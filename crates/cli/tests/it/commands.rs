@@ -28,6 +28,24 @@ fn plan_shows_the_run_and_trains_nothing() {
 }
 
 #[test]
+fn plan_says_what_the_base_is_held_in() {
+    let bench = Bench::new("llama");
+    bench.add_nf4_model("nf4");
+    for (set, says) in [
+        ("quantize=none", "frozen, products in f32"),
+        ("quantize=nf4", "frozen, its layers in NF4 with double quantisation, products in f32"),
+        ("model=nf4", "frozen, its layers in NF4 as the model has them, products in f32"),
+    ] {
+        let ran = bench.done(&["plan", "plan.yaml", "--set", "train.precision=f32", "--set", set]);
+        let words: Vec<&str> = ran.stdout.split_whitespace().collect();
+        assert!(words.join(" ").contains(says), "{set}: no {says:?} in\n{}", ran.stdout);
+    }
+    let ran = bench.done(&["plan", "plan.yaml", "--json", "--set", "quantize=nf4", "--set", "double_quant=false"]);
+    let last = json(ran.stdout.lines().last().expect("a line"));
+    assert_eq!(last["plan"]["quantize"]["nf4"]["double"], false);
+}
+
+#[test]
 fn plan_marks_learned_tokens_in_colour_or_in_brackets() {
     let bench = Bench::new("llama");
     bench.write("train.jsonl", "{\"prompt\":\"ask\",\"completion\":\"ANSWER\"}\n");

@@ -49,6 +49,19 @@ out: run
         bench
     }
 
+    /// A model folder `name` of what `fixtures/nf4/llama` holds in 4 bits and its tokenizer.
+    pub fn add_nf4_model(&self, name: &str) {
+        fs::create_dir(self.path(name)).expect("a folder");
+        for (from, files) in [
+            ("nf4/llama", ["config.json", "model.safetensors"]),
+            ("models/llama", ["tokenizer.json", "tokenizer_config.json"]),
+        ] {
+            for file in files {
+                fs::copy(fixture(from).join(file), self.path(name).join(file)).expect("a copy");
+            }
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
