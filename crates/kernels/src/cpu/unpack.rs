@@ -99,14 +99,21 @@ mod avx512 {
                     let i = _mm512_set1_epi32(code(nf4.codes(), at - 1) as i32);
                     *odd = _mm512_cvtss_f32(_mm512_permutexvar_ps(i, values));
                 }
-                let bytes = &nf4.codes()[at / 2..(at + out.len()).div_ceil(2)];
-                for (bytes, out) in bytes.chunks(8).zip(out.chunks_mut(16)) {
-                    let bytes = _mm_maskz_loadu_epi8(mask(bytes.len()) as u16, bytes.as_ptr().cast());
-                    // A byte's first code goes to an even place and its second behind it; look-ups take the low four bits.
+                let look_up = |bytes: __m128i| {
+                    // A byte's first code goes to an even place and its second behind it; look-ups take the low four
+                    // bits.
                     let wide = _mm512_cvtepu8_epi64(bytes);
                     let i = _mm512_or_si512(_mm512_srli_epi64::<4>(wide), _mm512_slli_epi64::<32>(wide));
-                    let found = _mm512_permutexvar_ps(i, values);
-                    _mm512_mask_storeu_ps(out.as_mut_ptr(), mask(out.len()) as u16, found);
+                    _mm512_permutexvar_ps(i, values)
+                };
+                let (chunks, rest) = out.as_chunks_mut::<16>();
+                let (bytes, last) = nf4.codes()[at / 2..].split_at(8 * chunks.len());
+                for (bytes, out) in bytes.as_chunks::<8>().0.iter().zip(chunks) {
+                    _mm512_storeu_ps(out.as_mut_ptr(), look_up(_mm_loadl_epi64(bytes.as_ptr().cast())));
+                }
+                if !rest.is_empty() {
+                    let bytes = _mm_maskz_loadu_epi8(mask(rest.len().div_ceil(2)) as u16, last.as_ptr().cast());
+                    _mm512_mask_storeu_ps(rest.as_mut_ptr(), mask(rest.len()) as u16, look_up(bytes));
                 }
             });
         }
@@ -130,13 +137,20 @@ mod avx512 {
                         let found = _mm512_permutexvar_epi16(i, values);
                         *odd = bf16::from_bits(_mm_extract_epi16::<0>(_mm512_castsi512_si128(found)) as u16);
                     }
-                    let bytes = &nf4.codes()[at / 2..(at + out.len()).div_ceil(2)];
-                    for (bytes, out) in bytes.chunks(16).zip(out.chunks_mut(32)) {
-                        let bytes = _mm_maskz_loadu_epi8(mask(bytes.len()) as u16, bytes.as_ptr().cast());
+                    let look_up = |bytes: __m128i| {
                         let wide = _mm512_cvtepu8_epi32(bytes);
                         let i = _mm512_or_si512(_mm512_srli_epi32::<4>(wide), _mm512_slli_epi32::<16>(wide));
-                        let found = _mm512_permutexvar_epi16(i, values);
-                        _mm512_mask_storeu_epi16(out.as_mut_ptr().cast(), mask(out.len()), found);
+                        _mm512_permutexvar_epi16(i, values)
+                    };
+                    // Stores under a mask take far longer: only for what is left.
+                    let (chunks, rest) = out.as_chunks_mut::<32>();
+                    let (bytes, last) = nf4.codes()[at / 2..].split_at(16 * chunks.len());
+                    for (bytes, out) in bytes.as_chunks::<16>().0.iter().zip(chunks) {
+                        _mm512_storeu_si512(out.as_mut_ptr().cast(), look_up(_mm_loadu_si128(bytes.as_ptr().cast())));
+                    }
+                    if !rest.is_empty() {
+                        let bytes = _mm_maskz_loadu_epi8(mask(rest.len().div_ceil(2)) as u16, last.as_ptr().cast());
+                        _mm512_mask_storeu_epi16(rest.as_mut_ptr().cast(), mask(rest.len()), look_up(bytes));
                     }
                 });
             }
