@@ -162,6 +162,52 @@ fn layers_saved_in_four_bits_are_read_to_the_bit() {
     }
 }
 
+/// Header, padding and tensors: (name, type, shape, bytes).
+fn safetensors(tensors: &[(String, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.clone(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+/// Without double quantisation, and with a configuration that says nothing of it: the same as quantising while loading.
+#[test]
+fn magnitudes_in_f32_are_read_too() {
+    let f32s = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let plain = File::open(&model_dir("llama").join("model.safetensors"));
+    let mut tensors = Vec::new();
+    for name in plain.under("") {
+        let (values, shape) = (plain.f32(&name), plain.shape(&name));
+        if !name.contains("_proj.weight") {
+            tensors.push((name, "F32", shape, f32s(&values)));
+            continue;
+        }
+        let nf4 = Nf4::quantise(Values::F32(&values), false).expect("finite");
+        let Scales::Single(absmax) = nf4.scales() else { panic!("{name}") };
+        let state = serde_json::json!({"quant_type": "nf4", "blocksize": BLOCK, "dtype": "float32", "shape": shape});
+        let state = state.to_string().into_bytes();
+        let at = |part: &str| format!("{name}.{part}");
+        tensors.push((at("absmax"), "F32", vec![absmax.len()], f32s(absmax)));
+        tensors.push((at("quant_map"), "F32", vec![16], f32s(&CODE)));
+        tensors.push((at("quant_state.bitsandbytes__nf4"), "U8", vec![state.len()], state));
+        tensors.push((name, "U8", vec![nf4.codes().len(), 1], nf4.codes().to_vec()));
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("model.safetensors"), safetensors(&tensors)).expect("written");
+    std::fs::copy(model_dir("llama").join("config.json"), dir.path().join("config.json")).expect("copied");
+
+    let plan = lora(fresh(&[]));
+    let limits = Limits { quantize: Quantize::Nf4 { double: false }, ..limits() };
+    let made = Engine::load(&model_dir("llama"), &plan, &limits).expect("loads");
+    let found = load(dir.path(), &plan);
+    assert_eq!(found.memory().weights, made.memory().weights);
+    assert!(found.merged().expect("merged") == made.merged().expect("merged"));
+}
+
 /// The plan counts what is held, whether NF4 is made here or found, and in every precision.
 #[test]
 fn the_plan_is_what_is_allocated() {
