@@ -6,7 +6,7 @@ use crate::workspace::Indices;
 use crate::{ModelConfig, ModelError};
 use kernels::Backend;
 
-/// Which positions the output head computes.
+/// Which positions go on after the last layer's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rows {
     /// Those with a target.

@@ -46,8 +46,8 @@ impl<B: Backend> Decoder<B> {
         self.blocks.iter().position(Block::trains).unwrap_or(self.blocks.len())
     }
 
-    /// Token ids → the last layer's output of the target rows, in the last stream. `see` is shown the embedding and each layer's output
-    /// but the last.
+    /// Token ids → the last layer's output [targets, H], in the last stream. `see` is shown the embedding and each layer's
+    /// output but the last.
     pub fn forward(
         &self,
         cx: &mut Cx<B>,

@@ -10,7 +10,8 @@ const LOGITS_MAX: usize = 1 << 23;
 /// Rows of logits even for the largest vocabularies: products need some rows to be worth their weights' reading.
 const LOGIT_ROWS_MIN: usize = 64;
 
-/// What a layer's backward pass needs of its forward pass.
+/// What a layer's backward pass needs of its forward pass. From `attn_out` on, and in what is kept after attention, the
+/// last layer fills a row for each target only.
 pub(crate) struct Acts<T> {
     /// [T]
     pub rstd_in: T,
