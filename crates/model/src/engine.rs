@@ -315,3 +315,89 @@ fn download<'a, B: Backend>(cx: &Cx<B>, work: &'a mut Workspace<B>, pass: Pass) 
     cx.backend.download(&work.shared.loss, 0, losses)?;
     Ok(losses)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::tests::adapters_and_norms;
+    use crate::workspace::Acts;
+
+    type Buf = <Device as Backend>::Buf;
+
+    const TOKENS: usize = 11;
+    const CU: [usize; 3] = [0, 7, TOKENS];
+    /// Of the pass's positions two have a target.
+    const TARGETS: usize = 2;
+
+    /// Puts `value` everywhere in what passes write to.
+    fn fill(engine: &mut Engine, value: f32) -> Result<(), ModelError> {
+        let Engine { backend, work, .. } = engine;
+        let filled = &mut |buf: &Buf| -> Result<Buf, ModelError> {
+            let len = backend.len(buf);
+            let mut new = backend.alloc(len)?;
+            backend.fill(&mut new, 0, len, value)?;
+            Ok(new)
+        };
+        work.streams = work.streams.iter().map(&mut *filled).collect::<Result<_, _>>()?;
+        work.acts = work.acts.iter().map(|a| a.map(filled)).collect::<Result<_, _>>()?;
+        work.shared = work.shared.map(filled)?;
+        Ok(())
+    }
+
+    /// How many rows differ from `value`, in each buffer that the last layer writes after attention.
+    fn written(engine: &Engine, value: f32) -> Vec<usize> {
+        let Engine { backend, work, limits, .. } = engine;
+        let keep = work.keep;
+        let Acts { attn_out, rstd_attn_out, mid, rstd_mid, gate_up, mlp_out, rstd_mlp_out, .. } =
+            &work.acts[keep.set(keep.layers - 1)];
+        let out = &work.streams[keep.stream(keep.layers)];
+        [attn_out, rstd_attn_out, mid, rstd_mid, gate_up, mlp_out, rstd_mlp_out, out]
+            .into_iter()
+            .filter(|buf| backend.len(buf) > 0)
+            .map(|buf| {
+                let mut values = vec![0.0; backend.len(buf)];
+                backend.download(buf, 0, &mut values).expect("download");
+                values.chunks(values.len() / limits.tokens_max).filter(|row| row.iter().any(|v| *v != value)).count()
+            })
+            .collect()
+    }
+
+    /// After attention the last layer writes no row without a target, and no pass reads what another left behind.
+    #[test]
+    fn rows_without_a_target_end_at_the_last_attention() {
+        let limits = Limits {
+            tokens_max: 2 * TOKENS,
+            seq_len_max: TOKENS,
+            memory: Some(1 << 30),
+            threads: Some(1),
+            precision: Precision::F32,
+            quantize: Quantize::None,
+        };
+        let ids: Vec<u32> = (3..).take(TOKENS).collect();
+        let mut targets = [IGNORE; TOKENS];
+        (targets[4], targets[9]) = (1, 2);
+        let (batch, key) = (Batch { ids: &ids, targets: &targets, cu: &CU }, StepKey { seed: 0, step: 1, micro: 0 });
+        for family in ["llama", "gemma2", "qwen3"] {
+            let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models")).join(family);
+            let mut engine = Engine::load(&dir, &adapters_and_norms(), &limits).expect(family);
+            let step = |engine: &mut Engine| {
+                engine.zero_grad().expect("zero");
+                let loss = engine.accumulate(batch, 1.0, key).expect("accumulate");
+                (loss, engine.grad_norm().expect("norm"))
+            };
+            let (losses, stepped) = (engine.losses(batch).expect("losses"), step(&mut engine));
+            // NaN shows what is read; what is computed from it is NaN too, so another value shows what is written.
+            for value in [f32::NAN, 7.0] {
+                fill(&mut engine, value).expect("memory");
+                assert_eq!(engine.losses(batch).expect("losses"), losses, "{family}");
+                let forward = written(&engine, value);
+                fill(&mut engine, value).expect("memory");
+                assert_eq!(step(&mut engine), stepped, "{family}");
+                let both = written(&engine, value);
+                if value.is_finite() {
+                    assert!(forward.iter().chain(&both).all(|n| *n == TARGETS), "{family}: {forward:?} {both:?}");
+                }
+            }
+        }
+    }
+}

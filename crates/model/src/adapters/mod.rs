@@ -88,8 +88,14 @@ pub enum InitWeights {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Something trained in every part of every layer, with dropout.
+    pub(crate) fn adapters_and_norms() -> AdapterPlan {
+        let plan = LoraPlan { dropout: 0.3, modules_to_save: vec!["norm".into()], ..plan(Targets::AllLinear) };
+        AdapterPlan::Lora(Box::new(plan))
+    }
 
     /// A plan as the tests of this folder start from.
     pub(super) fn plan(targets: Targets) -> LoraPlan {
