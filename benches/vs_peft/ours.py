@@ -9,6 +9,7 @@ PLANS = {
     "athanor-nf4": {"train.precision": "bf16", "quantize": "nf4"},
     "athanor-least": {},
     "athanor-least-nf4": {"quantize": "nf4"},
+    "athanor-equal-nf4": {"quantize": "nf4"},
 }
 
 
@@ -49,6 +50,8 @@ def least(a, case, sets):
 
 
 def setting(a, case, program):
+    if program == "athanor-equal-nf4":  # in the memory that bf16 needs at least
+        return least(a, case, {}) | PLANS[program]
     return least(a, case, PLANS[program]) if program.startswith("athanor-least") else PLANS[program]
 
 

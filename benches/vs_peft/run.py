@@ -17,7 +17,7 @@ import argparse, dataclasses, functools, json, os, pathlib, subprocess, sys
 import make_model, ours, peer, report, shapes
 from measure import Case, Failed, processor
 
-PROGRAMS = ["athanor-f32", "athanor-bf16", "athanor-nf4", "athanor-least", "athanor-least-nf4", "peft-default", "peft-intel", "peft-best", "peft-least", "peft-least-f32"]
+PROGRAMS = ["athanor-f32", "athanor-bf16", "athanor-nf4", "athanor-least", "athanor-least-nf4", "athanor-equal-nf4", "peft-default", "peft-intel", "peft-best", "peft-least", "peft-least-f32"]
 CASES = {f"{shape}-{kind}": (shape, kind) for shape in shapes.SHAPES for kind in ("full", "mixture")}
 
 
