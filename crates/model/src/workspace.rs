@@ -7,8 +7,8 @@ use kernels::Backend;
 /// Floats of logits that exist at a time: the output head works on this many divided by the vocabulary rows.
 /// A constant, so that sums over chunks have one order whatever the memory.
 const LOGITS_MAX: usize = 1 << 23;
-/// Rows of logits even for the largest vocabularies: products need some rows to be worth their weights' reading.
-const LOGIT_ROWS_MIN: usize = 64;
+/// Rows of logits even for the largest vocabularies: the head's weights are read from memory for each chunk.
+const LOGIT_ROWS_MIN: usize = 256;
 
 /// What a layer's backward pass needs of its forward pass. From `attn_out` on, and in what is kept after attention, the
 /// last layer fills a row for each target only.

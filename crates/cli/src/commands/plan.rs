@@ -103,6 +103,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     }
     if m.weights_packed {
         page.row("", "weights are held twice, as products read them forward and backward: faster");
+        if plan.quantize != model::Quantize::None {
+            page.row("", "and in 16 bits with NF4's values; a smaller train.memory keeps them in 4");
+        }
     }
     page.row("total", &format!("{:>10} of {}", bytes(m.total), bytes(m.limit)));
     if m.layers_recomputed > 0 {

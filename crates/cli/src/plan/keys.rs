@@ -17,7 +17,7 @@ const fn key(path: &'static str, default: &'static str, what: &'static str) -> K
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("model", "", "folder of a Hugging Face model; required"),
-    key("quantize", "none", "none, or nf4: the layers' frozen matrices in 4 bits (QLoRA); a quarter of bf16's memory"),
+    key("quantize", "none", "none, or nf4: the layers' frozen matrices in 4 bits (QLoRA), a quarter of bf16's memory; packed in 16 bits for speed where `train.memory` allows"),
     key("double_quant", "true", "with quantize: nf4, its blocks' magnitudes are quantised too"),
     key("out", "", "run folder, relative to the current folder; required"),
     key("data.train", "", "one or more sources; required"),
