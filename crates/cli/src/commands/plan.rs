@@ -103,7 +103,7 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     }
     if m.weights_packed {
         page.row("", "weights are held twice, as products read them forward and backward: faster");
-        if plan.quantize != model::Quantize::None {
+        if saved_in_nf4(plan) || plan.quantize != model::Quantize::None {
             page.row("", "and in 16 bits with NF4's values; a smaller train.memory keeps them in 4");
         }
     }
@@ -125,15 +125,18 @@ fn base_line(plan: &Plan) -> String {
         train::Precision::F32 => "f32",
         train::Precision::Bf16 => "bf16",
     };
-    let saved = model::ModelConfig::read(&plan.model).is_ok_and(|config| config.saved_in_nf4);
     match plan.quantize {
-        _ if saved => format!("frozen, its layers in NF4 as the model has them, products in {products}"),
+        _ if saved_in_nf4(plan) => format!("frozen, its layers in NF4 as the model has them, products in {products}"),
         model::Quantize::None => format!("frozen, products in {products}"),
         model::Quantize::Nf4 { double } => {
             let double = if double { " with double quantisation" } else { "" };
             format!("frozen, its layers in NF4{double}, products in {products}")
         }
     }
+}
+
+fn saved_in_nf4(plan: &Plan) -> bool {
+    model::ModelConfig::read(&plan.model).is_ok_and(|config| config.saved_in_nf4)
 }
 
 fn adapter_line(plan: &Plan) -> String {

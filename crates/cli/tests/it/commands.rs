@@ -45,6 +45,24 @@ fn plan_says_what_the_base_is_held_in() {
     assert_eq!(last["plan"]["quantize"]["nf4"]["double"], false);
 }
 
+/// With memory to spare the values of NF4 are held in 16 bits, which costs what bf16 does: the plan says so.
+#[test]
+fn plan_says_where_nf4_saves_no_memory() {
+    let bench = Bench::new("llama");
+    bench.add_nf4_model("nf4");
+    for (set, in_nf4) in [("quantize=none", false), ("quantize=nf4", true), ("model=nf4", true)] {
+        for memory in ["4GiB", "40MiB"] {
+            let memory = format!("train.memory={memory}");
+            let args = ["plan", "plan.yaml", "--set", "train.precision=bf16", "--set", set, "--set", &memory];
+            let text = bench.done(&args).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+            let last = json(bench.done(&[&args[..], &["--json"]].concat()).stdout.lines().last().expect("a line"));
+            let packed = last["memory"]["weights_packed"].as_bool().expect("a flag");
+            assert_eq!(text.contains("held twice"), packed, "{set}: {text}");
+            assert_eq!(text.contains("in 16 bits with NF4's values"), packed && in_nf4, "{set}: {text}");
+        }
+    }
+}
+
 #[test]
 fn plan_marks_learned_tokens_in_colour_or_in_brackets() {
     let bench = Bench::new("llama");
