@@ -325,7 +325,8 @@ impl From<ModelError> for Failure {
             | ModelError::TooManyTokens { .. }
             | ModelError::ExampleBounds { .. }
             | ModelError::ExampleTooLong { .. }
-            | ModelError::GradientStops { .. } => say(Code::OwnFault),
+            | ModelError::GradientStops { .. }
+            | ModelError::ReaderEnded => say(Code::OwnFault),
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum KernelError {
     NotFinite { what: &'static str, at: usize },
     #[error("{what}: {got} values; a block has a power of two of them, at least 2")]
     Block { what: &'static str, got: usize },
+    #[error("a weight that is held packed cannot be filled again")]
+    HeldPacked,
     #[error("{what}: rows of {cols} overlap when they start {ld} apart")]
     Overlap { what: &'static str, cols: usize, ld: usize },
     #[error("sequence bounds must not fall: entry {at} is {value} after {before}")]

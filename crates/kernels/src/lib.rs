@@ -216,6 +216,15 @@ impl Values<'_> {
     }
 }
 
+/// A frozen weight's memory, to be filled again with values as a file has them, or rounded.
+#[derive(Debug)]
+pub enum ValuesMut<'a> {
+    F32(&'a mut [f32]),
+    F16(&'a mut [half::f16]),
+    Bf16(&'a mut [half::bf16]),
+    Nf4(&'a mut Nf4),
+}
+
 /// How a frozen matrix is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -245,6 +254,15 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn alloc_idx(&self, capacity: usize) -> Result<Self::Idx>;
     fn upload_idx(&self, dst: &mut Self::Idx, src: &[i32]) -> Result<()>;
     fn weight(&self, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Self::Weight>;
+    /// Lets `fill` overwrite the values of a weight held plain, in the type it was made with. Where `fill` fails they
+    /// are no longer to be used.
+    ///
+    /// # Errors
+    /// `HeldPacked`; `NotFinite` where magnitudes of NF4 are infinite or none; what `fill` returns.
+    fn refill<E: From<KernelError>>(
+        w: &mut Self::Weight,
+        fill: impl FnOnce(ValuesMut<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E>;
     /// The values that the products use, as f32 [rows * cols].
     fn weight_values(&self, w: &Self::Weight) -> Result<Vec<f32>>;
     fn weight_bytes(&self, w: &Self::Weight) -> usize;

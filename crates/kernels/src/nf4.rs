@@ -59,6 +59,13 @@ pub enum Scales {
     },
 }
 
+/// [`Scales`] to be overwritten.
+#[derive(Debug)]
+pub enum ScalesMut<'a> {
+    Single(&'a mut [f32]),
+    Double { codes: &'a mut [u8], map: &'a mut [f32; 256], absmax: &'a mut [f32], offset: &'a mut f32 },
+}
+
 impl Nf4 {
     /// Quantises; `double`: the magnitudes too.
     ///
@@ -97,6 +104,25 @@ impl Nf4 {
         Ok(Nf4 { len, codes, block, scales })
     }
 
+    /// Codes and magnitudes of nothing yet, as many as `len` values have in blocks of `block`; `nested`: the magnitudes
+    /// are in 8 bits, in blocks of so many.
+    ///
+    /// # Errors
+    /// `Block`.
+    pub fn zeroed(len: usize, block: usize, nested: Option<usize>) -> Result<Nf4> {
+        check_block("NF4 blocks", block)?;
+        let blocks = len.div_ceil(block);
+        let scales = match nested {
+            None => Scales::Single(vec![0.0; blocks]),
+            Some(block) => {
+                check_block("blocks of NF4 magnitudes", block)?;
+                let (map, absmax) = (Box::new([0.0; 256]), vec![0.0; blocks.div_ceil(block)]);
+                Scales::Double { codes: vec![0; blocks], map, absmax, block, offset: 0.0 }
+            }
+        };
+        Nf4::new(len, vec![0; len.div_ceil(2)], block, scales)
+    }
+
     /// Values.
     pub fn len(&self) -> usize {
         self.len
@@ -114,22 +140,40 @@ impl Nf4 {
         &self.scales
     }
 
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        let scales = match &self.scales {
-            Scales::Single(absmax) => size_of_val(absmax.as_slice()),
-            Scales::Double { codes, absmax, map, .. } => {
-                codes.len() + size_of_val(absmax.as_slice()) + size_of_val(map.as_slice())
-            }
+    /// Codes and magnitudes to be overwritten; their numbers stay, and [`Nf4::check`] looks at them afterwards.
+    pub fn parts_mut(&mut self) -> (&mut [u8], ScalesMut<'_>) {
+        let scales = match &mut self.scales {
+            Scales::Single(absmax) => ScalesMut::Single(absmax),
+            Scales::Double { codes, map, absmax, offset, .. } => ScalesMut::Double { codes, map, absmax, offset },
         };
-        self.codes.len() + scales
+        (&mut self.codes, scales)
+    }
+
+    /// # Errors
+    /// `NotFinite` where a magnitude is infinite or none.
+    pub fn check(&self) -> Result<()> {
+        self.scales.check(self.len.div_ceil(self.block))
     }
 
     /// Bytes of `len` values that [`Nf4::quantise`] makes.
     pub fn bytes_of(len: usize, double: bool) -> usize {
-        let blocks = len.div_ceil(BLOCK);
-        let scales = if double { blocks + 4 * blocks.div_ceil(NESTED_BLOCK) + 4 * 256 } else { 4 * blocks };
+        Nf4::bytes_in_blocks(len, BLOCK, double.then_some(NESTED_BLOCK))
+    }
+
+    /// Bytes of `len` values in blocks of `block`; `nested`: the magnitudes are in 8 bits, in blocks of so many.
+    pub fn bytes_in_blocks(len: usize, block: usize, nested: Option<usize>) -> usize {
+        let blocks = len.div_ceil(block);
+        let scales = nested.map_or(4 * blocks, |nested| blocks + 4 * blocks.div_ceil(nested) + 4 * 256);
         len.div_ceil(2) + scales
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let nested = match &self.scales {
+            Scales::Single(_) => None,
+            Scales::Double { block, .. } => Some(*block),
+        };
+        Nf4::bytes_in_blocks(self.len, self.block, nested)
     }
 
     /// out = the values from `at` on.

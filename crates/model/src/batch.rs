@@ -79,5 +79,5 @@ pub(crate) fn stage<'a, B: Backend>(
     }
     backend.upload_idx(&mut index.rows, staged)?;
     backend.upload_idx(&mut index.targets, &index.staged_targets)?;
-    Ok(Pass { cu: batch.cu, tokens: batch.ids.len(), targets: staged.len() })
+    Ok(Pass { cu: batch.cu, tokens: batch.ids.len(), targets: staged.len(), back: false })
 }

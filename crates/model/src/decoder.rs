@@ -5,6 +5,7 @@ mod head;
 
 use crate::adapters::{Builder, Cx, Embedding, Fan};
 use crate::config::{EMBEDDING, FINAL_NORM, HEAD};
+use crate::stream::Course;
 use crate::workspace::{Indices, RopeTable, Workspace, two};
 use crate::{ModelConfig, ModelError};
 use block::{Block, Rows};
@@ -27,6 +28,8 @@ pub(crate) struct Pass<'a> {
     pub cu: &'a [usize],
     pub tokens: usize,
     pub targets: usize,
+    /// A pass back follows the one forward.
+    pub back: bool,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -60,6 +63,7 @@ impl<B: Backend> Decoder<B> {
         for (l, block) in self.blocks.iter().enumerate() {
             let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
             see(x)?;
+            cx.stream.enter(l, Course::Up { back: pass.back })?;
             block.forward(cx, &self.rows(l, pass, index, ropes), x, &mut acts[keep.set(l)], shared, out)?;
         }
         Ok(())
@@ -72,6 +76,7 @@ impl<B: Backend> Decoder<B> {
         for (l, block) in self.blocks.iter().enumerate().skip(keep.lowest).rev() {
             let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
             let (rows, a) = (self.rows(l, pass, index, ropes), &mut acts[keep.set(l)]);
+            cx.stream.enter(l, Course::Down)?;
             if keep.recomputes(l) {
                 block.recompute(cx, &rows, x, a, shared, out)?;
             }

@@ -4,6 +4,7 @@ use crate::adapters::{AdapterState, Builder, Built, Cx, Mode, Params, SlotScratc
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
+use crate::stream::{Stream, Streamed};
 use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
 use kernels::{AdamW, Backend, Cpu, Precision};
@@ -98,6 +99,7 @@ pub struct Engine {
     params: Params<Device>,
     scratch: SlotScratch<Device>,
     adapter: AdapterState<Device>,
+    stream: Stream<Device>,
     work: Workspace<Device>,
 }
 
@@ -111,19 +113,19 @@ impl Engine {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let needs = Needs::read(&config, &checkpoint, adapter, limits)?;
-        let (memory, keep, form) = needs.require(limits)?;
+        let (memory, keep, holding) = needs.require(limits)?;
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
         let sizes = (limits.tokens_max, widths);
-        let weights = (config.tied, form, limits.quantize);
-        let mut builder = Builder::new(&backend, adapter, &checkpoint, weights, sizes)?;
+        let mut builder = Builder::new(&backend, adapter, &checkpoint, (config.tied, holding), sizes)?;
         let decoder = Decoder::build(&mut builder, &config)?;
-        let Built { params, scratch, adapter } = builder.finish()?;
+        let Built { params, scratch, adapter, streamed } = builder.finish()?;
         drop(checkpoint);
         let keep = Keep { lowest: decoder.lowest(), ..keep };
+        let stream = Stream::new(&backend, streamed, keep.lowest)?;
         let work = Workspace::new(&backend, &config, (limits.tokens_max, limits.seq_len_max), keep, kept)?;
         let (dir, limits) = (dir.to_owned(), *limits);
-        Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, work })
+        Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, stream, work })
     }
 
     pub fn config(&self) -> &ModelConfig {
@@ -137,6 +139,11 @@ impl Engine {
 
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
+    }
+
+    /// What has been read of layers that memory does not hold.
+    pub fn streamed(&self) -> Streamed {
+        self.stream.streamed()
     }
 
     // --- passes ----------------------------------------------------------------------------------
@@ -230,9 +237,9 @@ impl Engine {
         f: impl FnOnce(&Decoder<Device>, &mut Cx<Device>, &mut Workspace<Device>, Pass) -> Result<R, ModelError>,
     ) -> Result<R, ModelError> {
         batch::check(batch, &self.config, &self.limits)?;
-        let Engine { backend, decoder, params, scratch, work, .. } = self;
+        let Engine { backend, decoder, params, scratch, stream, work, .. } = self;
         let pass = batch::stage(backend, &mut work.index, batch, rows)?;
-        f(decoder, &mut Cx { backend, params, scratch, mode }, work, pass)
+        f(decoder, &mut Cx { backend, params, scratch, stream, mode }, work, pass)
     }
 
     // --- parameters ------------------------------------------------------------------------------
@@ -304,6 +311,7 @@ fn back<B: Backend>(
     if pass.targets == 0 {
         return Ok(());
     }
+    let pass = Pass { back: true, ..pass };
     decoder.forward(cx, work, pass, &mut |_| Ok(()))?;
     decoder.losses_back(cx, work, pass, scale, reach)?;
     decoder.backward(cx, work, pass, reach)

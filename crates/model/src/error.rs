@@ -59,6 +59,8 @@ pub enum ModelError {
     NotQuantised { tensor: String, why: String },
     #[error("tensor {tensor}, in 4 bits: {why}")]
     Damaged { tensor: String, why: String },
+    #[error("the thread that reads the layers has ended")]
+    ReaderEnded,
     #[error("{module} is in 4 bits in the base, and cannot be trained whole; adapter.modules_to_save names it")]
     WholeInFourBits { module: String },
     #[error("tensor {tensor} is missing")]

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod memory;
 mod stored;
+mod stream;
 mod workspace;
 
 pub use adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
@@ -16,3 +17,4 @@ pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, Step
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, outline};
+pub use stream::Streamed;

@@ -1,10 +1,12 @@
 //! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
-use crate::adapters::{Estimate, Shape, Tied, Widths, estimate};
+use crate::adapters::{Estimate, Shape, Tied, Widths, estimate, layer_of};
 use crate::config::{EMBEDDING, HEAD};
 use crate::engine::{Limits, Quantize};
+use crate::stored::Mold;
+use crate::stream::{Molds, STREAMED_MIN, streams};
 use crate::workspace::{Acts, Keep, Shared, index_bytes};
-use crate::{AdapterPlan, ModelConfig, ModelError, stored};
+use crate::{AdapterPlan, ModelConfig, ModelError};
 use kernels::{Cpu, Form, Nf4, Precision};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -47,6 +49,12 @@ pub struct MemoryPlan {
     /// Layers that are computed again, from their input, in the backward pass.
     #[serde(default)]
     pub layers_recomputed: usize,
+    /// Layers whose frozen matrices are read from the model's files in each pass, forward and back.
+    #[serde(default)]
+    pub layers_streamed: usize,
+    /// Bytes of those.
+    #[serde(default)]
+    pub streamed: u64,
 }
 
 /// A run's size before anything is loaded.
@@ -71,6 +79,19 @@ pub fn outline(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Out
     Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters })
 }
 
+/// How a model's frozen matrices are held.
+#[derive(Clone, Copy, Debug)]
+pub struct Holding {
+    /// Of those that products read.
+    pub form: Form,
+    /// Of the layers'.
+    pub quantize: Quantize,
+    pub precision: Precision,
+    /// So many of the layers are read when their turn comes.
+    pub streamed: usize,
+    pub layers: usize,
+}
+
 /// What the plan is computed from.
 pub(crate) struct Needs<'a> {
     config: &'a ModelConfig,
@@ -79,6 +100,10 @@ pub(crate) struct Needs<'a> {
     /// Bytes of the frozen base, held plain and held packed.
     plain: u64,
     packed: u64,
+    /// The frozen matrices of each layer; none where they cannot be read as they are held.
+    layers: Vec<Vec<Mold>>,
+    precision: Precision,
+    quantize: Quantize,
     /// Packed weights take twice what they take plain or in bf16, and not four times, as those in 16 bits would for
     /// products in f32.
     worth_packing: bool,
@@ -97,11 +122,13 @@ impl<'a> Needs<'a> {
         let estimate = estimate(adapter, config.tied, &modules)?;
         let (mut parameters, mut held, mut plain, mut packed) = (0, 0, 0, 0);
         let shared = config.tied == Tied::Yes && !estimate.whole.contains(HEAD);
+        let (mut layers, mut as_held) = (vec![Vec::new(); config.layers], true);
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
             let size = weight_size(checkpoint, source, m.shape, limits)?;
-            if size.in_four_bits && estimate.whole.contains(&m.module) {
+            let in_four_bits = size.mold.is_some_and(|m| m.in_four_bits());
+            if in_four_bits && estimate.whole.contains(&m.module) {
                 return Err(ModelError::WholeInFourBits { module: m.module.clone() });
             }
             parameters += if tied_head { 0 } else { size.elements };
@@ -112,12 +139,18 @@ impl<'a> Needs<'a> {
                 plain += size.plain;
                 // An embedding that is only looked up stays as it is.
                 packed += if m.module == EMBEDDING && !shared { size.plain } else { size.packed };
+                if let (Shape::Linear { .. }, Some(mold), Some(layer)) = (m.shape, size.mold, layer_of(&m.module)) {
+                    as_held &= in_four_bits || limits.quantize == Quantize::None;
+                    layers[layer].push(mold);
+                }
             }
         }
         // Bytes of a weight, without what panels are padded with.
         let width = (Cpu::packed_bytes(limits.precision, 1 << 10, 1 << 10) >> 20) as u64;
         let worth_packing = width * held <= 2 * plain.max(BF16 * held);
-        Ok(Needs { config, estimate, parameters, plain, packed, worth_packing, positions: limits.seq_len_max })
+        let layers = if as_held { layers } else { Vec::new() };
+        let Limits { precision, quantize, seq_len_max: positions, .. } = *limits;
+        Ok(Needs { config, estimate, parameters, plain, packed, layers, precision, quantize, worth_packing, positions })
     }
 
     /// The widths of the slots' scratch, and the columns that adapters keep of a layer and of the head.
@@ -125,31 +158,44 @@ impl<'a> Needs<'a> {
         (self.estimate.widths, (self.estimate.kept_max(), self.estimate.head_kept))
     }
 
-    /// The plan that holds weights packed and keeps all layers' activations where that fits the limit, or else holds
-    /// them plain and keeps as many layers' as fit.
-    pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep, Form) {
-        let (plan, keep) = self.plan_in(Form::Packed, tokens_max, limit);
-        if self.worth_packing && plan.total <= limit && plan.layers_recomputed == 0 {
-            return (plan, keep, Form::Packed);
+    /// The plan that holds weights packed and keeps all layers' activations where that fits the limit; or else holds them
+    /// plain and keeps as many layers' as fit; or else keeps none and streams as few layers as must be.
+    pub fn plan(&self, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep, Holding) {
+        let packed = self.plan_in(Form::Packed, 0, tokens_max, limit);
+        if self.worth_packing && packed.0.total <= limit && packed.0.layers_recomputed == 0 {
+            return packed;
         }
-        let (plan, keep) = self.plan_in(Form::Plain, tokens_max, limit);
-        (plan, keep, Form::Plain)
+        let mut least = self.plan_in(Form::Plain, 0, tokens_max, limit);
+        for streamed in STREAMED_MIN..=self.layers.len() {
+            if least.0.total <= limit {
+                break;
+            }
+            let plan = self.plan_in(Form::Plain, streamed, tokens_max, limit);
+            if plan.0.total < least.0.total {
+                least = plan;
+            }
+        }
+        least
     }
 
-    fn plan_in(&self, form: Form, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep) {
+    fn plan_in(&self, form: Form, streamed: usize, tokens_max: usize, limit: u64) -> (MemoryPlan, Keep, Holding) {
         let (c, t) = (self.config, tokens_max);
+        let holding = Holding { form, quantize: self.quantize, precision: self.precision, streamed, layers: c.layers };
+        let (read, stages) = self.streamed(streamed);
         let lowest = if self.estimate.embedding { 0 } else { self.estimate.lowest_layer.unwrap_or(c.layers) };
         let streams = F32 * (t * c.hidden) as u64 * Keep { layers: c.layers, lowest, sets: 1 }.streams() as u64;
         let set = F32 * Acts::lengths(c, t, self.estimate.kept_max()).floats();
         let trained = F32 * self.estimate.trainable;
         let mut plan = MemoryPlan {
-            weights: if form == Form::Packed { self.packed } else { self.plain },
+            weights: if form == Form::Packed { self.packed } else { self.plain - read + stages },
             weights_packed: form == Form::Packed,
             adapter: 2 * trained,
             optimiser: 2 * trained,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
             program: PROGRAM + F32 * self.estimate.tensor_max,
             limit,
+            layers_streamed: streamed,
+            streamed: read,
             ..MemoryPlan::default()
         };
         let fixed = plan.weights + plan.adapter + plan.optimiser + plan.scratch + plan.program + streams;
@@ -159,15 +205,29 @@ impl<'a> Needs<'a> {
         plan.total = fixed - streams + plan.activations;
         plan.layers_kept = sets.min(c.layers - lowest);
         plan.layers_recomputed = c.layers - lowest - plan.layers_kept;
-        (plan, Keep { layers: c.layers, lowest, sets })
+        (plan, Keep { layers: c.layers, lowest, sets }, holding)
+    }
+
+    /// Bytes of the layers that are streamed where `count` are, and of the two stages for them.
+    fn streamed(&self, count: usize) -> (u64, u64) {
+        let (mut stage, mut read) = (Molds::default(), 0);
+        let chosen = self.layers.iter().enumerate().filter(|(l, _)| streams(*l, count, self.layers.len()));
+        for (_, matrices) in chosen {
+            stage.begin_layer();
+            for mold in matrices {
+                stage.place(*mold);
+                read += mold.bytes();
+            }
+        }
+        (read, 2 * stage.bytes())
     }
 
     /// The plan, or the refusal that says what would fit.
-    pub fn require(&self, limits: &Limits) -> Result<(MemoryPlan, Keep, Form), ModelError> {
+    pub fn require(&self, limits: &Limits) -> Result<(MemoryPlan, Keep, Holding), ModelError> {
         let limit = limit(limits)?;
-        let (plan, keep, form) = self.plan(limits.tokens_max, limit);
+        let (plan, keep, holding) = self.plan(limits.tokens_max, limit);
         if plan.total <= limit {
-            return Ok((plan, keep, form));
+            return Ok((plan, keep, holding));
         }
         let fits = match self.largest(limits.tokens_max, limit) {
             Some(tokens) => format!("a pass of at most {tokens} tokens would fit"),
@@ -216,33 +276,33 @@ struct Size {
     elements: u64,
     plain: u64,
     packed: u64,
-    /// In its file.
-    in_four_bits: bool,
+    /// Of its matrix, as its file has that.
+    mold: Option<Mold>,
 }
 
 /// Matrices keep their file's type or its NF4, are rounded to bf16 or quantised, or are packed; vectors are f32.
 fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Limits) -> Result<Size, ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
-            ((n_out, n_in), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
+            (Some((n_out, n_in)), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
         }
-        Shape::Embedding { vocab, hidden } | Shape::Head { vocab, hidden } => ((vocab, hidden), 0),
-        Shape::Gain { dim } => ((0, 0), dim),
+        Shape::Embedding { vocab, hidden } | Shape::Head { vocab, hidden } => (Some((vocab, hidden)), 0),
+        Shape::Gain { dim } => (None, dim),
     };
-    let elements = (matrix.0 * matrix.1) as u64;
-    let precision = limits.precision;
-    let name = format!("{module}.weight");
-    let stored = checkpoint.four_bit(&name)?.map(|found| stored::bytes(&found) as u64);
-    let plain = match (stored, shape, limits.quantize, precision) {
-        (Some(bytes), ..) => bytes,
-        (_, Shape::Gain { .. }, ..) => 0,
-        (_, Shape::Linear { .. }, Quantize::Nf4 { double }, _) => Nf4::bytes_of(matrix.0 * matrix.1, double) as u64,
-        (.., Precision::Bf16) => BF16 * elements,
-        (.., Precision::F32) => checkpoint.get(&name)?.bytes.len() as u64,
+    let vector_bytes = F32 * vector as u64;
+    let Some((rows, cols)) = matrix else {
+        return Ok(Size { elements: vector as u64, plain: vector_bytes, packed: vector_bytes, mold: None });
     };
-    let packed = Cpu::packed_bytes(precision, matrix.0, matrix.1) as u64;
-    let (elements, vector) = (elements + vector as u64, F32 * vector as u64);
-    Ok(Size { elements, plain: plain + vector, packed: packed + vector, in_four_bits: stored.is_some() })
+    let mold = Mold::read(checkpoint, &format!("{module}.weight"), (rows, cols), limits.precision)?;
+    let plain = match (shape, limits.quantize) {
+        (Shape::Linear { .. }, Quantize::Nf4 { double }) if !mold.in_four_bits() => {
+            Nf4::bytes_of(rows * cols, double) as u64
+        }
+        _ => mold.bytes(),
+    };
+    let packed = Cpu::packed_bytes(limits.precision, rows, cols) as u64;
+    let elements = (rows * cols + vector) as u64;
+    Ok(Size { elements, plain: plain + vector_bytes, packed: packed + vector_bytes, mold: Some(mold) })
 }
 
 /// The bytes that the process may use.

@@ -13,6 +13,7 @@ const MICRO_TOKENS: usize = 2048;
 const MICRO_TOKENS_KEPT: usize = 512;
 
 /// A run's size, as it will be.
+#[derive(Clone)]
 pub(crate) struct Fit {
     pub limits: Limits,
     pub memory: MemoryPlan,
@@ -30,8 +31,8 @@ struct Longest {
 }
 
 /// Chooses the pass's size: the plan's own; or 512 tokens where weights can be held packed and no layer need be computed
-/// again in the backward pass; or the largest of 2048, 1024, … tokens that fits without computing any again, or else
-/// that fits. Never less than the longest row.
+/// again in the backward pass; or the largest of 2048, 1024, … tokens that fits without computing any again; or else that
+/// fits; or else that fits with layers read for each pass. Never less than the longest row.
 pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
     let longest = longest_row(plan, prepared)?;
     if let Some(given) = plan.train.micro_tokens {
@@ -54,24 +55,24 @@ pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
         return Ok(short);
     }
     let mut tokens = most.min(MICRO_TOKENS).max(longest.tokens);
-    let mut largest = None;
+    // The largest that fits without reading layers anew for each pass, and with that.
+    let (mut held, mut streamed) = (None, None);
     loop {
         let fit = measure(plan, tokens, longest.tokens)?;
-        if fit.fits && fit.memory.layers_recomputed == 0 {
+        let streams = fit.memory.layers_streamed > 0;
+        if fit.fits && !streams && fit.memory.layers_recomputed == 0 {
             return Ok(fit);
         }
-        if tokens == longest.tokens {
-            return Ok(largest.unwrap_or(fit));
-        }
-        if fit.fits && largest.is_none() {
-            largest = Some(fit);
+        if fit.fits {
+            let largest = if streams { &mut streamed } else { &mut held };
+            largest.get_or_insert_with(|| fit.clone());
         }
         let smaller = (tokens / 2).max(longest.tokens);
-        match largest {
-            // Smaller passes would cost more than computing layers again.
-            Some(largest) if smaller < MICRO_TOKENS_KEPT => return Ok(largest),
-            _ => tokens = smaller,
+        // Still smaller passes would cost more than computing layers again, or reading them.
+        if tokens == longest.tokens || (smaller < MICRO_TOKENS_KEPT && (held.is_some() || streamed.is_some())) {
+            return Ok(held.or(streamed).unwrap_or(fit));
         }
+        tokens = smaller;
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::header::{self, TensorInfo};
 use crate::layout::{Index, Layout, is_pickle};
 use crate::map::Map;
-use crate::{View, WeightsError};
+use crate::{Region, View, WeightsError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -111,12 +111,25 @@ impl Checkpoint {
 
     /// The tensor `name`, or [`WeightsError::Missing`].
     pub fn get(&self, name: &str) -> Result<View<'_>, WeightsError> {
-        let Some((name, place)) = self.tensors.get_key_value(name) else {
-            return Err(WeightsError::Missing { path: self.path.clone(), tensor: name.to_owned() });
-        };
+        let (name, place) = self.place(name)?;
         let file = &self.files[place.file];
         let bytes = &file.map.bytes()[place.range.clone()];
         Ok(View { name, dtype: place.dtype, shape: &place.shape, bytes, path: &file.path })
+    }
+
+    /// Where the tensor `name` lies, for reading it when this checkpoint is closed; or [`WeightsError::Missing`].
+    pub fn region(&self, name: &str) -> Result<Region, WeightsError> {
+        let (name, place) = self.place(name)?;
+        let Mapped { path, map } = &self.files[place.file];
+        let (at, len) = (place.range.start as u64, place.range.len());
+        Ok(Region { file: map.file(), path: path.clone(), tensor: name.to_owned(), dtype: place.dtype, at, len })
+    }
+
+    fn place(&self, name: &str) -> Result<(&str, &Place), WeightsError> {
+        match self.tensors.get_key_value(name) {
+            Some((name, place)) => Ok((name, place)),
+            None => Err(WeightsError::Missing { path: self.path.clone(), tensor: name.to_owned() }),
+        }
     }
 
     /// Lets the system take back the memory in which `name`'s bytes were mapped, for a reader that has its own copy

@@ -85,6 +85,9 @@ pub enum WeightsError {
     #[error("{}: tensor {tensor}, in 4 bits: {field} is {got}, expected {expected}", path.display())]
     FourBit { path: PathBuf, tensor: String, field: &'static str, expected: String, got: String },
 
+    #[error("{}: tensor {tensor} has {expected} bytes, {got} were to be read", path.display())]
+    ReadLength { path: PathBuf, tensor: String, expected: usize, got: usize },
+
     // --- writing
     #[error("tensor {tensor} cannot be written: its name is taken")]
     NameTaken { tensor: String },

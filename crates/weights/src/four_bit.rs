@@ -2,7 +2,7 @@
 //! for (`Params4bit` and `QuantState.as_dict(packed=True)` in its sources).
 
 use crate::view::cast;
-use crate::{Checkpoint, Dtype, View, WeightsError};
+use crate::{Checkpoint, Dtype, Region, View, WeightsError};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -40,6 +40,15 @@ pub enum Absmax<'a> {
         block: usize,
         offset: f32,
     },
+}
+
+/// Where such a tensor lies, but for what is small.
+#[derive(Clone, Debug)]
+pub struct FourBitRegions {
+    pub codes: Region,
+    /// In f32, or in 8 bits where there are nested ones.
+    pub absmax: Region,
+    pub nested_absmax: Option<Region>,
 }
 
 /// The JSON beside a tensor, less what changes nothing here: the types that values had and are dequantised to.
@@ -93,6 +102,16 @@ impl Checkpoint {
         };
         let map = array(floats(self.get(&map)?, 16)?);
         Ok(Some(FourBit { shape: state.shape, codes: weight.bytes, map, block, absmax }))
+    }
+
+    /// Where a tensor lies that [`Checkpoint::four_bit`] found.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub fn four_bit_regions(&self, name: &str) -> Result<FourBitRegions, WeightsError> {
+        let [absmax, _, nested, ..] = PARTS.map(|part| format!("{name}{part}"));
+        let nested_absmax = if self.contains(&nested) { Some(self.region(&nested)?) } else { None };
+        Ok(FourBitRegions { codes: self.region(name)?, absmax: self.region(&absmax)?, nested_absmax })
     }
 
     fn state(&self, name: &str) -> Result<State, WeightsError> {

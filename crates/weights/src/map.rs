@@ -11,10 +11,15 @@
 use crate::WeightsError;
 use crate::read::open_regular;
 use memmap2::Mmap;
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-pub(crate) struct Map(Mmap);
+pub(crate) struct Map {
+    map: Mmap,
+    file: Arc<File>,
+}
 
 impl Map {
     pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
@@ -22,25 +27,30 @@ impl Map {
         // SAFETY: the map is read-only and private to this process's view of a regular file. That nobody truncates or
         // rewrites the file meanwhile cannot be enforced by any program; it is the documented condition above.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| WeightsError::io("map", path, e))?;
-        Ok(Map(map))
+        Ok(Map { map, file: Arc::new(file) })
+    }
+
+    /// The file, for those who read it otherwise.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.map
     }
 
     /// Lets the kernel take the pages of `range` back; the next access reads them from the file again. Advice: where a
     /// system does not take it, the pages stay until memory is short.
     #[cfg(unix)]
     pub(crate) fn release(&self, range: Range<usize>) {
-        if range.is_empty() || range.end > self.0.len() {
+        if range.is_empty() || range.end > self.map.len() {
             return;
         }
         // SAFETY: `DontNeed` is unchecked because it drops the contents of anonymous or private pages. This is a
         // shared, read-only map of a file: no page of it can be dirty, so a page dropped is a page read again with the
         // same bytes, and references into the map stay valid.
         let _advice =
-            unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+            unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
     }
 
     #[cfg(not(unix))]

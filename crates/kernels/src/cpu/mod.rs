@@ -33,7 +33,7 @@ pub use weight::Weight;
 
 use crate::{
     Activation, AdamW, Attention, Backend, Form, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
-    Precision, Result, Values, Write,
+    Precision, Result, Values, ValuesMut, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
 use gemm::{Kernels, Operand, Product, Source};
@@ -255,6 +255,13 @@ impl Backend for Cpu {
 
     fn weight(&self, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Weight> {
         Weight::new(self, rows, cols, values, form)
+    }
+
+    fn refill<E: From<KernelError>>(
+        w: &mut Weight,
+        fill: impl FnOnce(ValuesMut<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        w.refill(fill)
     }
 
     fn weight_values(&self, w: &Weight) -> Result<Vec<f32>> {

@@ -27,6 +27,10 @@ impl Unpack {
         self.nf4.bytes()
     }
 
+    pub(super) fn nf4_mut(&mut self) -> &mut Nf4 {
+        &mut self.nf4
+    }
+
     /// Whether products read it as bf16.
     pub(super) fn in_bf16(&self) -> bool {
         self.precision == Precision::Bf16 && self.level.multiplies_bf16()

@@ -8,7 +8,7 @@ use super::buf::{Buf, Rows};
 use super::gemm::Source;
 use super::gemm::held::Held;
 use super::unpack::Unpack;
-use crate::{Form, KernelError, Nf4, Precision, Result, Values};
+use crate::{Form, KernelError, Nf4, Precision, Result, Values, ValuesMut};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -59,6 +59,22 @@ impl Weight {
             (Values::Nf4(v), _) => Store::Nf4(nf4(v)),
         };
         Ok(Weight { rows, cols, store })
+    }
+
+    pub(super) fn refill<E: From<KernelError>>(
+        &mut self,
+        fill: impl FnOnce(ValuesMut<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        match &mut self.store {
+            Store::F32(buf) => fill(ValuesMut::F32(buf.values_mut())),
+            Store::F16(values) => fill(ValuesMut::F16(values)),
+            Store::Bf16(values) => fill(ValuesMut::Bf16(values)),
+            Store::Nf4(held) => {
+                fill(ValuesMut::Nf4(held.nf4_mut()))?;
+                Ok(held.nf4_mut().check()?)
+            }
+            Store::Packed(_) => Err(KernelError::HeldPacked.into()),
+        }
     }
 
     pub(super) fn rows(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
 
 use super::embedding::{Embedding, EmbeddingLora, Gain};
-use super::estimate::RANK_MAX;
+use super::estimate::{RANK_MAX, layer_of};
 use super::init;
 use super::load::plan_from;
 use super::params::{Layout, ParamId, Params};
@@ -9,7 +9,10 @@ use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
-use crate::{ModelError, ParamInfo, Quantize, stored};
+use crate::memory::Holding;
+use crate::stored::{self, Mold, Source, check_shape};
+use crate::stream::{Sources, streams};
+use crate::{ModelError, ParamInfo, Quantize};
 use kernels::{Backend, Form, Nf4, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -36,8 +39,7 @@ pub struct Builder<'a, B: Backend> {
     backend: &'a B,
     checkpoint: &'a Checkpoint,
     tied: Tied,
-    form: Form,
-    quantize: Quantize,
+    holding: Holding,
     tokens_max: usize,
     lora: Option<(&'a LoraPlan, Rules<'a>)>,
     /// The tensors to continue from, and what their folder says of them.
@@ -50,6 +52,7 @@ pub struct Builder<'a, B: Backend> {
     adapted: Vec<Adapted<B>>,
     whole: Vec<Whole>,
     widths: Widths,
+    streamed: Sources,
 }
 
 /// What `Builder::finish` hands over.
@@ -57,16 +60,16 @@ pub struct Built<B: Backend> {
     pub params: Params<B>,
     pub scratch: SlotScratch<B>,
     pub adapter: AdapterState<B>,
+    pub streamed: Sources,
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `form`: of the frozen matrices that products read; `quantize`: of those of the layers; `tokens_max`: the most
-    /// rows a slot will be given at once; `widths`: as estimated.
+    /// `tokens_max`: the most rows a slot will be given at once; `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
         checkpoint: &'a Checkpoint,
-        (tied, form, quantize): (Tied, Form, Quantize),
+        (tied, holding): (Tied, Holding),
         (tokens_max, widths): (usize, Widths),
     ) -> Result<Self, ModelError> {
         let lora = match plan {
@@ -81,8 +84,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             backend,
             checkpoint,
             tied,
-            form,
-            quantize,
+            holding,
             tokens_max,
             lora,
             start,
@@ -94,12 +96,17 @@ impl<'a, B: Backend> Builder<'a, B> {
             adapted: Vec::new(),
             whole: Vec::new(),
             widths,
+            streamed: Sources::default(),
         })
     }
 
     /// A linear layer `module` with weight [n_out, n_in].
     pub fn slot(&mut self, module: &str, n_out: usize, n_in: usize, bias: Bias) -> Result<Slot<B>, ModelError> {
-        let weight = self.matrix(module, n_out, n_in, self.quantize)?;
+        let layer = layer_of(module).filter(|l| streams(*l, self.holding.streamed, self.holding.layers));
+        let weight = match layer {
+            Some(layer) if !self.saved_whole(module) => self.streamed(layer, module, (n_out, n_in))?,
+            _ => self.matrix(module, n_out, n_in, self.holding.quantize)?,
+        };
         self.linear(module, weight, n_out, n_in, bias, Kind::Linear)
     }
 
@@ -110,7 +117,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         } else {
             // Only a head multiplies with it.
             let shared = self.tied == Tied::Yes && !self.saved_whole("lm_head");
-            let form = if shared { self.form } else { Form::Plain };
+            let form = if shared { self.holding.form } else { Form::Plain };
             self.frozen(module, (vocab, hidden), form, Quantize::None)?
         };
         self.embedding = Some((module.to_owned(), weight.clone()));
@@ -155,9 +162,15 @@ impl<'a, B: Backend> Builder<'a, B> {
             self.refuse_empty(p)?;
         }
         let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths)?;
-        let adapter =
-            AdapterState::new(plan.cloned(), self.tied, self.adapted, self.whole, self.quantised, self.quantize);
-        Ok(Built { params: self.params, scratch, adapter })
+        let adapter = AdapterState::new(
+            plan.cloned(),
+            self.tied,
+            self.adapted,
+            self.whole,
+            self.quantised,
+            self.holding.quantize,
+        );
+        Ok(Built { params: self.params, scratch, adapter, streamed: self.streamed })
     }
 
     // --- weights ---------------------------------------------------------------------------------
@@ -166,8 +179,17 @@ impl<'a, B: Backend> Builder<'a, B> {
         if self.saved_whole(module) {
             Ok(Matrix::Trained(self.train_whole(module, "weight", &[n_out, n_in])?))
         } else {
-            self.frozen(module, (n_out, n_in), self.form, quantize)
+            self.frozen(module, (n_out, n_in), self.holding.form, quantize)
         }
+    }
+
+    fn streamed(&mut self, layer: usize, module: &str, shape: (usize, usize)) -> Result<Matrix<B>, ModelError> {
+        let name = format!("{module}.weight");
+        let mold = Mold::read(self.checkpoint, &name, shape, self.holding.precision)?;
+        let (source, parts) = Source::read(self.checkpoint, &name)?;
+        self.used.extend(parts);
+        self.used.insert(name);
+        Ok(Matrix::Streamed(self.streamed.add(layer, mold, source)))
     }
 
     fn frozen(
@@ -245,7 +267,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let values = self.view(&format!("{source}.weight"), &[vocab, hidden])?.to_f32()?;
                 Ok(Matrix::Trained(self.train(module, "weight", &[vocab, hidden], values.into())?))
             }
-            _ if source_whole => self.frozen(source, (vocab, hidden), self.form, Quantize::None),
+            _ if source_whole => self.frozen(source, (vocab, hidden), self.holding.form, Quantize::None),
             _ => Ok(shared),
         }
     }
@@ -471,14 +493,6 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
         Ok(())
     }
-}
-
-fn check_shape(tensor: &str, expected: &[usize], got: &[usize]) -> Result<(), ModelError> {
-    if expected == got {
-        return Ok(());
-    }
-    let (expected, got) = (expected.to_vec(), got.to_vec());
-    Err(ModelError::Shape { tensor: tensor.to_owned(), expected, got })
 }
 
 /// PEFT's name of a module's tensor.

@@ -23,7 +23,7 @@ pub(super) struct EmbeddingLora {
 
 impl<B: Backend> Embedding<B> {
     pub fn trains(&self) -> bool {
-        self.lora.is_some() || matches!(self.weight, Matrix::Trained(_))
+        self.lora.is_some() || self.weight.trains()
     }
 
     /// out[t, H] = scale · (W[ids] + s·Aᵀ[ids] Bᵀ)
@@ -36,10 +36,10 @@ impl<B: Backend> Embedding<B> {
         out: &mut B::Buf,
     ) -> Result<(), ModelError> {
         let (h, be) = (self.hidden, cx.backend);
-        match &self.weight {
-            Matrix::Frozen(w) => be.embed(t, ids, w, scale, out)?,
-            Matrix::Trained(id) => {
-                let table = mat(&cx.params.get(*id).value, 0, h);
+        match self.weight.held(cx.stream) {
+            Ok(w) => be.embed(t, ids, w, scale, out)?,
+            Err(id) => {
+                let table = mat(&cx.params.get(id).value, 0, h);
                 be.gather_rows(t, h, ids, 0, table, scale, mat_mut(out, 0, h), Write::Set)?;
             }
         }

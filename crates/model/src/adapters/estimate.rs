@@ -124,6 +124,6 @@ impl Estimate {
 }
 
 /// The layer that a module belongs to.
-fn layer_of(module: &str) -> Option<usize> {
+pub(crate) fn layer_of(module: &str) -> Option<usize> {
     module.split('.').find_map(|part| part.parse().ok())
 }

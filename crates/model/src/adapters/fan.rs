@@ -171,14 +171,14 @@ impl<B: Backend> Fan<B> {
             })
         };
         if self.frozen() {
-            return self.with_parts(&term, |parts| Ok(cx.backend.linear(t, x, parts, y, Write::Set)?));
+            return self.with_parts(cx, &term, |parts| Ok(cx.backend.linear(t, x, parts, y, Write::Set)?));
         }
         for (slot, at) in self.placed() {
             let (low_rank, mut y) = (term(slot, at), MatMut { off: y.off + at.out, ..reborrow(&mut y) });
-            match &slot.weight {
-                Matrix::Frozen(w) => cx.backend.linear(t, x, &[Part { w, low_rank }], y, Write::Set)?,
-                Matrix::Trained(id) => {
-                    let w = mat(&cx.params.get(*id).value, 0, slot.n_in);
+            match slot.weight.held(cx.stream) {
+                Ok(w) => cx.backend.linear(t, x, &[Part { w, low_rank }], y, Write::Set)?,
+                Err(id) => {
+                    let w = mat(&cx.params.get(id).value, 0, slot.n_in);
                     let g = product(t, slot.n_out, slot.n_in, Op::N, Op::T);
                     cx.backend.gemm(g, x, w, reborrow(&mut y))?;
                     if let Some(LowRank { r, z, b }) = low_rank {
@@ -206,16 +206,16 @@ impl<B: Backend> Fan<B> {
             Some(LowRank { r: l.r, z: mat(&cx.scratch.dxa, at.kept, ranks), b: a })
         };
         if self.frozen() {
-            return self.with_parts(&term, |parts| Ok(cx.backend.linear_back(t, dy, parts, dx, write)?));
+            return self.with_parts(cx, &term, |parts| Ok(cx.backend.linear_back(t, dy, parts, dx, write)?));
         }
         for (i, (slot, at)) in self.placed().enumerate() {
             let (low_rank, dy) = (term(slot, at), Mat { off: dy.off + at.out, ..dy });
             let write = if i == 0 { write } else { Write::Add };
             let mut dx = reborrow(&mut dx);
-            match &slot.weight {
-                Matrix::Frozen(w) => cx.backend.linear_back(t, dy, &[Part { w, low_rank }], dx, write)?,
-                Matrix::Trained(id) => {
-                    let w = mat(&cx.params.get(*id).value, 0, slot.n_in);
+            match slot.weight.held(cx.stream) {
+                Ok(w) => cx.backend.linear_back(t, dy, &[Part { w, low_rank }], dx, write)?,
+                Err(id) => {
+                    let w = mat(&cx.params.get(id).value, 0, slot.n_in);
                     let g = Gemm { write, ..product(t, slot.n_in, slot.n_out, Op::N, Op::N) };
                     cx.backend.gemm(g, dy, w, reborrow(&mut dx))?;
                     if let Some(LowRank { r, z, b }) = low_rank {
@@ -228,19 +228,21 @@ impl<B: Backend> Fan<B> {
     }
 
     fn frozen(&self) -> bool {
-        self.slots.iter().all(|s| matches!(s.weight, Matrix::Frozen(_)))
+        self.slots.iter().all(|s| !s.weight.trains())
     }
 
     /// Calls `f` with every slot's weight and term.
     fn with_parts<'a, R>(
         &'a self,
+        cx: &'a Cx<B>,
         term: &dyn Fn(&'a Slot<B>, At) -> Option<LowRank<'a, B::Buf>>,
         f: impl FnOnce(&[Part<'a, B>]) -> Result<R, ModelError>,
     ) -> Result<R, ModelError> {
-        let mut parts = self.placed().filter_map(|(slot, at)| match &slot.weight {
-            Matrix::Frozen(w) => Some(Part { w: w.as_ref(), low_rank: term(slot, at) }),
-            Matrix::Trained(_) => None,
-        });
+        let part = |(slot, at): (&'a Slot<B>, At)| {
+            let w = slot.weight.held(cx.stream).ok()?;
+            Some(Part { w, low_rank: term(slot, at) })
+        };
+        let mut parts = self.placed().filter_map(part);
         match (parts.next(), parts.next(), parts.next()) {
             (Some(a), None, _) => f(&[a]),
             (Some(a), Some(b), None) => f(&[a, b]),

@@ -13,6 +13,7 @@ mod targets;
 
 pub use build::{Bias, Builder, Built, Tied};
 pub use embedding::{Embedding, Gain};
+pub(crate) use estimate::layer_of;
 pub use estimate::{Estimate, ModuleShape, Shape, estimate};
 pub use fan::Fan;
 pub use load::plan_from;

@@ -1,6 +1,7 @@
 //! What a linear layer is made of: its weight, its bias, and what the adapter adds. [`Fan`](super::Fan) computes with it.
 
 use super::params::{ParamId, Params};
+use crate::stream::Stream;
 use crate::{ModelError, StepKey};
 use kernels::{Backend, Gemm, MatMut, Op, Write};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct Cx<'a, B: Backend> {
     pub backend: &'a B,
     pub params: &'a mut Params<B>,
     pub scratch: &'a mut SlotScratch<B>,
+    pub stream: &'a mut Stream<B>,
     pub mode: Mode,
 }
 
@@ -55,9 +57,12 @@ impl Widths {
     }
 }
 
-/// A weight [out, in]: frozen (shared where tied) or trained as a whole.
+/// A weight [out, in]: frozen (shared where tied), frozen in a layer that is read when its turn comes, or trained as a
+/// whole.
 pub(super) enum Matrix<B: Backend> {
     Frozen(Arc<B::Weight>),
+    /// Its place in a stage.
+    Streamed(usize),
     Trained(ParamId),
 }
 
@@ -65,8 +70,24 @@ impl<B: Backend> Clone for Matrix<B> {
     fn clone(&self) -> Self {
         match self {
             Matrix::Frozen(w) => Matrix::Frozen(Arc::clone(w)),
+            Matrix::Streamed(place) => Matrix::Streamed(*place),
             Matrix::Trained(id) => Matrix::Trained(*id),
         }
+    }
+}
+
+impl<B: Backend> Matrix<B> {
+    /// The frozen matrix of the layer that computes now; or the parameter that it is.
+    pub(super) fn held<'a>(&'a self, stream: &'a Stream<B>) -> Result<&'a B::Weight, ParamId> {
+        match self {
+            Matrix::Frozen(w) => Ok(w),
+            Matrix::Streamed(place) => Ok(stream.weight(*place)),
+            Matrix::Trained(id) => Err(*id),
+        }
+    }
+
+    pub(super) fn trains(&self) -> bool {
+        matches!(self, Matrix::Trained(_))
     }
 }
 
@@ -127,9 +148,7 @@ pub struct Slot<B: Backend> {
 impl<B: Backend> Slot<B> {
     /// Whether a backward pass has anything to accumulate here.
     pub(super) fn trains(&self) -> bool {
-        self.lora.is_some()
-            || matches!(self.weight, Matrix::Trained(_))
-            || matches!(self.bias, Some(Vector::Trained(_)))
+        self.lora.is_some() || self.weight.trains() || matches!(self.bias, Some(Vector::Trained(_)))
     }
 
     /// The adapter's rank, 0 without one.

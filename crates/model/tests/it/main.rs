@@ -10,5 +10,6 @@ mod packing;
 mod peft;
 mod refusals;
 mod stories;
+mod stream;
 mod support;
 mod walls;

@@ -162,18 +162,6 @@ fn layers_saved_in_four_bits_are_read_to_the_bit() {
     }
 }
 
-/// Header, padding and tensors: (name, type, shape, bytes).
-fn safetensors(tensors: &[(String, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, dtype, shape, bytes) in tensors {
-        let offsets = [data.len(), data.len() + bytes.len()];
-        header.insert(name.clone(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
-        data.extend(bytes);
-    }
-    let header = serde_json::Value::Object(header).to_string();
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
-}
-
 /// Without double quantisation, and with a configuration that says nothing of it: the same as quantising while loading.
 #[test]
 fn magnitudes_in_f32_are_read_too() {

@@ -147,7 +147,7 @@ fn step_bits(engine: &mut Engine, rows: &Packed) -> (u64, Vec<Vec<u32>>) {
 }
 
 #[test]
-fn recomputed_layers_give_the_same_bits_as_kept_ones() {
+fn recomputed_and_streamed_layers_give_the_same_bits_as_kept_ones() {
     for (family, edit) in [
         ("llama", json!({"num_hidden_layers": 5})),
         ("gemma3_text", json!({"num_hidden_layers": 5, "sliding_window": 4})),
@@ -162,7 +162,7 @@ fn recomputed_layers_give_the_same_bits_as_kept_ones() {
             let (values, want) = (engine.export(State::Value).expect("export"), step_bits(&mut engine, &rows));
             let trained = engine.memory().layers_kept;
             assert!(engine.memory().weights_packed && engine.memory().layers_recomputed == 0);
-            let mut recomputed = Vec::new();
+            let mut tried = Vec::new();
             let mut limit = engine.memory().total - 1;
             loop {
                 let tight = Limits { memory: Some(limit), ..limits() };
@@ -173,12 +173,15 @@ fn recomputed_layers_give_the_same_bits_as_kept_ones() {
                 };
                 assert!(engine.memory().total <= limit);
                 engine.import(State::Value, &values).expect("import");
-                recomputed.push(engine.memory().layers_recomputed);
-                assert!(step_bits(&mut engine, &rows) == want, "{family}: {recomputed:?} layers recomputed");
+                tried.push((engine.memory().layers_recomputed, engine.memory().layers_streamed));
+                assert!(step_bits(&mut engine, &rows) == want, "{family}: {tried:?} layers recomputed, streamed");
                 limit = engine.memory().total - 1;
             }
-            // First the weights are no longer held packed, then layer after layer is computed again.
-            assert_eq!(recomputed, (0..trained).collect::<Vec<_>>(), "{family}");
+            // First the weights are no longer held packed, then layer after layer is computed again, then three layers
+            // and more are read when their turn comes.
+            let recomputed = (0..trained).map(|n| (n, 0));
+            let streamed = (3..=5).map(|n| (trained - 1, n));
+            assert_eq!(tried, recomputed.chain(streamed).collect::<Vec<_>>(), "{family}");
         }
     }
 }

@@ -203,3 +203,15 @@ pub fn close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 pub fn close_gradient(what: &str, got: &[f32], want: &[f32]) {
     close(what, got, want, 3e-5 * peak(want) + 1e-8);
 }
+
+/// A file of tensors: (name, type, shape, bytes).
+pub fn safetensors(tensors: &[(String, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.clone(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}

@@ -1,0 +1,175 @@
+//! Layers that are read when their turn comes compute what resident ones do, to the bit.
+
+use crate::support::*;
+use half::{bf16, f16};
+use model::{AdamW, AdapterPlan, Engine, Limits, LoraPlan, ModelError, Precision, State, outline};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LAYERS: usize = 5;
+
+fn stories() -> PathBuf {
+    examples().join("models/stories260K")
+}
+
+/// stories260K with its tensors in another type.
+fn stored_as(dtype: &str, dir: &Path) {
+    let file = File::open(&stories().join("model.safetensors"));
+    let bytes = |values: Vec<f32>| -> Vec<u8> {
+        match dtype {
+            "F64" => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
+            "F32" => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            "F16" => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            _ => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+        }
+    };
+    let tensors: Vec<_> =
+        file.under("").into_iter().map(|n| (n.clone(), dtype, file.shape(&n), bytes(file.f32(&n)))).collect();
+    fs::write(dir.join("model.safetensors"), safetensors(&tensors)).expect("written");
+    fs::copy(stories().join("config.json"), dir.join("config.json")).expect("copied");
+}
+
+fn limits_of(precision: Precision, memory: u64) -> Limits {
+    Limits { tokens_max: 128, precision, memory: Some(memory), threads: Some(2), ..limits() }
+}
+
+/// The most memory with which so many layers are streamed.
+fn memory_for(streamed: usize, dir: &Path, plan: &AdapterPlan, precision: Precision) -> u64 {
+    let planned = |memory| outline(dir, plan, &limits_of(precision, memory)).expect("outline").memory;
+    let mut memory = planned(0).total;
+    while planned(memory).layers_streamed > streamed {
+        memory += 1 << 10;
+    }
+    assert_eq!(planned(memory).layers_streamed, streamed);
+    memory
+}
+
+fn batch() -> Packed {
+    let ids: Vec<u32> = (0..100).map(|i| (i * 37 % 512) as u32).collect();
+    let targets = ids.iter().map(|id| if id % 3 == 0 { model::IGNORE } else { (id * 7 % 512) as i32 }).collect();
+    Packed { at: Vec::new(), ids, targets, cu: vec![0, 30, 61, 100] }
+}
+
+/// Everything that passes give, in bits: losses without training, losses and values over a few steps, logits.
+fn run(engine: &mut Engine, steps: u32) -> Vec<Vec<u32>> {
+    let p = batch();
+    let mut out = vec![bits(&engine.losses(p.batch()).expect("losses"))];
+    for t in 1..=steps {
+        let adamw = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, t, grad_scale: 1.0 };
+        let key = |micro| model::StepKey { seed: 1, step: u64::from(t), micro };
+        let loss: f64 = (0..2).map(|m| engine.accumulate(p.batch(), 0.1, key(m)).expect("accumulate")).sum();
+        out.push(vec![(loss as f32).to_bits()]);
+        engine.update(&adamw).expect("update");
+    }
+    out.extend(tensors(engine, State::Value).iter().map(|(_, v)| bits(v)));
+    out.push(bits(&engine.logits(p.batch()).expect("logits")));
+    out.extend(engine.hidden_states(p.batch()).expect("hidden states").iter().map(|h| bits(h)));
+    out
+}
+
+fn plans() -> Vec<(&'static str, AdapterPlan)> {
+    let saved = |modules: &[&str]| modules.iter().map(|m| (*m).to_owned()).collect();
+    vec![
+        ("none", AdapterPlan::None),
+        ("lora", lora(fresh(&[]))),
+        ("dropout", lora(LoraPlan { dropout: 0.2, modules_to_save: saved(&["norm"]), ..fresh(&[]) })),
+        ("layers", lora(LoraPlan { layers: Some(vec![2, 3]), ..fresh(&[]) })),
+        ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
+        ("embedding", lora(fresh(&["embed_tokens", "q_proj"]))),
+        // A layer that lacks a matrix which the others stream.
+        (
+            "whole",
+            lora(LoraPlan { modules_to_save: saved(&["layers.1.mlp.up_proj"]), ..fresh(&["v_proj", "down_proj"]) }),
+        ),
+    ]
+}
+
+fn compare(dir: &Path, plans: &[(&str, AdapterPlan)], precision: Precision) {
+    for (name, plan) in plans {
+        let load = |memory| Engine::load(dir, plan, &limits_of(precision, memory)).expect(name);
+        let mut resident = load(1 << 30);
+        assert_eq!(resident.memory().layers_streamed, 0);
+        let expected = run(&mut resident, 2);
+        assert_eq!(resident.streamed().bytes, 0);
+        for streamed in [3, LAYERS] {
+            let mut engine = load(memory_for(streamed, dir, plan, precision));
+            assert_eq!(engine.memory().layers_streamed, streamed, "{name}");
+            assert!(engine.memory().weights < resident.memory().weights, "{name}");
+            assert!(run(&mut engine, 2) == expected, "{} {name} {precision:?}: {streamed} streamed", dir.display());
+            assert!(engine.streamed().bytes > 0);
+        }
+    }
+}
+
+#[test]
+fn streamed_layers_compute_what_resident_ones_do() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        compare(&stories(), &plans(), precision);
+        for dtype in ["F64", "F16", "BF16"] {
+            let dir = tempfile::tempdir().expect("a folder");
+            stored_as(dtype, dir.path());
+            compare(dir.path(), &plans()[2..3], precision);
+        }
+    }
+}
+
+/// Each layer is read once on the way up and once on the way down, but for the two where a pass turns.
+#[test]
+fn a_pass_reads_no_layer_that_it_still_has() {
+    let plan = lora(fresh(&[]));
+    let memory = memory_for(LAYERS, &stories(), &plan, Precision::F32);
+    let mut engine = Engine::load(&stories(), &plan, &limits_of(Precision::F32, memory)).expect("loads");
+    let layer = engine.memory().streamed / LAYERS as u64;
+    let p = batch();
+    let read = move |engine: &mut Engine| {
+        engine.accumulate(p.batch(), 1.0, KEY).expect("accumulate");
+        engine.streamed().bytes / layer
+    };
+    // Counted when they are used: what was read ahead at the end of a pass belongs to the next.
+    let turn = 2;
+    let (up, down) = (LAYERS as u64, LAYERS as u64 - turn);
+    assert_eq!(read(&mut engine), up + down);
+    assert_eq!(read(&mut engine), up + down + 2 * down);
+    assert_eq!(read(&mut engine), up + down + 4 * down);
+}
+
+#[test]
+fn a_file_that_is_cut_meanwhile_is_an_error_and_no_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    stored_as("F32", dir.path());
+    let plan = lora(fresh(&[]));
+    let memory = memory_for(LAYERS, dir.path(), &plan, Precision::F32);
+    let mut engine = Engine::load(dir.path(), &plan, &limits_of(Precision::F32, memory)).expect("loads");
+    let (path, p) = (dir.path().join("model.safetensors"), batch());
+    let whole = fs::read(&path).expect("read");
+    let expected = engine.losses(p.batch()).expect("losses");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
+    file.set_len(whole.len() as u64 / 2).expect("cut");
+    for _ in 0..2 {
+        let error = engine.losses(p.batch()).expect_err("half of the layers are gone");
+        assert!(matches!(error, ModelError::Weights(_)), "{error}");
+        let name = path.display().to_string();
+        assert!(error.to_string().starts_with(&format!("{name}: cannot read")), "{error}");
+    }
+    // The engine is as it was: with the file whole again, it goes on.
+    fs::write(&path, &whole).expect("written");
+    // One layer may have been read ahead while it was gone.
+    let _stale = engine.losses(p.batch());
+    assert_eq!(engine.losses(p.batch()).expect("losses"), expected);
+}
+
+#[test]
+fn the_plan_is_what_is_allocated() {
+    for (name, plan) in plans() {
+        for streamed in [3, LAYERS] {
+            let memory = memory_for(streamed, &stories(), &plan, Precision::F32);
+            let limits = limits_of(Precision::F32, memory);
+            let planned = outline(&stories(), &plan, &limits).expect("outline").memory;
+            let mut loaded = None;
+            let seen = allocation_counter::measure(|| loaded = Engine::load(&stories(), &plan, &limits).ok());
+            assert_eq!(*loaded.expect(name).memory(), planned, "{name}");
+            let (got, want) = (seen.bytes_current as f64, (planned.total - planned.program) as f64);
+            assert!((got / want - 1.0).abs() < 0.05, "{name}: {got} bytes are held, {want} were planned");
+        }
+    }
+}
