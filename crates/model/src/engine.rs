@@ -268,6 +268,14 @@ impl Engine {
         self.params.tensor(&self.backend, state, i)
     }
 
+    /// Sets one tensor of the `i`-th parameter in `params()` order.
+    ///
+    /// # Errors
+    /// `Shape` where `values` are not as many as it has.
+    pub fn set_tensor(&mut self, state: State, i: usize, values: &[f32]) -> Result<(), ModelError> {
+        self.params.set(&self.backend, state, i, values)
+    }
+
     /// Sets one tensor of every parameter.
     ///
     /// # Errors

@@ -5,16 +5,21 @@
 
 use crate::batch::Cursor;
 use crate::{Event, Plan, TrainError};
-use model::{Engine, ParamInfo, State, Tensor};
+use model::{Engine, ParamInfo, State};
 use runfs::{Checkpoints, Fs, RunFsError};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use weights::HEADER_BYTES_MAX;
 
-const PARAMS: &str = "params.safetensors";
-const ADAMW: &str = "adamw.safetensors";
+/// What each file holds of every parameter, behind which prefix of its name.
+const FILES: [(&str, &[(&str, State)]); 2] = [
+    ("params.safetensors", &[("", State::Value)]),
+    ("adamw.safetensors", &[("m.", State::MomentM), ("v.", State::MomentV)]),
+];
 const STATE: &str = "state.json";
 const FORMAT: u32 = 1;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -95,8 +100,9 @@ pub(crate) fn publish(
     };
     let json = to_json(&state, STATE)?;
     let path = store.publish(fs, progress.step, &mut |staged| {
-        staged.file(PARAMS, &mut |out| write_tensors(out, engine, &[("", State::Value)]))?;
-        staged.file(ADAMW, &mut |out| write_tensors(out, engine, &[("m.", State::MomentM), ("v.", State::MomentV)]))?;
+        for (file, states) in FILES {
+            staged.file(file, &mut |out| write_tensors(out, engine, states))?;
+        }
         staged.file(STATE, &mut |out| out.write_all(&json))
     })?;
     let spared: Vec<u64> = progress.best.iter().map(|b| b.step).collect();
@@ -163,15 +169,12 @@ impl Loaded {
         Ok(())
     }
 
-    /// Puts the trained tensors and the optimiser's moments into the engine.
+    /// Puts the trained tensors and the optimiser's moments into the engine, one of them in memory at a time.
     pub fn restore(&self, fs: &dyn Fs, engine: &mut Engine) -> Result<(), TrainError> {
-        let params = engine.params();
-        for (file, prefix, state) in
-            [(PARAMS, "", State::Value), (ADAMW, "m.", State::MomentM), (ADAMW, "v.", State::MomentV)]
-        {
+        for (file, states) in FILES {
             let path = self.path.join(file);
-            let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
-            engine.import(state, &read_tensors(&path, &bytes, prefix, &params)?)?;
+            let mut reader = fs.reader(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+            read_tensors(&path, &mut *reader, engine, states)?;
         }
         Ok(())
     }
@@ -191,36 +194,51 @@ fn write_tensors(out: &mut dyn std::io::Write, engine: &Engine, states: &[(&str,
     })
 }
 
-/// The tensors `prefix + name` of every parameter, refusing other shapes and types.
-fn read_tensors(path: &Path, bytes: &[u8], prefix: &str, params: &[ParamInfo]) -> Result<Vec<Tensor>, TrainError> {
+/// Sets the engine's tensors to those of a file that [`write_tensors`] made, refusing others, other shapes and types.
+fn read_tensors(
+    path: &Path,
+    file: &mut dyn std::io::Read,
+    engine: &mut Engine,
+    states: &[(&str, State)],
+) -> Result<(), TrainError> {
     let refuse =
         |tensor: &str, problem| TrainError::StateTensor { path: path.to_owned(), tensor: tensor.to_owned(), problem };
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| TrainError::RunFile { path: path.to_owned(), why: e.to_string() })?;
-    let named = |name: &str| params.iter().any(|p| name.strip_prefix(prefix) == Some(&p.name));
-    if let Some(extra) = file.names().into_iter().find(|n| n.starts_with(prefix) && !named(n)) {
-        return Err(refuse(extra, "not one of this run's tensors"));
+    let damaged = |why: String| TrainError::RunFile { path: path.to_owned(), why };
+    let mut read = |bytes: usize| -> Result<Vec<u8>, TrainError> {
+        let mut out = vec![0; bytes];
+        file.read_exact(&mut out).map_err(|e| RunFsError::io("read", path, e))?;
+        Ok(out)
+    };
+    let length = read(8)?.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    if length > HEADER_BYTES_MAX {
+        return Err(damaged(format!("a header of {length} bytes")));
     }
-    params
-        .iter()
-        .map(|p| {
-            let name = format!("{prefix}{}", p.name);
-            let view = file.tensor(&name).map_err(|_| refuse(&name, "missing"))?;
-            if view.shape() != p.shape {
-                return Err(TrainError::StateShape {
-                    path: path.to_owned(),
-                    tensor: name,
-                    expected: p.shape.clone(),
-                    got: view.shape().to_vec(),
-                });
-            }
-            if view.dtype() != Dtype::F32 {
-                return Err(refuse(&name, "not of type F32"));
-            }
-            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Ok(Tensor { name: p.name.clone(), shape: p.shape.clone(), values })
-        })
-        .collect()
+    let header: Metadata = serde_json::from_slice(&read(length as usize)?).map_err(|e| damaged(e.to_string()))?;
+    let params = engine.params();
+    let mut awaited = BTreeMap::new();
+    for (prefix, state) in states {
+        awaited.extend(params.iter().enumerate().map(|(i, p)| (format!("{prefix}{}", p.name), (*state, i))));
+    }
+    // In the order of their bytes.
+    for name in header.offset_keys() {
+        let (state, i) = awaited.remove(&name).ok_or_else(|| refuse(&name, "not one of this run's tensors"))?;
+        let found = header.info(&name).ok_or_else(|| refuse(&name, "missing"))?;
+        let expected = &params[i].shape;
+        if found.shape != *expected {
+            let (path, expected, got) = (path.to_owned(), expected.clone(), found.shape.clone());
+            return Err(TrainError::StateShape { path, tensor: name, expected, got });
+        }
+        if found.dtype != Dtype::F32 {
+            return Err(refuse(&name, "not of type F32"));
+        }
+        let bytes = read(4 * expected.iter().product::<usize>())?;
+        let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        engine.set_tensor(state, i, &values)?;
+    }
+    match awaited.into_keys().next() {
+        None => Ok(()),
+        Some(missing) => Err(refuse(&missing, "missing")),
+    }
 }
 
 /// The plan as a value without the fields that may change between an interruption and its resume: where the folder
@@ -281,6 +299,39 @@ mod tests {
             assert_eq!(first_difference("", &was, &now).unwrap().0, field);
         }
         assert_eq!(first_difference("", &was, &was), None);
+    }
+
+    /// A checkpoint of a large model's adapter is larger than what memory is left.
+    #[test]
+    fn one_tensor_is_in_memory_at_a_time() {
+        let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/models/stories260K"));
+        let plan: model::AdapterPlan = serde_json::from_value(json!({
+            "method": "lora", "r": 64, "alpha": 8.0, "dropout": 0.0, "rslora": false, "targets": "all-linear",
+            "exclude": [], "layers": null, "rank_pattern": [], "alpha_pattern": [], "modules_to_save": [],
+            "ensure_weight_tying": false, "bias": "none", "init": "kaiming", "start_from": null, "seed": 0,
+            "base_name": "",
+        }))
+        .unwrap();
+        let limits = model::Limits {
+            tokens_max: 8,
+            seq_len_max: 8,
+            memory: Some(1 << 30),
+            threads: Some(1),
+            precision: model::Precision::F32,
+            quantize: model::Quantize::None,
+        };
+        let mut engine = Engine::load(dir, &plan, &limits).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let identity = Identity { plan: json!({}), data_sha256: String::new(), model_sha256: String::new() };
+        let path = publish(&store(temp.path(), 2), &runfs::RealFs, &engine, &Progress::default(), &identity).unwrap();
+        let loaded = load(&runfs::RealFs, &path, &mut |_| {}).unwrap();
+        let seen = allocation_counter::measure(|| loaded.restore(&runfs::RealFs, &mut engine).unwrap());
+        let params = engine.params();
+        let elements = params.iter().map(|p| p.shape.iter().product::<usize>());
+        let largest = 4 * elements.clone().max().unwrap() as u64;
+        let names = 400 * params.len() as u64;
+        assert!(seen.bytes_max < 2 * largest + 4 * names, "{seen:?}, the largest tensor has {largest} bytes");
+        assert!(seen.bytes_max < 4 * elements.sum::<usize>() as u64 / 2, "{seen:?}");
     }
 
     /// serde_json reads floats inexactly unless its `float_roundtrip` is on: a resumed run then wrote other bytes.

@@ -3,6 +3,7 @@
 
 use crate::{ModelError, ParamInfo, State, Tensor};
 use kernels::{AdamW, Backend};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(usize);
@@ -126,27 +127,32 @@ impl<B: Backend> Params<B> {
         Ok(Tensor { name: p.info.name.clone(), shape: p.info.shape.clone(), values })
     }
 
+    /// Sets one tensor of the `i`-th parameter by name. Refuses more or fewer values than it has.
+    pub fn set(&mut self, backend: &B, state: State, i: usize, values: &[f32]) -> Result<(), ModelError> {
+        let p = &mut self.list[self.order[i]];
+        if values.len() != p.len {
+            let (tensor, expected, got) = (p.info.name.clone(), p.info.shape.clone(), vec![values.len()]);
+            return Err(ModelError::Shape { tensor, expected, got });
+        }
+        let values = to_memory(p.layout, &p.info.shape, values);
+        Ok(backend.upload(p.buf_mut(state), 0, &values)?)
+    }
+
     /// Sets one of every parameter's tensors. Refuses a missing, an unknown or a differently shaped one.
     pub fn import(&mut self, backend: &B, state: State, tensors: &[Tensor]) -> Result<(), ModelError> {
-        for t in tensors {
-            if !self.iter().any(|p| p.info.name == t.name) {
-                return Err(ModelError::UnknownTensor { tensor: t.name.clone() });
-            }
+        let named: BTreeMap<&str, &Tensor> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        if let Some(unknown) = named.keys().find(|name| !self.iter().any(|p| p.info.name == **name)) {
+            return Err(ModelError::UnknownTensor { tensor: (*unknown).to_owned() });
         }
-        for p in &mut self.list {
-            let t = tensors
-                .iter()
-                .find(|t| t.name == p.info.name)
-                .ok_or_else(|| ModelError::MissingTensor { tensor: p.info.name.clone() })?;
-            if t.shape != p.info.shape || t.values.len() != p.len {
-                return Err(ModelError::Shape {
-                    tensor: t.name.clone(),
-                    expected: p.info.shape.clone(),
-                    got: t.shape.clone(),
-                });
+        for i in 0..self.order.len() {
+            let info = &self.list[self.order[i]].info;
+            let t =
+                named.get(info.name.as_str()).ok_or_else(|| ModelError::MissingTensor { tensor: info.name.clone() })?;
+            if t.shape != info.shape {
+                let (tensor, expected, got) = (t.name.clone(), info.shape.clone(), t.shape.clone());
+                return Err(ModelError::Shape { tensor, expected, got });
             }
-            let values = to_memory(p.layout, &p.info.shape, &t.values);
-            backend.upload(p.buf_mut(state), 0, &values)?;
+            self.set(backend, state, i, &t.values)?;
         }
         Ok(())
     }
