@@ -43,6 +43,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Write a model with its layers in 4 bits (NF4), as bitsandbytes saves it
+    Quantize {
+        #[command(flatten)]
+        quantize: QuantizeArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show what this machine offers: processor, memory, disk, GPU
     Doctor {
         #[command(flatten)]
@@ -58,6 +65,7 @@ impl Command {
             Command::Train { output, .. }
             | Command::Resume { output, .. }
             | Command::Plan { output, .. }
+            | Command::Quantize { output, .. }
             | Command::Doctor { output } => output.look(),
             Command::Completions { .. } => Look::Human,
         }
@@ -95,6 +103,19 @@ impl PlanArgs {
         }
         sets
     }
+}
+
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The model's folder
+    pub model: PathBuf,
+
+    /// The new folder; it appears whole or not at all
+    pub out: PathBuf,
+
+    /// Leave the blocks' magnitudes in f32: 4.5 bits a weight instead of 4.13
+    #[arg(long)]
+    pub no_double_quant: bool,
 }
 
 #[derive(Debug, Args)]

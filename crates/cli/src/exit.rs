@@ -158,8 +158,9 @@ impl From<TrainError> for Failure {
                 say(Code::Memory).hint("lower `train.seq_len_max` or `train.micro_tokens`, or raise `train.memory`")
             }
             TrainError::DiskSpace { .. } => {
-                say(Code::Disk).hint("free space, lower `train.checkpoints_keep`, or move `out`")
+                say(Code::Disk).hint("free space, write to another disk, or (for a run) lower `train.checkpoints_keep`")
             }
+            TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
             TrainError::PlanChanged { .. } | TrainError::DataChanged { .. } | TrainError::ModelChanged { .. } => {
                 say(Code::Plan).hint("put it back as it was, or train anew with another `out` (--set out=…)")
             }
@@ -170,7 +171,9 @@ impl From<TrainError> for Failure {
                 say(Code::NoCheckpoint).hint("train anew with another `out` (--set out=…)")
             }
             TrainError::NumbersWentBad { .. } => say(Code::BadNumbers).hint("lower `train.lr`, or look at those rows"),
-            TrainError::Interrupted { .. } | TrainError::InterruptedAtEnd { .. } => say(Code::Interrupted),
+            TrainError::Interrupted { .. }
+            | TrainError::InterruptedAtEnd { .. }
+            | TrainError::InterruptedWriting { .. } => say(Code::Interrupted),
         }
     }
 }
@@ -307,6 +310,7 @@ impl From<ModelError> for Failure {
             ModelError::NotQuantised { .. } => {
                 say(Code::Model).hint("take a base whose weights are all numbers; this one's file is damaged")
             }
+            ModelError::QuantisedAlready { .. } => say(Code::Model).hint("train on it as it is; `quantize` takes floats"),
             ModelError::Damaged { .. } => {
                 say(Code::Model).hint("save the quantised model again with transformers, or take the one it was made of")
             }

@@ -31,6 +31,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Resume { run, output } => commands::train::resume(run, output.look()),
         Command::Plan { plan: Some(plan), output, .. } => commands::plan::show(plan, output.look()),
         Command::Plan { plan: None, .. } => commands::plan::keys(),
+        Command::Quantize { quantize, output } => commands::quantize::quantize(quantize, output.look()),
         Command::Doctor { output } => commands::doctor::show(output.look()),
         Command::Completions { shell } => commands::completions::print(*shell),
     }

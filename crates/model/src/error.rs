@@ -57,6 +57,8 @@ pub enum ModelError {
     Shape { tensor: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("tensor {tensor} cannot be quantised: {why}")]
     NotQuantised { tensor: String, why: String },
+    #[error("{}: its layers are in 4 bits already", dir.display())]
+    QuantisedAlready { dir: PathBuf },
     #[error("tensor {tensor}, in 4 bits: {why}")]
     Damaged { tensor: String, why: String },
     #[error("the thread that reads the layers has ended")]

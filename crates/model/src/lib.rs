@@ -7,6 +7,8 @@ mod decoder;
 mod engine;
 mod error;
 mod memory;
+mod pace;
+mod quantise;
 mod stored;
 mod stream;
 mod workspace;
@@ -17,4 +19,6 @@ pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, Step
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, outline};
+pub use pace::{Pace, pace};
+pub use quantise::Quantiser;
 pub use stream::Streamed;

@@ -3,8 +3,8 @@
 
 use crate::ModelError;
 use kernels::nf4::{CODE, Scales, ScalesMut};
-use kernels::{Backend, Form, Nf4, Precision, Values, ValuesMut};
-use weights::{Absmax, Checkpoint, Dtype, FloatsMut, FourBit, FourBitRegions, Region};
+use kernels::{Backend, Form, KernelError, Nf4, Precision, Values, ValuesMut};
+use weights::{Absmax, Checkpoint, Dtype, Floats, FloatsMut, FourBit, FourBitRegions, Region};
 
 /// A matrix in NF4 and its shape.
 pub(crate) struct Stored {
@@ -42,6 +42,23 @@ fn find<'a>(checkpoint: &'a Checkpoint, name: &str) -> Result<Option<FourBit<'a>
 
 fn damaged(tensor: &str, why: String) -> ModelError {
     ModelError::Damaged { tensor: tensor.to_owned(), why }
+}
+
+/// The tensor `name`, quantised.
+///
+/// # Errors
+/// `NotQuantised` where a value is infinite or none.
+pub(crate) fn quantise(name: &str, floats: &Floats, double: bool) -> Result<Nf4, ModelError> {
+    let refused = |e: KernelError| ModelError::NotQuantised { tensor: name.to_owned(), why: e.to_string() };
+    Nf4::quantise(values(floats), double).map_err(refused)
+}
+
+pub(crate) fn values<'a>(floats: &'a Floats) -> Values<'a> {
+    match floats {
+        Floats::F32(x) => Values::F32(x),
+        Floats::F16(x) => Values::F16(x),
+        Floats::Bf16(x) => Values::Bf16(x),
+    }
 }
 
 /// A shape, and the type that values of it are held in.
@@ -157,6 +174,17 @@ impl Source {
             }
         };
         bytes as u64
+    }
+
+    /// Lets the system drop what it keeps of them, so that the next reading comes from the disk.
+    pub fn forget(&self) {
+        match self {
+            Source::Floats(region) => region.forget(),
+            Source::Nf4 { regions, .. } => {
+                regions.codes.forget();
+                regions.absmax.forget();
+            }
+        }
     }
 
     /// Reads the values into memory that the mold made. `chunk` is working memory.

@@ -85,7 +85,9 @@ pub(crate) enum Course {
 /// What has been read since the model was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Streamed {
-    pub bytes: u64,
+    /// Bytes that passes forward used, and those that passes back did.
+    pub forward: u64,
+    pub backward: u64,
     /// Time in which passes waited for it.
     pub waited: Duration,
 }
@@ -145,10 +147,10 @@ impl<B: Backend> Stream<B> {
     pub(crate) fn enter(&mut self, layer: usize, course: Course) -> Result<(), ModelError> {
         let Ok(at) = self.layers.binary_search(&layer) else { return Ok(()) };
         if self.current.holds != Some(at) {
-            let mut other = self.idle()?;
+            let mut other = self.idle(course)?;
             if other.holds != Some(at) {
                 self.order(at, other)?;
-                other = self.idle()?;
+                other = self.idle(course)?;
             }
             self.other = Some(std::mem::replace(&mut self.current, other));
         }
@@ -166,7 +168,7 @@ impl<B: Backend> Stream<B> {
     }
 
     /// The stage that is not in use, when it is filled.
-    fn idle(&mut self) -> Result<Stage<B>, ModelError> {
+    fn idle(&mut self, course: Course) -> Result<Stage<B>, ModelError> {
         if let Some(other) = self.other.take() {
             return Ok(other);
         }
@@ -174,9 +176,10 @@ impl<B: Backend> Stream<B> {
         let filled = self.reader.as_ref().and_then(|r| r.filled.recv().ok());
         let (stage, read) = filled.ok_or_else(reader_ended)?;
         self.streamed.waited += began.elapsed();
-        match read {
-            Ok(bytes) => self.streamed.bytes += bytes,
-            Err(e) => {
+        match (read, course) {
+            (Ok(bytes), Course::Up { .. }) => self.streamed.forward += bytes,
+            (Ok(bytes), Course::Down) => self.streamed.backward += bytes,
+            (Err(e), _) => {
                 self.other = Some(stage);
                 return Err(e);
             }

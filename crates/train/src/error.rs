@@ -40,8 +40,10 @@ pub enum TrainError {
         "{origin} has {tokens} tokens: training on it needs {needed} bytes of memory, the limit is {limit}; {fits}"
     )]
     Memory { origin: String, tokens: usize, needed: u64, limit: u64, fits: String },
-    #[error("{}: the run's checkpoints need {needed} bytes, {free} are free", path.display())]
-    DiskSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("{}: {what} need {needed} bytes, {free} are free", path.display())]
+    DiskSpace { path: PathBuf, what: &'static str, needed: u64, free: u64 },
+    #[error("{}: there already", dir.display())]
+    OutExists { dir: PathBuf },
 
     #[error("the plan has changed since {}: {field} was {was}, is {now}", checkpoint.display())]
     PlanChanged { checkpoint: PathBuf, field: String, was: String, now: String },
@@ -61,6 +63,8 @@ pub enum TrainError {
     /// The run can be resumed; `step` is the last one saved, 0 if none was taken yet.
     #[error("interrupted; {}", saved(*step))]
     Interrupted { step: u64 },
+    #[error("interrupted; {} was not written", dir.display())]
+    InterruptedWriting { dir: PathBuf },
     /// The signal came too late to stop anything: adapter and record are published.
     #[error("interrupted, but the run is complete: {steps} steps, its adapter is in {}/adapter", dir.display())]
     InterruptedAtEnd { steps: u64, dir: PathBuf },

@@ -12,6 +12,7 @@ mod metrics;
 #[cfg(test)]
 mod oracle_tests;
 mod plan;
+mod quantise;
 mod record;
 mod run;
 mod schedule;
@@ -21,5 +22,6 @@ mod tensorboard;
 pub use error::TrainError;
 pub use model::Precision;
 pub use plan::{EarlyStop, Plan, RunLength, Schedule, TrainPlan, Warmup};
+pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};

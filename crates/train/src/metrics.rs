@@ -4,6 +4,7 @@
 use crate::TrainError;
 use crate::checkpoint::Progress;
 use crate::tensorboard::{self, EventFile};
+use model::Streamed;
 use runfs::{Clock, Fs, Journal, RunFsError};
 use serde::Serialize;
 use serde_json::Value;
@@ -38,6 +39,29 @@ struct StepTiming {
     unix_ms: u64,
     seconds: f64,
     tokens_per_second: f64,
+    /// Where layers are read for each pass.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    reading: Option<Reading>,
+}
+
+/// Of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Reading {
+    pub bytes_read_forward: u64,
+    pub bytes_read_backward: u64,
+    /// How long the step waited for them.
+    pub seconds_waited: f64,
+}
+
+impl Reading {
+    pub fn between(before: Streamed, after: Streamed) -> Reading {
+        let seconds_waited = after.waited.saturating_sub(before.waited).as_secs_f64();
+        Reading {
+            bytes_read_forward: after.forward - before.forward,
+            bytes_read_backward: after.backward - before.backward,
+            seconds_waited,
+        }
+    }
 }
 
 /// The open records of a run.
@@ -79,7 +103,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    pub fn step(&mut self, m: &StepMetrics, seconds: f64) -> Result<(), TrainError> {
+    pub fn step(&mut self, m: &StepMetrics, seconds: f64, reading: Option<Reading>) -> Result<(), TrainError> {
         let unix_ms = self.clock.now_unix_ms();
         self.metrics.append(m)?;
         self.timings.append(&StepTiming {
@@ -87,6 +111,7 @@ impl<'a> Records<'a> {
             unix_ms,
             seconds,
             tokens_per_second: rate(m.tokens, seconds),
+            reading,
         })?;
         for (tag, value) in [("train/loss", m.loss), ("train/lr", m.lr), ("train/grad_norm", m.grad_norm)] {
             self.events.scalar(tag, value, m.step, unix_ms)?;

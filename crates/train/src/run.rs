@@ -16,11 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "model", "train", "evaluate", "save".
+    /// A phase begins: "data", "model", "train", "evaluate", "save"; "quantise".
     Phase(&'a str),
     Note(String),
     Preparing {
         rows: u64,
+        bytes: u64,
+        bytes_total: u64,
+    },
+    /// Bytes of the model's own files that have been quantised.
+    Quantising {
         bytes: u64,
         bytes_total: u64,
     },
@@ -129,6 +134,8 @@ pub struct Preview {
     pub trainable: u64,
     pub parameters: u64,
     pub memory: model::MemoryPlan,
+    /// Where layers are read for each pass: how long that takes, and computing.
+    pub pace: Option<model::Pace>,
     /// One example as tokens: (text of the token, supervised)
     pub sample: Vec<(String, bool)>,
     pub sample_origin: Option<data::Origin>,
@@ -144,6 +151,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     let prepared = read_data(plan, cache.path(), 0, setting, on)?;
     let fit = limits::fit(plan, &prepared)?;
     limits::require(&fit, plan, &prepared)?;
+    let pace = model::pace(&plan.model, &fit.limits, &fit.memory)?;
     let example = prepared.train.example(0)?;
     let text = TextPipeline::open(&plan.data.text).map_err(DataError::from)?;
     Ok(Preview {
@@ -154,6 +162,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         trainable: fit.trainable,
         parameters: fit.parameters,
         memory: fit.memory,
+        pace,
         sample: text.pieces(&example.ids).into_iter().zip(example.supervised).collect(),
         sample_origin: Some(example.origin),
     })
@@ -261,7 +270,8 @@ fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Res
     let needed = one.saturating_mul(many);
     let free = fs.free_bytes(&plan.out).map_err(|e| RunFsError::io("ask the free space of", &plan.out, e))?;
     if needed > free {
-        return Err(TrainError::DiskSpace { path: plan.out.clone(), needed, free });
+        let (path, what) = (plan.out.clone(), "the run's checkpoints");
+        return Err(TrainError::DiskSpace { path, what, needed, free });
     }
     Ok(())
 }

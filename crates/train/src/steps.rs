@@ -7,7 +7,7 @@
 use crate::batch::{Feed, Segment, count_targets, passes};
 use crate::checkpoint::{self, Best, Identity, Progress};
 use crate::evaluate::{EvalLimits, Validation, validate};
-use crate::metrics::{Records, StepMetrics, rate};
+use crate::metrics::{Reading, Records, StepMetrics, rate};
 use crate::schedule::learning_rate;
 use crate::{Event, Plan, TrainError, TrainPlan};
 use data::Dataset;
@@ -76,7 +76,7 @@ impl Training<'_> {
 
 /// One optimiser step.
 fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
-    let started = Instant::now();
+    let (started, read_before) = (Instant::now(), t.engine.streamed());
     let step = t.progress.step + 1;
     let lr = learning_rate(t.plan.train.schedule, t.plan.train.warmup, t.plan.train.lr, step, t.steps);
     let (segments, cursor) = (t.feed)(t.progress.cursor)?;
@@ -98,7 +98,8 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         supervised_tokens: sums.targets,
     };
     let seconds = started.elapsed().as_secs_f64();
-    t.records.step(&metrics, seconds)?;
+    let streams = t.engine.memory().layers_streamed > 0;
+    t.records.step(&metrics, seconds, streams.then(|| Reading::between(read_before, t.engine.streamed())))?;
     t.progress = Progress {
         step,
         settled: false,

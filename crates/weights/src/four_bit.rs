@@ -2,9 +2,11 @@
 //! for (`Params4bit` and `QuantState.as_dict(packed=True)` in its sources).
 
 use crate::view::cast;
-use crate::{Checkpoint, Dtype, Region, View, WeightsError};
+use crate::{Checkpoint, Declared, Dtype, Region, View, WeightsError};
 use serde::Deserialize;
+use serde_json::json;
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 /// What stands behind the weight's name in those of its other tensors.
 const PARTS: [&str; 5] =
@@ -126,6 +128,82 @@ impl Checkpoint {
             "nf4" => Ok(state),
             other => Err(wrong(view, "quant_type", "nf4", other)),
         }
+    }
+}
+
+/// What a tensor becomes when it is written in NF4: known before its values are.
+#[derive(Clone, Debug)]
+pub struct NewFourBit {
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// That values had, and are dequantised to by others: F32, F16 or BF16.
+    pub dtype: Dtype,
+    pub block: usize,
+    /// Magnitudes of a block, where they are in 8 bits.
+    pub nested_block: Option<usize>,
+}
+
+/// Bytes for the JSON, whose number may be written with few digits or with many; spaces fill them.
+const STATE_BYTES: usize = 320;
+
+impl NewFourBit {
+    /// The tensors beside one another in a file. Together they take a multiple of 8 bytes, so that what follows them is
+    /// aligned, and those in f32 come first.
+    pub fn tensors(&self) -> Vec<Declared> {
+        let len: usize = self.shape.iter().product();
+        let (blocks, codes) = (len.div_ceil(self.block), len.div_ceil(2));
+        let declared = |part: &str, dtype, shape| Declared { name: format!("{}{part}", self.name), dtype, shape };
+        let [absmax, map, nested, nested_map, state] = PARTS;
+        let mut list = vec![declared(map, Dtype::F32, vec![16])];
+        match self.nested_block {
+            None => list.push(declared(absmax, Dtype::F32, vec![blocks])),
+            Some(block) => {
+                list.push(declared(nested_map, Dtype::F32, vec![256]));
+                list.push(declared(nested, Dtype::F32, vec![blocks.div_ceil(block)]));
+            }
+        }
+        list.push(declared("", Dtype::U8, vec![codes, 1]));
+        if self.nested_block.is_some() {
+            list.push(declared(absmax, Dtype::U8, vec![blocks]));
+        }
+        let before: usize = list.iter().map(Declared::bytes).sum();
+        let filled = (before + STATE_BYTES).next_multiple_of(8) - before;
+        list.push(declared(state, Dtype::U8, vec![filled]));
+        list
+    }
+
+    /// Writes them, in that order. What `values` holds must be as many as the shape asks for.
+    pub fn write(&self, values: &FourBit, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(bytemuck::cast_slice(&values.map))?;
+        let (mut nested_block, mut nested_offset) = (None, None);
+        match &values.absmax {
+            Absmax::Single(absmax) => {
+                out.write_all(bytemuck::cast_slice(absmax))?;
+                out.write_all(values.codes)?;
+            }
+            Absmax::Double { codes, map, absmax, block, offset } => {
+                (nested_block, nested_offset) = (Some(*block), Some(f64::from(*offset)));
+                out.write_all(bytemuck::cast_slice(map.as_slice()))?;
+                out.write_all(bytemuck::cast_slice(absmax))?;
+                out.write_all(values.codes)?;
+                out.write_all(codes)?;
+            }
+        }
+        let dtype = match self.dtype {
+            Dtype::F16 => "float16",
+            Dtype::BF16 => "bfloat16",
+            _ => "float32",
+        };
+        let mut state = json!({"quant_type": "nf4", "blocksize": values.block, "dtype": dtype, "shape": self.shape});
+        if let (Some(block), Some(offset)) = (nested_block, nested_offset) {
+            state["nested_blocksize"] = block.into();
+            state["nested_dtype"] = "float32".into();
+            state["nested_offset"] = offset.into();
+        }
+        let filled = self.tensors().last().map_or(0, Declared::bytes);
+        let mut state = state.to_string().into_bytes();
+        state.resize(filled, b' ');
+        out.write_all(&state)
     }
 }
 

@@ -26,11 +26,11 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
-pub use four_bit::{Absmax, FourBit, FourBitRegions, four_bit_owner};
+pub use four_bit::{Absmax, FourBit, FourBitRegions, NewFourBit, four_bit_owner};
 pub use header::{HEADER_BYTES_MAX, RANK_MAX};
 pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
 pub use quantized::{Quantization, quantization};
 pub use region::{FloatsMut, Region};
 pub use safetensors::Dtype;
 pub use view::{Floats, View};
-pub use write::{safetensors_bytes, write_safetensors, write_safetensors_with};
+pub use write::{Declared, safetensors_bytes, safetensors_head, write_safetensors, write_safetensors_with};

@@ -46,6 +46,15 @@ impl Region {
         self.len
     }
 
+    /// Lets the system drop what it keeps of the bytes in memory: the next reading comes from the disk. Advice, given
+    /// on Linux.
+    pub fn forget(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(len) = std::num::NonZeroU64::new(self.len as u64) {
+            let _advice = rustix::fs::fadvise(&*self.file, self.at, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     /// Fills `out` with the bytes as they are.
     ///
     /// # Errors

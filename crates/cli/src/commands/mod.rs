@@ -1,4 +1,5 @@
 pub mod completions;
 pub mod doctor;
 pub mod plan;
+pub mod quantize;
 pub mod train;

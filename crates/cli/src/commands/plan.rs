@@ -61,6 +61,7 @@ fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
         "train": p.counts,
         "valid": p.valid_counts,
         "memory": p.memory,
+        "pace": p.pace,
         "sample": {
             "origin": p.sample_origin,
             "tokens": p.sample.iter().map(|(text, supervised)| json!({"text": text, "supervised": supervised})).collect::<Vec<_>>(),
@@ -112,11 +113,30 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         let layers = m.layers_kept + m.layers_recomputed;
         page.row("", &format!("{} of {layers} layers are computed again in the backward pass", m.layers_recomputed));
     }
+    if let Some(pace) = &p.pace {
+        page.row("reading", &reading_line(m.layers_streamed, pace));
+    }
 
     if !p.sample.is_empty() {
         sample(&mut page, p);
     }
     page.text
+}
+
+/// What a pass reads, and whether it waits for that.
+fn reading_line(streamed: usize, pace: &model::Pace) -> String {
+    let model::Pace { bytes: read, reading, computing } = *pace;
+    let what = format!(
+        "{streamed} layers are read from the model's files in each pass: {}, {reading:.1} s from the disk, beside about \
+         {computing:.1} s of computing",
+        bytes(read)
+    );
+    let so = if reading <= computing {
+        "so it costs hardly any time"
+    } else {
+        "so reading decides the speed: a larger train.memory keeps more layers"
+    };
+    format!("{what}; {so}")
 }
 
 /// What the base is held in, and what products multiply.

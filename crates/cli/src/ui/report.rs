@@ -120,6 +120,7 @@ fn phase_name(phase: &str) -> &str {
         "train" => "training",
         "evaluate" => "validating",
         "save" => "saving",
+        "quantise" => "quantising",
         other => other,
     }
 }
@@ -138,6 +139,10 @@ impl Bar {
             Event::Preparing { rows, bytes: done, bytes_total } => {
                 let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
                 self.message(&format!("reading the data: {percent}%, {} rows", count(*rows)));
+            }
+            Event::Quantising { bytes: done, bytes_total } => {
+                let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
+                self.message(&format!("quantising: {percent}% of {}", bytes(*bytes_total)));
             }
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.above(&start_line(*steps, *first_step, *trainable, *parameters))?;
@@ -211,6 +216,12 @@ impl Lines {
                     return Ok(());
                 }
                 format!("read {} rows, {} of {}", count(*rows), bytes(*done), bytes(*bytes_total))
+            }
+            Event::Quantising { bytes: done, bytes_total } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("quantised {} of {}", bytes(*done), bytes(*bytes_total))
             }
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.started = Instant::now();

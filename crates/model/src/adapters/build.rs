@@ -13,11 +13,11 @@ use crate::memory::Holding;
 use crate::stored::{self, Mold, Source, check_shape};
 use crate::stream::{Sources, streams};
 use crate::{ModelError, ParamInfo, Quantize};
-use kernels::{Backend, Form, Nf4, Values};
+use kernels::{Backend, Form, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use weights::{Checkpoint, Floats, peft};
+use weights::{Checkpoint, peft};
 
 /// Every saved tensor's name starts with PEFT's two wrappers.
 pub(super) const PREFIX: &str = "base_model.model.";
@@ -210,16 +210,10 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
         let view = self.view(&name, &[rows, cols])?;
         let floats = view.floats()?;
-        let values = match &floats {
-            Floats::F32(x) => Values::F32(x),
-            Floats::F16(x) => Values::F16(x),
-            Floats::Bf16(x) => Values::Bf16(x),
-        };
         let weight = match quantize {
-            Quantize::None => self.backend.weight(rows, cols, values, form)?,
+            Quantize::None => self.backend.weight(rows, cols, stored::values(&floats), form)?,
             Quantize::Nf4 { double } => {
-                let codes = Nf4::quantise(values, double)
-                    .map_err(|e| ModelError::NotQuantised { tensor: name.clone(), why: e.to_string() })?;
+                let codes = stored::quantise(&name, &floats, double)?;
                 self.quantised.insert(name.clone());
                 self.backend.weight(rows, cols, Values::Nf4(&codes), form)?
             }

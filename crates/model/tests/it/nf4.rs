@@ -4,7 +4,7 @@ use crate::support::*;
 use kernels::cpu::Level;
 use kernels::nf4::{BLOCK, CODE, Scales, dynamic_map};
 use kernels::{Nf4, Values};
-use model::{AdapterPlan, Engine, Limits, LoraPlan, ModelError, Quantize, State, outline};
+use model::{AdapterPlan, Engine, Limits, LoraPlan, ModelError, Quantiser, Quantize, State, outline};
 use std::path::{Path, PathBuf};
 
 const NF4: Quantize = Quantize::Nf4 { double: true };
@@ -194,6 +194,47 @@ fn magnitudes_in_f32_are_read_too() {
     let found = load(dir.path(), &plan);
     assert_eq!(found.memory().weights, made.memory().weights);
     assert!(found.merged().expect("merged") == made.merged().expect("merged"));
+}
+
+/// The file that quantising writes is the one that bitsandbytes saved, tensor by tensor.
+#[test]
+fn what_is_written_is_what_the_reference_saves() {
+    for model in ["llama", "qwen2"] {
+        let want = File::open(&saved(model).join("model.safetensors"));
+        let quantiser = Quantiser::open(&model_dir(model), true).expect("floats");
+        assert_eq!(quantiser.files(), ["model.safetensors"]);
+        assert_eq!(quantiser.index(), None);
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut bytes, mut read) = (Vec::new(), 0);
+        let on = &mut |n| {
+            read += n;
+            true
+        };
+        quantiser.write(0, &mut bytes, on).expect("written");
+        assert!(read > 0 && read <= quantiser.bytes_before());
+        let path = dir.path().join("model.safetensors");
+        std::fs::write(&path, bytes).expect("written");
+        std::fs::write(dir.path().join("config.json"), quantiser.config()).expect("written");
+        let got = File::open(&path);
+        assert_eq!(got.under(""), want.under(""), "{model}");
+        for name in want.under("") {
+            if name.contains(".quant_state.") {
+                let parsed = |f: &File| -> serde_json::Value { serde_json::from_slice(&f.bytes(&name)).expect("JSON") };
+                let (mut got, mut want) = (parsed(&got), parsed(&want));
+                let offset = |v: &mut serde_json::Value| v["nested_offset"].take().as_f64().expect("a number");
+                let off = offset(&mut got) - offset(&mut want);
+                assert!(off.abs() < 1e-6 && got == want, "{model} {name}: {got} {want}");
+            } else if name.ends_with(".nested_absmax") {
+                close(&name, &got.f32(&name), &want.f32(&name), 1e-6);
+            } else {
+                assert_eq!(got.shape(&name), want.shape(&name), "{model} {name}");
+                assert!(got.bytes(&name) == want.bytes(&name), "{model} {name}");
+            }
+        }
+        load(dir.path(), &lora(fresh(&[])));
+        let error = Quantiser::open(dir.path(), true).err().expect("codes are no floats");
+        assert!(matches!(error, ModelError::QuantisedAlready { .. }), "{error}");
+    }
 }
 
 /// The plan counts what is held, whether NF4 is made here or found, and in every precision.

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use half::{bf16, f16};
-use model::{AdamW, AdapterPlan, Engine, Limits, LoraPlan, ModelError, Precision, State, outline};
+use model::{AdamW, AdapterPlan, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, outline};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,15 @@ fn stored_as(dtype: &str, dir: &Path) {
         file.under("").into_iter().map(|n| (n.clone(), dtype, file.shape(&n), bytes(file.f32(&n)))).collect();
     fs::write(dir.join("model.safetensors"), safetensors(&tensors)).expect("written");
     fs::copy(stories().join("config.json"), dir.join("config.json")).expect("copied");
+}
+
+/// stories260K with its layers in NF4.
+fn quantised(double: bool, dir: &Path) {
+    let quantiser = Quantiser::open(&stories(), double).expect("floats");
+    let mut bytes = Vec::new();
+    quantiser.write(0, &mut bytes, &mut |_| true).expect("written");
+    fs::write(dir.join("model.safetensors"), bytes).expect("written");
+    fs::write(dir.join("config.json"), quantiser.config()).expect("written");
 }
 
 fn limits_of(precision: Precision, memory: u64) -> Limits {
@@ -90,13 +99,13 @@ fn compare(dir: &Path, plans: &[(&str, AdapterPlan)], precision: Precision) {
         let mut resident = load(1 << 30);
         assert_eq!(resident.memory().layers_streamed, 0);
         let expected = run(&mut resident, 2);
-        assert_eq!(resident.streamed().bytes, 0);
+        assert_eq!(resident.streamed(), model::Streamed::default());
         for streamed in [3, LAYERS] {
             let mut engine = load(memory_for(streamed, dir, plan, precision));
             assert_eq!(engine.memory().layers_streamed, streamed, "{name}");
             assert!(engine.memory().weights < resident.memory().weights, "{name}");
             assert!(run(&mut engine, 2) == expected, "{} {name} {precision:?}: {streamed} streamed", dir.display());
-            assert!(engine.streamed().bytes > 0);
+            assert!(engine.streamed().forward > 0);
         }
     }
 }
@@ -110,7 +119,21 @@ fn streamed_layers_compute_what_resident_ones_do() {
             stored_as(dtype, dir.path());
             compare(dir.path(), &plans()[2..3], precision);
         }
+        for double in [true, false] {
+            let dir = tempfile::tempdir().expect("a folder");
+            quantised(double, dir.path());
+            // Nothing in 4 bits is trained whole.
+            compare(dir.path(), &plans()[..6], precision);
+        }
     }
+}
+
+/// Quantising here keeps the whole file's values in memory until they are codes; a file that has codes streams.
+#[test]
+fn what_is_quantised_while_loading_is_not_streamed() {
+    let limits = Limits { quantize: model::Quantize::Nf4 { double: true }, ..limits_of(Precision::F32, 0) };
+    let memory = outline(&stories(), &lora(fresh(&[])), &limits).expect("outline").memory;
+    assert_eq!(memory.layers_streamed, 0);
 }
 
 /// Each layer is read once on the way up and once on the way down, but for the two where a pass turns.
@@ -123,14 +146,12 @@ fn a_pass_reads_no_layer_that_it_still_has() {
     let p = batch();
     let read = move |engine: &mut Engine| {
         engine.accumulate(p.batch(), 1.0, KEY).expect("accumulate");
-        engine.streamed().bytes / layer
+        (engine.streamed().forward / layer, engine.streamed().backward / layer)
     };
-    // Counted when they are used: what was read ahead at the end of a pass belongs to the next.
-    let turn = 2;
-    let (up, down) = (LAYERS as u64, LAYERS as u64 - turn);
-    assert_eq!(read(&mut engine), up + down);
-    assert_eq!(read(&mut engine), up + down + 2 * down);
-    assert_eq!(read(&mut engine), up + down + 4 * down);
+    let (up, down) = (LAYERS as u64, LAYERS as u64 - 2);
+    assert_eq!(read(&mut engine), (up, down));
+    assert_eq!(read(&mut engine), (up + down, 2 * down));
+    assert_eq!(read(&mut engine), (up + 2 * down, 3 * down));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod common;
 mod faults;
+mod quantise;
 mod refusals;
 mod resume;
 mod tfevents;
