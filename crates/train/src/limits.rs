@@ -3,7 +3,7 @@
 
 use crate::{Plan, TrainError, TrainPlan};
 use data::{Dataset, Origin, Packing, Prepared};
-use model::{Limits, MemoryPlan, Outline};
+use model::{Limits, MemoryPlan, ModelConfig, Outline};
 
 /// Tokens in a pass when the plan leaves it open and memory allows: beyond this, matrix products gain nothing more
 /// and activations only grow.
@@ -93,6 +93,14 @@ pub(crate) fn require(fit: &Fit, plan: &Plan, prepared: &Prepared) -> Result<(),
 
 /// What to change so that the run fits: a smaller pass if the row's own size allows one, else shorter rows.
 fn what_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainError> {
+    let fits = which_size_fits(plan, longest, fit)?;
+    // What is in NF4 in its file can be read from there; what becomes NF4 while loading cannot.
+    let written = plan.quantize != model::Quantize::None && !ModelConfig::read(&plan.model)?.saved_in_nf4;
+    let less = "; a model that `athanor quantize` has written needs less, as its layers can be read ahead of use";
+    Ok(if written { fits + less } else { fits })
+}
+
+fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainError> {
     let largest = |upper: usize, lower: usize, rows: &dyn Fn(usize) -> usize| -> Result<Option<usize>, TrainError> {
         let (mut good, mut bad) = (None, upper);
         let mut low = lower;

@@ -1,6 +1,6 @@
 //! What the other commands print.
 
-use crate::support::{Bench, is_step};
+use crate::support::{Bench, fixture, is_step, repository};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -61,6 +61,58 @@ fn plan_says_where_nf4_saves_no_memory() {
             assert_eq!(text.contains("in 16 bits with NF4's values"), packed && in_nf4, "{set}: {text}");
         }
     }
+}
+
+/// Where a base does not fit, the plan says how many layers are read and what that takes, and the run says what it read.
+#[test]
+fn plan_and_run_say_what_is_read() {
+    let bench = Bench::new("llama");
+    let model = format!("model={}", repository("examples/models/stories260K").display());
+    let with = |command: &str, memory: &str, json: bool| {
+        let memory = format!("train.memory={memory}");
+        let args = [command, "plan.yaml", "--set", &model, "--set", &memory, "--json"];
+        bench.run(&args[..if json { 7 } else { 6 }])
+    };
+    let refused = with("plan", "1MiB", false);
+    assert_eq!(refused.code, 13, "{refused:?}");
+    // "… needs N bytes of memory": the least that the run can do with.
+    let words: Vec<&str> = refused.stderr.split_whitespace().collect();
+    let least = words.windows(2).find(|w| w[1] == "bytes").expect("a number").first().expect("two")[..].to_owned();
+    let last = json(with("plan", &least, true).stdout.lines().last().expect("a line"));
+    assert_eq!(last["memory"]["layers_streamed"], 5, "{last}");
+    let pace = |key: &str| last["pace"][key].as_f64().expect("a number");
+    assert!(pace("bytes") > 0.0 && pace("reading") > 0.0 && pace("computing") > 0.0, "{last}");
+    let text = with("plan", &least, false).stdout;
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("5 layers are read from the model's files in each pass"), "{text}");
+    let ran = with("train", &least, true);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let timings = std::fs::read_to_string(bench.path("run/timings.jsonl")).expect("a file");
+    let first = json(timings.lines().next().expect("a step"));
+    assert!(first["bytes_read_forward"].as_u64() > Some(0) && first["seconds_waited"].is_number(), "{first}");
+    let plenty = json(with("plan", "4GiB", true).stdout.lines().last().expect("a line"));
+    assert!(plenty["pace"].is_null() && plenty["memory"]["layers_streamed"] == 0, "{plenty}");
+}
+
+#[test]
+fn quantize_writes_a_model_that_a_run_trains_on() {
+    let bench = Bench::new("llama");
+    let model = fixture("models/llama").display().to_string();
+    let ran = bench.done(&["quantize", &model, "nf4", "--json"]);
+    let last = json(ran.stdout.lines().last().expect("a line"));
+    assert_eq!(last["event"], "done");
+    assert!(last["bytes"].as_u64() < last["bytes_before"].as_u64(), "{last}");
+    let plan = bench.done(&["plan", "plan.yaml", "--set", "model=nf4"]).stdout;
+    assert!(plan.contains("its layers in NF4 as the model has them"), "{plan}");
+    bench.done(&["train", "plan.yaml", "--set", "model=nf4"]);
+    let again = bench.run(&["quantize", &model, "nf4"]);
+    assert!(again.code == 10 && again.stderr.contains("there already") && again.stderr.contains("hint:"), "{again:?}");
+    let twice = bench.run(&["quantize", "nf4", "nf4-again"]);
+    assert!(twice.code == 12 && twice.stderr.contains("in 4 bits already"), "{twice:?}");
+    assert!(!bench.path("nf4-again").exists());
+    let single = bench.done(&["quantize", &model, "single", "--no-double-quant", "--quiet"]).stdout;
+    assert!(single.starts_with("model    single\n") && single.lines().all(|line| line.width() <= 80), "{single}");
 }
 
 #[test]

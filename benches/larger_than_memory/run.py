@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains a model that does not fit in memory, interrupts and resumes it, and prints what that took. Standard library only.
 
-    benches/streamed/run.py --athanor target/release/athanor --work DIR [--layers 80] [--tokens 64] [--limit-gb 20] [--keep]
+    benches/larger_than_memory/run.py --athanor target/release/athanor --work DIR [--layers 80] [--tokens 64] [--limit-gb 20] [--keep]
 
 Writes a model of Llama-3-70B's shape with random weights, everything in NF4 with double quantisation as bitsandbytes saves
 it (about 36.5 GB), one file a layer; where the disk is too small for that and for the run's checkpoints, the largest depth
