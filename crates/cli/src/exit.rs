@@ -324,6 +324,9 @@ impl From<ModelError> for Failure {
             ModelError::NothingTargeted { .. } => say(Code::Plan)
                 .hint("change `adapter.targets`, or `adapter.layers` and `adapter.exclude`, which narrow it"),
             ModelError::NameMatchesNothing { field, .. } => say(Code::Plan).hint(format!("change `adapter.{field}`")),
+            ModelError::NoMagnitude { .. } => {
+                say(Code::Plan).hint("leave it out of `adapter.targets`, or set `adapter.method: lora`")
+            }
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
             ModelError::TargetCount { .. }
             | ModelError::TooManyTokens { .. }

@@ -325,6 +325,45 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// dbias[j] += Σ_r dy[r, j]
     fn bias_back(&self, rows: usize, cols: usize, dy: Mat<Self::Buf>, dbias: &mut Self::Buf) -> Result<()>;
 
+    /// y[r, j] = (scale[j] + shift) · x[r, j] (+ y)
+    fn scale_columns(
+        &self,
+        rows: usize,
+        cols: usize,
+        scale: &Self::Buf,
+        shift: f32,
+        x: Mat<Self::Buf>,
+        y: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
+    /// out[j] += scale[j] · Σ_r x[r, j] · y[r, j]; scale 1 where there is none
+    fn column_dots(
+        &self,
+        rows: usize,
+        cols: usize,
+        x: Mat<Self::Buf>,
+        y: Mat<Self::Buf>,
+        scale: Option<&Self::Buf>,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// out[j] = ‖W_j‖², of the values that products use
+    fn row_squares(&self, w: &Self::Weight, out: &mut Self::Buf) -> Result<()>;
+    /// inverse[j] = 1 / ‖W_j + s · b_j A‖ and scale[j] = m[j] · inverse[j] for every row j, without W: from
+    /// squares[j] = ‖W_j‖², cross = A Wᵀ [r, rows] and gram = A Aᵀ [r, r]; b [rows, r].
+    fn low_rank_scales(
+        &self,
+        rows: usize,
+        r: usize,
+        s: f32,
+        squares: &Self::Buf,
+        cross: Mat<Self::Buf>,
+        gram: Mat<Self::Buf>,
+        b: Mat<Self::Buf>,
+        m: &Self::Buf,
+        scale: &mut Self::Buf,
+        inverse: &mut Self::Buf,
+    ) -> Result<()>;
+
     // --- norm, rope, activation -----------------------------------------------------------------
     /// y = x / rms(x) · (w + offset); rstd [rows * groups] is kept for the backward pass.
     fn rmsnorm(

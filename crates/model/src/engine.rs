@@ -1,6 +1,6 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
-use crate::adapters::{AdapterState, Builder, Built, Cx, Mode, Params, SlotScratch};
+use crate::adapters::{AdapterFile, AdapterState, Builder, Built, Cx, Mode, Params, SlotScratch};
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
@@ -286,8 +286,8 @@ impl Engine {
 
     // --- files -----------------------------------------------------------------------------------
 
-    /// The adapter folder's files as PEFT writes them: (name, bytes) of adapter_config.json and adapter_model.safetensors.
-    pub fn adapter_files(&self) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+    /// The adapter folder's files as PEFT writes them: adapter_config.json and adapter_model.safetensors.
+    pub fn adapter_files(&self) -> Vec<AdapterFile<'_>> {
         self.adapter.files(&self.backend, &self.params)
     }
 

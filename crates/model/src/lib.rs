@@ -13,7 +13,7 @@ mod stored;
 mod stream;
 mod workspace;
 
-pub use adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+pub use adapters::{AdapterFile, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;

@@ -253,7 +253,7 @@ impl<'a> Needs<'a> {
     fn scratch_floats(&self, t: usize) -> u64 {
         let turned: usize = self.config.ropes.iter().map(|r| 2 * r.inv_freq.len()).sum();
         let tables = turned as u64 * self.positions as u64;
-        let slots = self.estimate.widths.sum().saturating_mul(t as u64);
+        let slots = self.estimate.widths.floats(t);
         Shared::lengths(self.config, t, self.estimate.head_kept).floats().saturating_add(tables).saturating_add(slots)
     }
 }

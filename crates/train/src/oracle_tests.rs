@@ -14,9 +14,11 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const ROWS_PER_STEP: usize = 4;
+const STEPS: u64 = 20;
+const HALF: u64 = 10;
 const LOSS: f64 = 1e-5;
 const GRAD_NORM: f64 = 3e-5;
 
@@ -25,7 +27,7 @@ fn fixtures() -> PathBuf {
 }
 
 #[test]
-fn every_lora_case_of_both_models() {
+fn every_case_of_both_models() {
     let mut cases = 0;
     for model in ["llama", "qwen2"] {
         let mut dirs: Vec<PathBuf> = fs::read_dir(fixtures().join("peft").join(model))
@@ -35,12 +37,13 @@ fn every_lora_case_of_both_models() {
             .collect();
         dirs.sort();
         for dir in dirs {
-            let quantize = if dir.ends_with("qlora") { Quantize::Nf4 { double: true } } else { Quantize::None };
+            let over_nf4 = dir.ends_with("qlora") || dir.ends_with("qdora");
+            let quantize = if over_nf4 { Quantize::Nf4 { double: true } } else { Quantize::None };
             train_case(model, &fixtures().join("models").join(model), quantize, &dir);
             cases += 1;
         }
     }
-    assert_eq!(cases, 14);
+    assert_eq!(cases, 17);
 }
 
 /// Over the checkpoint that bitsandbytes saved.
@@ -65,35 +68,57 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
         precision: Precision::F32,
         quantize: plan.quantize,
     };
-    let mut engine = Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
-    let mut feed = |cursor: Cursor| {
-        let first = cursor.unit as usize;
-        Ok((rows[first..first + ROWS_PER_STEP].to_vec(), Cursor { epoch: 0, unit: (first + ROWS_PER_STEP) as u64 }))
-    };
-    let stop = AtomicBool::new(false);
+    let identity = Identity::new(&plan, "data", "model").unwrap();
     let clock = FixedClock::default();
-    let progress = Progress { settled: true, ..Progress::default() };
-    let mut training = Training {
-        plan: &plan,
-        fs: &RealFs,
-        dir: temp.path(),
-        stop: &stop,
-        engine: &mut engine,
-        feed: &mut feed,
-        valid: None,
-        steps: 20,
-        limits: EvalLimits { tokens_max: 40, seq_len_max: 20 },
-        identity: Identity::new(&plan, "data", "model").unwrap(),
-        store: checkpoint::store(temp.path(), 2),
-        records: Records::open(&RealFs, temp.path(), &clock, &progress).unwrap(),
-        progress,
-    };
-    steps::train(&mut training, &mut |_| {}).unwrap();
-    let name = format!("{model}/{}", dir.file_name().unwrap().display());
-    compare_steps(&name, &temp.path().join("metrics.jsonl"), case["train"].as_array().unwrap());
-    let files = engine.adapter_files().unwrap();
-    let (_, ours) = files.iter().find(|(n, _)| n == "adapter_model.safetensors").unwrap();
-    compare_adapters(&name, ours, &fs::read(dir.join("final/adapter_model.safetensors")).unwrap());
+    // Half-way the run is interrupted, and goes on in an engine of its own.
+    for (from, to) in [(0, HALF), (HALF, STEPS)] {
+        let mut engine = Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
+        let mut progress = Progress { settled: true, ..Progress::default() };
+        let store = checkpoint::store(temp.path(), 2);
+        if from > 0 {
+            let found = checkpoint::find(&store, &RealFs, &mut |_| {}).unwrap().expect("a checkpoint");
+            found.check(&identity).unwrap();
+            found.restore(&RealFs, &mut engine).unwrap();
+            progress = found.progress;
+            assert_eq!(progress.step, from);
+        }
+        let mut feed = |cursor: Cursor| {
+            let first = cursor.unit as usize;
+            Ok((rows[first..first + ROWS_PER_STEP].to_vec(), Cursor { epoch: 0, unit: (first + ROWS_PER_STEP) as u64 }))
+        };
+        let stop = AtomicBool::new(false);
+        let mut training = Training {
+            plan: &plan,
+            fs: &RealFs,
+            dir: temp.path(),
+            stop: &stop,
+            engine: &mut engine,
+            feed: &mut feed,
+            valid: None,
+            steps: STEPS,
+            limits: EvalLimits { tokens_max: 40, seq_len_max: 20 },
+            identity: identity.clone(),
+            store,
+            records: Records::open(&RealFs, temp.path(), &clock, &progress).unwrap(),
+            progress,
+        };
+        let ended = steps::train(&mut training, &mut |event| {
+            if let crate::Event::Step { step, .. } = event {
+                stop.store(step == to && to < STEPS, Ordering::Relaxed);
+            }
+        });
+        if to < STEPS {
+            assert!(matches!(ended, Err(crate::TrainError::Interrupted { step }) if step == to));
+            continue;
+        }
+        ended.unwrap();
+        let name = format!("{model}/{}", dir.file_name().unwrap().display());
+        compare_steps(&name, &temp.path().join("metrics.jsonl"), case["train"].as_array().unwrap());
+        let mut ours = Vec::new();
+        let files = engine.adapter_files();
+        files.iter().find(|f| f.name == "adapter_model.safetensors").unwrap().write(&mut ours).unwrap();
+        compare_adapters(&name, &ours, &fs::read(dir.join("final/adapter_model.safetensors")).unwrap());
+    }
 }
 
 fn compare_steps(case: &str, metrics: &Path, expected: &[Value]) {
@@ -219,6 +244,7 @@ fn lora_of(dir: &Path, config: &Value) -> LoraPlan {
         alpha: config["lora_alpha"].as_f64().unwrap(),
         dropout: 0.0,
         rslora: config["use_rslora"].as_bool().unwrap(),
+        dora: config["use_dora"].as_bool().unwrap(),
         targets: if config["target_modules"] == "all-linear" {
             Targets::AllLinear
         } else {

@@ -256,10 +256,9 @@ fn save(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
 
 /// The adapter as PEFT reads it, whole or not at all.
 pub(crate) fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
-    let files = engine.adapter_files()?;
     runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
-        for (name, bytes) in &files {
-            staged.file(name, &mut |out| out.write_all(bytes))?;
+        for file in engine.adapter_files() {
+            staged.file(file.name, &mut |out| file.write(out))?;
         }
         Ok(())
     })?;

@@ -216,12 +216,8 @@ impl AdapterConfig {
         if let Some((field, Some(value))) = given.into_iter().find(|(_, v)| v.as_ref().is_some_and(is_set)) {
             return Some((field, bare(value)));
         }
-        let flags = [
-            ("fan_in_fan_out", self.fan_in_fan_out),
-            ("lora_bias", self.lora_bias),
-            ("use_dora", self.use_dora),
-            ("use_qalora", self.use_qalora),
-        ];
+        let flags =
+            [("fan_in_fan_out", self.fan_in_fan_out), ("lora_bias", self.lora_bias), ("use_qalora", self.use_qalora)];
         if let Some((field, _)) = flags.into_iter().find(|(_, on)| *on) {
             return Some((field, "true".to_owned()));
         }

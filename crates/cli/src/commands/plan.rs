@@ -168,7 +168,8 @@ fn adapter_line(plan: &Plan) -> String {
                 model::Targets::Names(names) => names.join(", "),
                 model::Targets::Regex(regex) => format!("/{regex}/"),
             };
-            format!("LoRA, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
+            let method = if l.dora { "DoRA" } else { "LoRA" };
+            format!("{method}, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum PlanError {
     Exclusive { at: Place, one: String, other: String },
     #[error("{at}: `{key}` needs `{needs}`")]
     Needs { at: Place, key: String, needs: String },
-    #[error("{at}: the method `{method}` is not there yet; this version trains `lora`")]
+    #[error("{at}: the method `{method}` is not there yet; this version trains `lora` and `dora`")]
     MethodNotYet { at: Place, method: String },
     #[error("{at}: a plan is {expected}, not {got}")]
     NotAPlan { at: Place, expected: String, got: String },
@@ -66,7 +66,7 @@ impl PlanError {
             PlanError::MethodNotYet { method, .. } if method == "qlora" => {
                 "QLoRA is `adapter.method: lora` with `quantize: nf4`".into()
             }
-            PlanError::MethodNotYet { .. } => "set `adapter.method: lora`".into(),
+            PlanError::MethodNotYet { .. } => "set `adapter.method` to one of them".into(),
             PlanError::NotAPlan { .. } => "begin with `model:`, `data:` and `out:`; `athanor plan --keys` lists every key".into(),
             PlanError::DatasetInfo { .. } | PlanError::CurrentDir { .. } => return None,
         })

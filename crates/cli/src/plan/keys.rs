@@ -34,7 +34,7 @@ pub const KEYS: &[Key] = &[
     key("data.packing", "examples", "what batch counts: examples, or rows by bfd, bfd_split, wrapped"),
     key("data.quarantine", "false", "set bad rows aside and count them instead of stopping"),
     key("data.record_max", "16MiB", "longest record that is read"),
-    key("adapter.method", "lora", "lora"),
+    key("adapter.method", "lora", "lora, or dora: the magnitudes of matrices' rows are trained too"),
     key("adapter.r", "8", "rank"),
     key("adapter.alpha", "", "scale is alpha / r; 2 r without it"),
     key("adapter.dropout", "0.0", "on the adapter's input"),

@@ -63,6 +63,13 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
     })
 }
 
+/// The methods that a plan may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Lora,
+    Dora,
+}
+
 /// An adapter of which nothing is typed: the defaults.
 fn fresh(seed: u64) -> LoraPlan {
     LoraPlan {
@@ -70,6 +77,7 @@ fn fresh(seed: u64) -> LoraPlan {
         alpha: 2.0 * R as f64,
         dropout: 0.0,
         rslora: false,
+        dora: false,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,
@@ -185,7 +193,7 @@ impl Cx<'_> {
     }
 
     fn lora(&self, file: AdapterFile, model: &Path, seed: u64) -> Result<LoraPlan, PlanError> {
-        self.method(file.method.as_deref())?;
+        let method = self.method(file.method.as_deref())?;
         let base_name = file.base_name.clone().unwrap_or_else(|| model.display().to_string());
         let start_from = file.start_from.as_ref().map(|p| self.input(p));
         // What is not typed goes on as it was. A folder that cannot be read is refused where it is loaded.
@@ -193,6 +201,12 @@ impl Cx<'_> {
             Some(Ok(plan)) => plan,
             _ => fresh(seed),
         };
+        let dora = method.map_or(old.dora, |m| m == Method::Dora);
+        if start_from.is_some() && old.dora != dora {
+            let was = if old.dora { "dora" } else { "lora" };
+            let expected = format!("{was}, as in the adapter that `adapter.start_from` names");
+            return Err(self.out_of_range("adapter.method", &expected, file.method.as_deref().unwrap_or(was)));
+        }
         let r = self.whole("adapter.r", file.r, old.r as u64, 1..=R_MAX)?;
         let alpha = if as_usize(r) == old.r { old.alpha } else { 2.0 * r as f64 };
         let rank_pattern = file.rank_pattern.map_or(pairs(old.rank_pattern, |r| r as u64), |p| p.0);
@@ -226,6 +240,7 @@ impl Cx<'_> {
                 (0.0..1.0).contains(&x)
             })?,
             rslora: file.rslora.unwrap_or(old.rslora),
+            dora,
             targets,
             exclude: file.exclude.unwrap_or(old.exclude),
             layers,
@@ -241,19 +256,22 @@ impl Cx<'_> {
         })
     }
 
-    fn method(&self, name: Option<&str>) -> Result<(), PlanError> {
+    fn method(&self, name: Option<&str>) -> Result<Option<Method>, PlanError> {
+        const NAMES: &[&str] = &["lora", "dora"];
         let at = || self.tree.place("adapter.method");
         match name {
-            None | Some("lora") => Ok(()),
-            Some(method @ ("full" | "qlora" | "dora" | "adalora")) => {
+            None => Ok(None),
+            Some("lora") => Ok(Some(Method::Lora)),
+            Some("dora") => Ok(Some(Method::Dora)),
+            Some(method @ ("full" | "qlora" | "adalora")) => {
                 Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() })
             }
             Some(other) => Err(PlanError::UnknownChoice {
                 at: at(),
                 key: "adapter.method".into(),
                 got: crate::ui::text::visible(other),
-                choices: &["lora"],
-                nearest: super::suggest::nearest(other, ["lora"]).map(str::to_owned),
+                choices: NAMES,
+                nearest: super::suggest::nearest(other, NAMES.iter().copied()).map(str::to_owned),
             }),
         }
     }

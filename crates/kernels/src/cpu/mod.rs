@@ -4,6 +4,7 @@
 mod attention;
 #[allow(unsafe_code)]
 mod buf;
+mod columns;
 mod dropout;
 #[allow(unsafe_code)]
 mod gemm;
@@ -373,6 +374,66 @@ impl Backend for Cpu {
     fn bias_back(&self, n: usize, cols: usize, dy: Mat<Buf>, dbias: &mut Buf) -> Result<()> {
         let dy = rows("bias_back: dy", dy, (n, cols))?;
         rows::bias_back(self, dy, dense_mut("bias_back: dbias", dbias, (1, cols))?);
+        Ok(())
+    }
+
+    fn scale_columns(
+        &self,
+        n: usize,
+        cols: usize,
+        scale: &Buf,
+        shift: f32,
+        x: Mat<Buf>,
+        y: MatMut<Buf>,
+        write: Write,
+    ) -> Result<()> {
+        let scale = head("scale_columns: scale", scale.values(), cols)?;
+        let x = rows("scale_columns: x", x, (n, cols))?;
+        columns::scale(self, scale, shift, x, rows_mut("scale_columns: y", y, (n, cols))?, write);
+        Ok(())
+    }
+
+    fn column_dots(
+        &self,
+        n: usize,
+        cols: usize,
+        x: Mat<Buf>,
+        y: Mat<Buf>,
+        scale: Option<&Buf>,
+        out: &mut Buf,
+    ) -> Result<()> {
+        let (x, y) = (rows("column_dots: x", x, (n, cols))?, rows("column_dots: y", y, (n, cols))?);
+        let scale = scale.map(|s| head("column_dots: scale", s.values(), cols)).transpose()?;
+        columns::dots(self, x, y, scale, dense_mut("column_dots: out", out, (1, cols))?);
+        Ok(())
+    }
+
+    fn row_squares(&self, w: &Weight, out: &mut Buf) -> Result<()> {
+        columns::row_squares(self, w, head_mut("row_squares: out", out.values_mut(), w.rows())?);
+        Ok(())
+    }
+
+    fn low_rank_scales(
+        &self,
+        n: usize,
+        r: usize,
+        s: f32,
+        squares: &Buf,
+        cross: Mat<Buf>,
+        gram: Mat<Buf>,
+        b: Mat<Buf>,
+        m: &Buf,
+        scale: &mut Buf,
+        inverse: &mut Buf,
+    ) -> Result<()> {
+        let squares = head("low_rank_scales: squares", squares.values(), n)?;
+        let cross = rows("low_rank_scales: cross", cross, (r, n))?;
+        let gram = rows("low_rank_scales: gram", gram, (r, r))?;
+        let b = rows("low_rank_scales: b", b, (n, r))?;
+        let m = head("low_rank_scales: m", m.values(), n)?;
+        let scale = head_mut("low_rank_scales: scale", scale.values_mut(), n)?;
+        let inverse = head_mut("low_rank_scales: inverse", inverse.values_mut(), n)?;
+        columns::low_rank_scales(self, s, (squares, cross, gram), b, m, scale, inverse);
         Ok(())
     }
 

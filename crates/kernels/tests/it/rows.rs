@@ -134,3 +134,76 @@ fn dropout_of_nothing_is_a_copy() {
         values(cpu, &y)
     });
 }
+
+#[test]
+fn columns_are_scaled_and_their_dots_are_the_scales_gradients() {
+    let mut rng = Random::new(4);
+    for (rows, cols) in [(0, 3), (1, 1), (7, 19), (300, 130)] {
+        for write in [Write::Set, Write::Add] {
+            let (x, y, scale) = (rng.values(rows * (cols + 2)), rng.values(rows * (cols + 1)), rng.values(cols));
+            let before = rng.values(cols);
+            let (mut scaled, mut dots) = (wide(&y), wide(&before));
+            for r in 0..rows {
+                for c in 0..cols {
+                    let (x, at) = (f64::from(x[r * (cols + 2) + c]), r * (cols + 1) + c);
+                    let kept = if write == Write::Add { scaled[at] } else { 0.0 };
+                    scaled[at] = kept + (f64::from(scale[c]) - 1.0) * x;
+                    dots[c] += f64::from(scale[c]) * x * f64::from(y[at]);
+                }
+            }
+            check("scale_columns", 3e-7, &scaled, |cpu| {
+                let (x, mut y, scale) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale));
+                let (from, to) = (mat(&x, 0, cols + 2), mat_mut(&mut y, 0, cols + 1));
+                cpu.scale_columns(rows, cols, &scale, -1.0, from, to, write).unwrap();
+                values(cpu, &y)
+            });
+            check("column_dots", 1e-6, &dots, |cpu| {
+                let (x, y, scale, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale), buf(cpu, &before));
+                let (x, y) = (mat(&x, 0, cols + 2), mat(&y, 0, cols + 1));
+                cpu.column_dots(rows, cols, x, y, Some(&scale), &mut out).unwrap();
+                values(cpu, &out)
+            });
+        }
+    }
+}
+
+#[test]
+fn norms_of_rows_with_a_low_rank_term_need_no_product() {
+    let mut rng = Random::new(5);
+    for (rows, cols, r) in [(1, 1, 1), (9, 700, 4), (130, 33, 16)] {
+        let (w, a, b, s) = (rng.values(rows * cols), rng.values(r * cols), rng.values(rows * r), 0.75f32);
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+        let row = |m: &[f32], i: usize| m[i * cols..(i + 1) * cols].to_vec();
+        let squares: Vec<f64> = (0..rows).map(|j| dot(&row(&w, j), &row(&w, j))).collect();
+        let norms: Vec<f64> = (0..rows)
+            .map(|j| {
+                let changed = |c: usize| {
+                    let term: f64 = (0..r).map(|p| f64::from(b[j * r + p]) * f64::from(a[p * cols + c])).sum();
+                    f64::from(w[j * cols + c]) + f64::from(s) * term
+                };
+                (0..cols).map(|c| changed(c).powi(2)).sum::<f64>().sqrt()
+            })
+            .collect();
+        let narrow = |x: Vec<f64>| x.into_iter().map(|v| v as f32).collect::<Vec<f32>>();
+        let each = |n: usize, m: usize, x: &[f32], y: &[f32]| -> Vec<f32> {
+            narrow((0..n * m).map(|i| dot(&row(x, i / m), &row(y, i % m))).collect())
+        };
+        let (cross, gram) = (each(r, rows, &a, &w), each(r, r, &a, &a));
+        check("row_squares", 1e-6, &squares, |cpu| {
+            let w = cpu.weight(rows, cols, Values::F32(&w), Form::Plain).unwrap();
+            let mut out = cpu.alloc(rows).unwrap();
+            cpu.row_squares(&w, &mut out).unwrap();
+            values(cpu, &out)
+        });
+        let (m, inverse): (Vec<f32>, Vec<f64>) = (rng.values(rows), norms.iter().map(|n| 1.0 / n).collect());
+        let want: Vec<f64> = m.iter().zip(&inverse).map(|(m, i)| f64::from(*m) * i).chain(inverse.clone()).collect();
+        check("low_rank_scales", 3e-6, &want, |cpu| {
+            let squares = buf(cpu, &narrow(squares.clone()));
+            let (cross, gram, b, m) = (buf(cpu, &cross), buf(cpu, &gram), buf(cpu, &b), buf(cpu, &m));
+            let (mut scale, mut inverse) = (cpu.alloc(rows).unwrap(), cpu.alloc(rows).unwrap());
+            let (cross, gram, b) = (mat(&cross, 0, rows), mat(&gram, 0, r), mat(&b, 0, r));
+            cpu.low_rank_scales(rows, r, s, &squares, cross, gram, b, &m, &mut scale, &mut inverse).unwrap();
+            [values(cpu, &scale), values(cpu, &inverse)].concat()
+        });
+    }
+}

@@ -1,5 +1,6 @@
 //! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
 
+use super::dora::{Magnitude, RowNorms};
 use super::embedding::{Embedding, EmbeddingLora, Gain};
 use super::estimate::{RANK_MAX, layer_of};
 use super::init;
@@ -53,6 +54,7 @@ pub struct Builder<'a, B: Backend> {
     whole: Vec<Whole>,
     widths: Widths,
     streamed: Sources,
+    norms: Vec<RowNorms<B>>,
 }
 
 /// What `Builder::finish` hands over.
@@ -97,6 +99,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             whole: Vec::new(),
             widths,
             streamed: Sources::default(),
+            norms: Vec::new(),
         })
     }
 
@@ -129,7 +132,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let a = self.adapter_param(&a_name, vec![r, vocab], Layout::Transposed, || vec![0.0; r * vocab])?;
                 let fresh = || init::embedding_b(plan.seed, &b_name, hidden, r);
                 let b = self.adapter_param(&b_name, vec![hidden, r], Layout::AsSaved, fresh)?;
-                self.remember(module, Kind::Embedding, &weight, (a, b), (r, scale));
+                self.remember(module, Kind::Embedding, &weight, (a, b, None), (r, scale));
                 Some(EmbeddingLora { a, b, r, scale: scale as f32 })
             }
         };
@@ -161,7 +164,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         if let Some(p) = plan {
             self.refuse_empty(p)?;
         }
-        let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths)?;
+        let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths, self.norms)?;
         let adapter = AdapterState::new(
             plan.cloned(),
             self.tied,
@@ -290,12 +293,36 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let fresh = || init::linear_a(plan.init, plan.seed, &a_name, r, n_in);
                 let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, fresh)?;
                 let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || vec![0.0; n_out * r])?;
-                self.remember(module, kind, &weight, (a, b), (r, scale));
+                let magnitude = if plan.dora { Some(self.magnitude(module, &weight, (n_out, n_in))?) } else { None };
+                self.remember(module, kind, &weight, (a, b, magnitude), (r, scale));
                 let dropout = plan.dropout as f32;
-                Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module) })
+                Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude })
             }
         };
         Ok(Slot { weight, bias, lora, n_in, n_out })
+    }
+
+    /// Rows' norms of a matrix, where its magnitude begins.
+    fn magnitude(
+        &mut self,
+        module: &str,
+        weight: &Matrix<B>,
+        (n_out, n_in): (usize, usize),
+    ) -> Result<Magnitude, ModelError> {
+        let norms = match weight {
+            Matrix::Frozen(w) => RowNorms::new(self.backend, w, n_out)?,
+            // Read once more when its turn comes.
+            _ => match self.frozen(module, (n_out, n_in), Form::Plain, Quantize::None)? {
+                Matrix::Frozen(w) => RowNorms::new(self.backend, &w, n_out)?,
+                _ => unreachable!("a matrix is frozen where it has an adapter"),
+            },
+        };
+        let name = saved(module, "lora_magnitude_vector");
+        let backend = self.backend;
+        let fresh = norms.of_base(backend)?;
+        let m = self.adapter_param(&name, vec![n_out], Layout::AsSaved, || fresh)?;
+        self.norms.push(norms);
+        Ok(Magnitude { m, norms: self.norms.len() - 1 })
     }
 
     fn bias(&mut self, module: &str, dim: usize, adapted: bool) -> Result<Vector<B>, ModelError> {
@@ -385,7 +412,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         module: &str,
         kind: Kind,
         weight: &Matrix<B>,
-        (a, b): (ParamId, ParamId),
+        (a, b, magnitude): (ParamId, ParamId, Option<Magnitude>),
         (r, scale): (usize, f64),
     ) {
         let base = match (kind, weight) {
@@ -393,7 +420,8 @@ impl<'a, B: Backend> Builder<'a, B> {
             (Kind::Embedding | Kind::Head, Matrix::Frozen(w)) => Some(Arc::clone(w)),
             _ => None,
         };
-        self.adapted.push(Adapted { module: module.to_owned(), kind, a, b, r, scale, base });
+        let (module, magnitude) = (module.to_owned(), magnitude.map(|m| m.m));
+        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, base });
     }
 
     // --- refusals --------------------------------------------------------------------------------

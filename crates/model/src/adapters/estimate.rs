@@ -1,5 +1,6 @@
 //! How large an adapter will be, before anything is allocated.
 
+use super::dora::WIDTH as ROW_NORMS;
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, Bias, BiasTraining, Tied, Widths};
 use crate::ModelError;
@@ -72,6 +73,16 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
             trained += r * (rows + cols);
             e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
             e.keep(&m.module, kind, r);
+            if plan.dora {
+                if kind != Kind::Linear {
+                    return Err(ModelError::NoMagnitude { module: m.module.clone() });
+                }
+                trained += rows;
+                e.widths.wide = e.widths.wide.max(rows);
+                e.widths.cross = e.widths.cross.max(r.saturating_mul(rows));
+                e.widths.gram = e.widths.gram.max(r.saturating_mul(r));
+                e.widths.rows = e.widths.rows.saturating_add(ROW_NORMS * rows);
+            }
             if plan.dropout > 0.0 && kind != Kind::Embedding {
                 e.widths.dropout = e.widths.dropout.max(cols);
             }

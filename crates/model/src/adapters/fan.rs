@@ -5,6 +5,7 @@
 //! [`Fan::input_gradient`] needs the output's gradient alone, [`Fan::accumulate`] also the input, which the block may
 //! make again in between.
 
+use super::dora::Decomposed;
 use super::slot::{Cx, Lora, Matrix, Slot, SlotScratch, Vector, product, reborrow};
 use crate::ModelError;
 use kernels::{Backend, Gemm, LowRank, Mat, MatMut, Op, PARTS_MAX, Part, Write, mat, mat_mut};
@@ -93,7 +94,9 @@ impl<B: Backend> Fan<B> {
     ) -> Result<(), ModelError> {
         let ranks = self.kept();
         for (slot, at) in self.placed() {
-            if let Some(l) = &slot.lora {
+            if let Some(d) = Decomposed::of(slot, at.kept, ranks) {
+                d.gradient_of_xa(cx, t, Mat { off: dy.off + at.out, ..dy })?;
+            } else if let Some(l) = &slot.lora {
                 let g = Gemm { alpha: l.scale, ..product(t, l.r, slot.n_out, Op::N, Op::N) };
                 let (dy, b) = (Mat { off: dy.off + at.out, ..dy }, mat(&cx.params.get(l.b).value, 0, l.r));
                 cx.backend.gemm(g, dy, b, mat_mut(&mut cx.scratch.dxa, at.kept, ranks))?;
@@ -104,7 +107,8 @@ impl<B: Backend> Fan<B> {
         let SlotScratch { dxa, dropped, .. } = &mut *cx.scratch;
         for (slot, at) in self.placed() {
             // Where dropout acts, the term goes through its mask.
-            let Some((l, (p, key))) = slot.lora.as_ref().and_then(|l| Some((l, l.dropout(cx.mode)?))) else { continue };
+            let plain = slot.lora.as_ref().filter(|l| l.magnitude.is_none());
+            let Some((l, (p, key))) = plain.and_then(|l| Some((l, l.dropout(cx.mode)?))) else { continue };
             let (a, g) = (mat(&cx.params.get(l.a).value, 0, slot.n_in), product(t, slot.n_in, l.r, Op::N, Op::N));
             cx.backend.gemm(g, mat(dxa, at.kept, ranks), a, mat_mut(dropped, 0, slot.n_in))?;
             let dropped = mat(&*dropped, 0, slot.n_in);
@@ -134,12 +138,16 @@ impl<B: Backend> Fan<B> {
                 backend.gemm(g, dy, x, mat_mut(&mut cx.params.get_mut(*id).grad, 0, n_in))?;
             }
             let Some(l) = &slot.lora else { continue };
-            let SlotScratch { dxa, dropped, .. } = &mut *cx.scratch;
-            let (a, b) = cx.params.pair_mut(l.a, l.b);
-            let db = Gemm { write: Write::Add, ..product(n_out, l.r, t, Op::T, Op::N) };
             let xa = Mat { off: kept.off + at.kept, ..kept };
-            backend.gemm(db, dy, xa, mat_mut(&mut b.grad, 0, l.r))?;
-            let x = match l.dropout(cx.mode) {
+            let decomposed = Decomposed::of(slot, at.kept, ranks);
+            if let Some(d) = &decomposed {
+                d.gradient_of_b(cx, t, xa, dy)?;
+            } else {
+                let db = Gemm { write: Write::Add, ..product(n_out, l.r, t, Op::T, Op::N) };
+                backend.gemm(db, dy, xa, mat_mut(&mut cx.params.get_mut(l.b).grad, 0, l.r))?;
+            }
+            let SlotScratch { dxa, dropped, .. } = &mut *cx.scratch;
+            let dropped_x = match l.dropout(cx.mode) {
                 None => x,
                 Some((p, key)) => {
                     backend.dropout(t, n_in, p, key, x, mat_mut(dropped, 0, n_in), Write::Set)?;
@@ -147,7 +155,11 @@ impl<B: Backend> Fan<B> {
                 }
             };
             let da = Gemm { write: Write::Add, ..product(l.r, n_in, t, Op::T, Op::N) };
-            backend.gemm(da, mat(dxa, at.kept, ranks), x, mat_mut(&mut a.grad, 0, n_in))?;
+            let a = &mut cx.params.get_mut(l.a).grad;
+            backend.gemm(da, mat(dxa, at.kept, ranks), dropped_x, mat_mut(a, 0, n_in))?;
+            if let Some(d) = &decomposed {
+                d.gradient_of_m(cx, t, x, xa, dy)?;
+            }
         }
         Ok(())
     }
@@ -157,24 +169,25 @@ impl<B: Backend> Fan<B> {
     /// y = x Wᵀ + xa Bᵀ
     fn products(
         &self,
-        cx: &Cx<B>,
+        cx: &mut Cx<B>,
         t: usize,
         x: Mat<B::Buf>,
         kept: Mat<B::Buf>,
         mut y: MatMut<B::Buf>,
     ) -> Result<(), ModelError> {
-        let term = |slot: &'_ Slot<B>, at: At| {
-            slot.lora.as_ref().map(|l| LowRank {
-                r: l.r,
-                z: Mat { off: kept.off + at.kept, ..kept },
-                b: mat(&cx.params.get(l.b).value, 0, l.r),
-            })
-        };
-        if self.frozen() {
+        if self.together() {
+            let cx = &*cx;
+            let term = |slot: &'_ Slot<B>, at: At| forward_term(cx, slot, at, kept);
             return self.with_parts(cx, &term, |parts| Ok(cx.backend.linear(t, x, parts, y, Write::Set)?));
         }
+        let ranks = self.kept();
         for (slot, at) in self.placed() {
-            let (low_rank, mut y) = (term(slot, at), MatMut { off: y.off + at.out, ..reborrow(&mut y) });
+            let mut y = MatMut { off: y.off + at.out, ..reborrow(&mut y) };
+            if let Some(d) = Decomposed::of(slot, at.kept, ranks) {
+                d.forward(cx, t, x, Mat { off: kept.off + at.kept, ..kept }, y)?;
+                continue;
+            }
+            let low_rank = forward_term(cx, slot, at, kept);
             match slot.weight.held(cx.stream) {
                 Ok(w) => cx.backend.linear(t, x, &[Part { w, low_rank }], y, Write::Set)?,
                 Err(id) => {
@@ -193,25 +206,27 @@ impl<B: Backend> Fan<B> {
     /// dx (+)= dy W + dxa A, the latter where no dropout acts.
     fn products_back(
         &self,
-        cx: &Cx<B>,
+        cx: &mut Cx<B>,
         t: usize,
         dy: Mat<B::Buf>,
         mut dx: MatMut<B::Buf>,
         write: Write,
     ) -> Result<(), ModelError> {
         let ranks = self.kept();
-        let term = |slot: &'_ Slot<B>, at: At| {
-            let l = slot.lora.as_ref().filter(|l| l.dropout(cx.mode).is_none())?;
-            let a = mat(&cx.params.get(l.a).value, 0, slot.n_in);
-            Some(LowRank { r: l.r, z: mat(&cx.scratch.dxa, at.kept, ranks), b: a })
-        };
-        if self.frozen() {
+        if self.together() {
+            let cx = &*cx;
+            let term = |slot: &'_ Slot<B>, at: At| backward_term(cx, slot, at, ranks);
             return self.with_parts(cx, &term, |parts| Ok(cx.backend.linear_back(t, dy, parts, dx, write)?));
         }
         for (i, (slot, at)) in self.placed().enumerate() {
-            let (low_rank, dy) = (term(slot, at), Mat { off: dy.off + at.out, ..dy });
+            let dy = Mat { off: dy.off + at.out, ..dy };
             let write = if i == 0 { write } else { Write::Add };
             let mut dx = reborrow(&mut dx);
+            if let Some(d) = Decomposed::of(slot, at.kept, ranks) {
+                d.input_gradient(cx, t, dy, dx, write)?;
+                continue;
+            }
+            let low_rank = backward_term(cx, slot, at, ranks);
             match slot.weight.held(cx.stream) {
                 Ok(w) => cx.backend.linear_back(t, dy, &[Part { w, low_rank }], dx, write)?,
                 Err(id) => {
@@ -227,8 +242,9 @@ impl<B: Backend> Fan<B> {
         Ok(())
     }
 
-    fn frozen(&self) -> bool {
-        self.slots.iter().all(|s| !s.weight.trains())
+    /// Whether one product does for all slots.
+    fn together(&self) -> bool {
+        self.slots.iter().all(|s| !s.weight.trains() && s.lora.as_ref().is_none_or(|l| l.magnitude.is_none()))
     }
 
     /// Calls `f` with every slot's weight and term.
@@ -258,6 +274,27 @@ impl<B: Backend> Fan<B> {
             Some((slot, at))
         })
     }
+}
+
+/// xa Bᵀ of one slot
+fn forward_term<'a, B: Backend>(
+    cx: &'a Cx<B>,
+    slot: &Slot<B>,
+    at: At,
+    kept: Mat<'a, B::Buf>,
+) -> Option<LowRank<'a, B::Buf>> {
+    slot.lora.as_ref().map(|l| LowRank {
+        r: l.r,
+        z: Mat { off: kept.off + at.kept, ..kept },
+        b: mat(&cx.params.get(l.b).value, 0, l.r),
+    })
+}
+
+/// dxa A of one slot, where no dropout acts.
+fn backward_term<'a, B: Backend>(cx: &'a Cx<B>, slot: &Slot<B>, at: At, ranks: usize) -> Option<LowRank<'a, B::Buf>> {
+    let l = slot.lora.as_ref().filter(|l| l.dropout(cx.mode).is_none())?;
+    let a = mat(&cx.params.get(l.a).value, 0, slot.n_in);
+    Some(LowRank { r: l.r, z: mat(&cx.scratch.dxa, at.kept, ranks), b: a })
 }
 
 /// xa = s·drop(x) Aᵀ

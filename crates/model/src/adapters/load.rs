@@ -46,6 +46,7 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
         alpha: c.lora_alpha,
         dropout: c.lora_dropout,
         rslora: c.use_rslora,
+        dora: c.use_dora,
         targets,
         exclude,
         layers: layers.filter(|l| !l.is_empty()),

@@ -1,6 +1,7 @@
 //! Everything that knows an adaptation method by name.
 
 mod build;
+mod dora;
 mod embedding;
 mod estimate;
 mod fan;
@@ -19,7 +20,7 @@ pub use fan::Fan;
 pub use load::plan_from;
 pub use params::{Param, ParamId, Params};
 pub use slot::{Cx, Mode, Slot, SlotScratch, Widths};
-pub use state::AdapterState;
+pub use state::{AdapterFile, AdapterState};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub struct LoraPlan {
     pub alpha: f64,
     pub dropout: f64,
     pub rslora: bool,
+    /// DoRA: rows' magnitudes are trained too.
+    #[serde(default)]
+    pub dora: bool,
     pub targets: Targets,
     /// Module names or suffixes left out.
     pub exclude: Vec<String>,
@@ -105,6 +109,7 @@ pub(crate) mod tests {
             alpha: 8.0,
             dropout: 0.0,
             rslora: false,
+            dora: false,
             targets,
             exclude: Vec::new(),
             layers: None,

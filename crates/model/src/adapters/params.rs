@@ -31,11 +31,13 @@ pub struct Params<B: Backend> {
     list: Vec<Param<B>>,
     /// Indices into `list`, by name: the order of every reduction and export.
     order: Vec<usize>,
+    /// How often values have changed.
+    changes: u64,
 }
 
 impl<B: Backend> Default for Params<B> {
     fn default() -> Self {
-        Params { list: Vec::new(), order: Vec::new() }
+        Params { list: Vec::new(), order: Vec::new(), changes: 0 }
     }
 }
 
@@ -59,12 +61,22 @@ impl<B: Backend> Params<B> {
         Ok(ParamId(id))
     }
 
+    /// By name.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ParamId> {
+        self.order.iter().map(|&i| ParamId(i))
+    }
+
     pub fn get(&self, id: ParamId) -> &Param<B> {
         &self.list[id.0]
     }
 
     pub fn get_mut(&mut self, id: ParamId) -> &mut Param<B> {
         &mut self.list[id.0]
+    }
+
+    /// How often values have changed: for those who keep what follows from them.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Two different parameters at once, for products that read one and write the other.
@@ -100,6 +112,7 @@ impl<B: Backend> Params<B> {
 
     /// One AdamW update of every parameter, decay only where it applies; gradients become zero.
     pub fn update(&mut self, backend: &B, a: &AdamW) -> Result<(), ModelError> {
+        self.changes += 1;
         for p in &mut self.list {
             let own = AdamW { weight_decay: if p.info.decays { a.weight_decay } else { 0.0 }, ..*a };
             backend.adamw(p.len, &own, &mut p.value, &p.grad, &mut p.m, &mut p.v)?;
@@ -129,6 +142,7 @@ impl<B: Backend> Params<B> {
 
     /// Sets one tensor of the `i`-th parameter by name. Refuses more or fewer values than it has.
     pub fn set(&mut self, backend: &B, state: State, i: usize, values: &[f32]) -> Result<(), ModelError> {
+        self.changes += 1;
         let p = &mut self.list[self.order[i]];
         if values.len() != p.len {
             let (tensor, expected, got) = (p.info.name.clone(), p.info.shape.clone(), vec![values.len()]);

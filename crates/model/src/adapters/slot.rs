@@ -1,5 +1,6 @@
 //! What a linear layer is made of: its weight, its bias, and what the adapter adds. [`Fan`](super::Fan) computes with it.
 
+use super::dora::{Magnitude, RowNorms};
 use super::params::{ParamId, Params};
 use crate::stream::Stream;
 use crate::{ModelError, StepKey};
@@ -30,13 +31,26 @@ pub struct SlotScratch<B: Backend> {
     pub(super) dxa: B::Buf,
     /// The dropped-out input [T, in].
     pub(super) dropped: B::Buf,
+    /// Of slots with a magnitude: their outputs, or the gradients of those [T, out]; A Wᵀ [r, out]; A Aᵀ [r, r].
+    pub(super) wide: B::Buf,
+    pub(super) cross: B::Buf,
+    pub(super) gram: B::Buf,
+    pub(super) norms: Vec<RowNorms<B>>,
 }
 
 impl<B: Backend> SlotScratch<B> {
-    pub(super) fn new(backend: &B, t: usize, widths: Widths) -> Result<Self, ModelError> {
-        let Widths { embedding, fan, dropout } = widths;
+    pub(super) fn new(backend: &B, t: usize, widths: Widths, norms: Vec<RowNorms<B>>) -> Result<Self, ModelError> {
+        let Widths { embedding, fan, dropout, wide, cross, gram, .. } = widths;
         let alloc = |width: usize| backend.alloc(t.saturating_mul(width));
-        Ok(SlotScratch { xa: alloc(embedding)?, dxa: alloc(fan)?, dropped: alloc(dropout)? })
+        Ok(SlotScratch {
+            xa: alloc(embedding)?,
+            dxa: alloc(fan)?,
+            dropped: alloc(dropout)?,
+            wide: alloc(wide)?,
+            cross: backend.alloc(cross)?,
+            gram: backend.alloc(gram)?,
+            norms,
+        })
     }
 }
 
@@ -49,11 +63,20 @@ pub struct Widths {
     pub fan: usize,
     /// The widest input that is dropped out.
     pub dropout: usize,
+    /// The widest output of a slot with a magnitude.
+    pub wide: usize,
+    /// Floats whatever the tokens are: the largest r·out and r·r of such a slot, and what is known of all their rows.
+    pub cross: usize,
+    pub gram: usize,
+    pub rows: usize,
 }
 
 impl Widths {
-    pub fn sum(self) -> u64 {
-        [self.embedding, self.fan, self.dropout].iter().fold(0, |sum, w| sum.saturating_add(*w as u64))
+    /// Floats for passes of `t` tokens.
+    pub fn floats(self, t: usize) -> u64 {
+        let sum = |list: &[usize]| list.iter().fold(0u64, |sum, w| sum.saturating_add(*w as u64));
+        let per_token = sum(&[self.embedding, self.fan, self.dropout, self.wide]);
+        per_token.saturating_mul(t as u64).saturating_add(sum(&[self.cross, self.gram, self.rows]))
     }
 }
 
@@ -121,6 +144,8 @@ pub(super) struct Lora {
     pub dropout: f32,
     /// Tells this slot's dropout masks from another's.
     pub place: u64,
+    /// DoRA
+    pub magnitude: Option<Magnitude>,
 }
 
 impl Lora {

@@ -1,6 +1,7 @@
 //! What an adapter is besides its tensors: the files that PEFT reads, and its sum with the base.
 
 use super::build::{PREFIX, Tied};
+use super::dora::scaled_rows;
 use super::params::{ParamId, Params};
 use super::slot::product;
 use super::targets::{Kind, Rules, written_targets};
@@ -8,6 +9,7 @@ use super::{BiasTraining, InitWeights, LoraPlan};
 use crate::{ModelError, Quantize, Tensor, stored};
 use kernels::{Backend, Gemm, Nf4, Op, Values, mat, mat_mut};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::sync::Arc;
 use weights::{Checkpoint, peft::AdapterConfig};
 
@@ -22,6 +24,8 @@ pub(super) struct Adapted<B: Backend> {
     pub b: ParamId,
     pub r: usize,
     pub scale: f64,
+    /// DoRA's
+    pub magnitude: Option<ParamId>,
     /// The frozen base of an embedding or head, which is saved too.
     pub base: Option<Arc<B::Weight>>,
 }
@@ -33,6 +37,27 @@ pub(super) struct Whole {
     pub names: Vec<String>,
     /// The base tensor it replaces.
     pub tensor: String,
+}
+
+type Writing<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
+
+/// One file of an adapter's folder, as PEFT writes it.
+pub struct AdapterFile<'a> {
+    pub name: &'static str,
+    content: Box<Writing<'a>>,
+}
+
+impl AdapterFile<'_> {
+    /// Writes it, with one tensor in memory at a time.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        (self.content)(out)
+    }
+}
+
+/// Where a saved tensor's values are.
+enum Saved<'a, B: Backend> {
+    Param(ParamId),
+    Base(&'a B::Weight),
 }
 
 pub struct AdapterState<B: Backend> {
@@ -62,39 +87,48 @@ impl<B: Backend> AdapterState<B> {
         self.adapted.iter().map(|a| a.module.as_str())
     }
 
-    /// (name, bytes) of `adapter_config.json` and `adapter_model.safetensors`; nothing without an adapter.
-    pub fn files(&self, backend: &B, params: &Params<B>) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-        let Some(plan) = &self.plan else { return Ok(Vec::new()) };
-        let tensors = self.tensors(backend, params)?;
-        let listed: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.values.as_slice())).collect();
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = weights::safetensors_bytes(&listed, &metadata)?;
-        let config = self.config(plan).to_json();
-        Ok(vec![
-            (weights::peft::CONFIG_FILE.to_owned(), config.into_bytes()),
-            (weights::peft::TENSORS_FILE.to_owned(), bytes),
-        ])
+    /// `adapter_config.json` and `adapter_model.safetensors`; nothing without an adapter.
+    pub fn files<'a>(&'a self, backend: &'a B, params: &'a Params<B>) -> Vec<AdapterFile<'a>> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let config = move |out: &mut dyn Write| out.write_all(self.config(plan).to_json().as_bytes());
+        let tensors = move |out: &mut dyn Write| {
+            let tensors = self.tensors(params);
+            let names: Vec<_> = tensors.iter().map(|(name, shape, _)| (name.clone(), shape.clone())).collect();
+            let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+            weights::write_safetensors_with(out, &names, &metadata, &mut |i| {
+                let values = match &tensors[i].2 {
+                    Saved::Param(id) => params.get(*id).values(backend),
+                    Saved::Base(weight) => Ok(backend.weight_values(weight).map_err(io::Error::other)?),
+                };
+                Ok(values.map_err(io::Error::other)?.into())
+            })
+        };
+        vec![
+            AdapterFile { name: weights::peft::CONFIG_FILE, content: Box::new(config) },
+            AdapterFile { name: weights::peft::TENSORS_FILE, content: Box::new(tensors) },
+        ]
     }
 
-    /// Every tensor that PEFT saves: parameters, a tied matrix's second name, the base of an adapted embedding or head.
-    fn tensors(&self, backend: &B, params: &Params<B>) -> Result<Vec<Tensor>, ModelError> {
-        let mut out = params.export(backend, crate::State::Value)?;
+    /// Every tensor that PEFT saves, with its shape: parameters, a tied matrix's second name, the base of an adapted
+    /// embedding or head.
+    fn tensors(&self, params: &Params<B>) -> Vec<(String, Vec<usize>, Saved<'_, B>)> {
+        let mut out: Vec<_> = params
+            .ids()
+            .map(|id| {
+                let info = &params.get(id).info;
+                (info.name.clone(), info.shape.clone(), Saved::Param(id))
+            })
+            .collect();
         for w in &self.whole {
-            for name in &w.names[1..] {
-                let p = params.get(w.id);
-                let values = p.values(backend)?;
-                out.push(Tensor { name: name.clone(), shape: p.info.shape.clone(), values });
-            }
+            let shape = &params.get(w.id).info.shape;
+            out.extend(w.names[1..].iter().map(|name| (name.clone(), shape.clone(), Saved::Param(w.id))));
         }
         for a in &self.adapted {
             let Some(base) = &a.base else { continue };
-            let values = backend.weight_values(base)?;
-            let rows = base_rows(a, params);
-            let shape = vec![rows, values.len() / rows];
-            out.push(Tensor { name: format!("{PREFIX}{}.base_layer.weight", a.module), shape, values });
+            let name = format!("{PREFIX}{}.base_layer.weight", a.module);
+            out.push((name, base_shape(a, params).to_vec(), Saved::Base(base.as_ref())));
         }
-        out.sort_by(|x, y| x.name.cmp(&y.name));
-        Ok(out)
+        out
     }
 
     fn config(&self, plan: &LoraPlan) -> AdapterConfig {
@@ -130,6 +164,7 @@ impl<B: Backend> AdapterState<B> {
             rank_pattern: ranks.into_iter().map(|(k, v)| (k, v.into())).collect(),
             alpha_pattern: alphas.into_iter().map(|(k, v)| (k, number(v))).collect(),
             use_rslora: plan.rslora,
+            use_dora: plan.dora,
             // Written only where it acts, as PEFT has it.
             ensure_weight_tying: one_matrix,
             ..AdapterConfig::default()
@@ -213,7 +248,7 @@ impl<B: Backend> AdapterState<B> {
         w.tensor == name || w.names.iter().any(|n| n.strip_prefix(PREFIX) == Some(name))
     }
 
-    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding.
+    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding; with a magnitude, its rows scaled to that.
     fn folded(&self, backend: &B, params: &Params<B>, name: &str, mut w: Vec<f32>) -> Result<Vec<f32>, ModelError> {
         let Some(a) = self.adapted.iter().find(|a| name.strip_suffix(".weight") == Some(a.module.as_str())) else {
             return Ok(w);
@@ -235,15 +270,19 @@ impl<B: Backend> AdapterState<B> {
         for (w, d) in w.iter_mut().zip(&values) {
             *w += d;
         }
+        if let Some(m) = a.magnitude {
+            scaled_rows(&params.get(m).values(backend)?, &mut w);
+        }
         Ok(w)
     }
 }
 
-/// Rows of the base matrix: the vocabulary for an embedding, the outputs for a head.
-fn base_rows<B: Backend>(a: &Adapted<B>, params: &Params<B>) -> usize {
+/// Of the base matrix, which an embedding has as [vocabulary, hidden] and a head as [outputs, inputs].
+fn base_shape<B: Backend>(a: &Adapted<B>, params: &Params<B>) -> [usize; 2] {
+    let (inner, outer) = (params.get(a.a).info.shape[1], params.get(a.b).info.shape[0]);
     match a.kind {
-        Kind::Embedding => params.get(a.a).info.shape[1],
-        Kind::Linear | Kind::Head => params.get(a.b).info.shape[0],
+        Kind::Embedding => [inner, outer],
+        Kind::Linear | Kind::Head => [outer, inner],
     }
 }
 

@@ -41,6 +41,7 @@ fn the_plan_is_what_is_allocated() {
         ("tied", lora(LoraPlan { ensure_weight_tying: true, modules_to_save: vec!["lm_head".into()], ..fresh(&[]) })),
         ("norms", lora(LoraPlan { modules_to_save: vec!["norm".into()], ..fresh(&["lm_head"]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
+        ("dora", lora(LoraPlan { dora: true, dropout: 0.1, ..fresh(&["q_proj", "down_proj"]) })),
     ];
     for (name, plan) in plans {
         for memory in [1 << 30, 46 << 20] {

@@ -106,6 +106,7 @@ fn check_differences(family: &str, edit: Value, plan: LoraPlan) {
         let at = |eps: f32, engine: &mut Engine| {
             let mut moved: Vec<Tensor> = start.clone();
             moved[n].values.iter_mut().zip(&direction).for_each(|(w, v)| *w += eps * v);
+            keep_scales(dir.path(), &start, &mut moved, n);
             engine.import(State::Value, &moved).expect("import");
             loss(engine, &rows)
         };
@@ -116,6 +117,48 @@ fn check_differences(family: &str, edit: Value, plan: LoraPlan) {
         let numeric = (4.0 * central(eps, &mut engine) - central(2.0 * eps, &mut engine)) / 3.0;
         let tolerance = 4e-3 * slope.abs().max(size) + 8e-4;
         assert!((numeric - slope).abs() <= tolerance, "{family} {}: {numeric} by differences, {slope} by hand", g.name);
+    }
+}
+
+/// DoRA's norms count as constants: where tensor `n` changes a matrix's rows, their magnitudes follow the norms, so that
+/// the scales stay.
+fn keep_scales(dir: &Path, start: &[Tensor], moved: &mut [Tensor], n: usize) {
+    let name = moved[n].name.clone();
+    let Some(module) = name.strip_suffix(".lora_A.weight").or_else(|| name.strip_suffix(".lora_B.weight")) else {
+        return;
+    };
+    let at = |end: &str| start.iter().position(|t| t.name == format!("{module}.{end}"));
+    let (Some(m), Some(a), Some(b)) = (at("lora_magnitude_vector"), at("lora_A.weight"), at("lora_B.weight")) else {
+        return;
+    };
+    let base = module.strip_prefix("base_model.model.").expect("PEFT's prefix");
+    let w = File::open(&dir.join("model.safetensors")).f32(&format!("{base}.weight"));
+    let norms = |list: &[Tensor]| -> Vec<f64> {
+        let (a, b) = (&list[a], &list[b]);
+        let (r, cols) = (a.shape[0], a.shape[1]);
+        // alpha / r of these tests
+        let scale = 2.0;
+        let value = |j: usize, c: usize| {
+            let term: f64 = (0..r).map(|p| f64::from(b.values[j * r + p]) * f64::from(a.values[p * cols + c])).sum();
+            f64::from(w[j * cols + c]) + scale * term
+        };
+        (0..b.shape[0]).map(|j| (0..cols).map(|c| value(j, c).powi(2)).sum::<f64>().sqrt()).collect()
+    };
+    let (old, new) = (norms(start), norms(moved));
+    for ((m, old), new) in moved[m].values.iter_mut().zip(old).zip(new) {
+        *m *= (new / old) as f32;
+    }
+}
+
+#[test]
+fn decomposed_derivatives_are_right() {
+    let dora = |dropout| {
+        let plan = everything();
+        LoraPlan { dora: true, dropout, targets: Targets::Regex(r".*_proj".into()), ..plan }
+    };
+    for dropout in [0.0, 0.2] {
+        check_differences("llama", json!({"attention_bias": true, "mlp_bias": true}), dora(dropout));
+        check_differences("phi3", json!({"sliding_window": 5, "partial_rotary_factor": 0.7}), dora(dropout));
     }
 }
 

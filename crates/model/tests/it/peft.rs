@@ -7,8 +7,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const CASES: [(&str, &[&str]); 2] = [
-    ("llama", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_embed", "qlora"]),
-    ("qwen2", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_bias", "qlora"]),
+    (
+        "llama",
+        &[
+            "lora_qv",
+            "lora_all",
+            "lora_rslora",
+            "lora_pattern",
+            "lora_save",
+            "lora_embed",
+            "qlora",
+            "dora_all",
+            "qdora",
+        ],
+    ),
+    ("qwen2", &["lora_qv", "lora_all", "lora_rslora", "lora_pattern", "lora_save", "lora_bias", "qlora", "dora_all"]),
 ];
 
 /// One case, opened.
@@ -22,7 +35,7 @@ struct Case {
 }
 
 fn limits_of(case: &str) -> Limits {
-    let quantize = if case == "qlora" { Quantize::Nf4 { double: true } } else { Quantize::None };
+    let quantize = if case.starts_with('q') { Quantize::Nf4 { double: true } } else { Quantize::None };
     Limits { quantize, ..limits() }
 }
 
@@ -140,11 +153,13 @@ impl Case {
         // They stay there, so that PEFT itself can be asked (LOG.md has the command).
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&self.name);
         std::fs::create_dir_all(&out).expect("a folder");
-        let files = self.engine.adapter_files().expect("files");
-        let names: Vec<&str> = files.iter().map(|(n, _)| n.as_str()).collect();
+        let files = self.engine.adapter_files();
+        let names: Vec<&str> = files.iter().map(|f| f.name).collect();
         assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors"]);
-        for (name, bytes) in &files {
-            std::fs::write(out.join(name), bytes).expect("write");
+        for file in &files {
+            let mut bytes = Vec::new();
+            file.write(&mut bytes).expect("written");
+            std::fs::write(out.join(file.name), bytes).expect("write");
         }
         let got = File::open(&out.join("adapter_model.safetensors"));
         let want = File::open(&self.dir.join("final/adapter_model.safetensors"));

@@ -187,7 +187,7 @@ fn other_variants_of_lora_are_refused_by_name() {
     let from = fixtures().join("peft/llama/lora_qv/final");
     let text = std::fs::read_to_string(from.join("adapter_config.json")).expect("config");
     let dir = tempfile::tempdir().expect("a folder");
-    for field in ["use_dora", "fan_in_fan_out", "lora_bias"] {
+    for field in ["use_qalora", "fan_in_fan_out", "lora_bias"] {
         let edited = text.replace(&format!("\"{field}\": false"), &format!("\"{field}\": true"));
         assert_ne!(edited, text, "{field}");
         std::fs::write(dir.path().join("adapter_config.json"), edited).expect("write");
@@ -212,5 +212,19 @@ fn an_adapter_goes_on_with_its_own_scale() {
             Err(e) => panic!("{e}"),
             Ok(_) => panic!("accepted"),
         }
+    }
+}
+
+/// A magnitude belongs to a matrix that only one layer has.
+#[test]
+fn dora_is_for_linear_layers() {
+    for (model, target) in [("llama_tied", "embed_tokens"), ("llama", "lm_head")] {
+        let plan = lora(LoraPlan { dora: true, ..fresh(&["q_proj", target]) });
+        let error = model::outline(&model_dir(model), &plan, &limits()).expect_err("refused");
+        assert!(matches!(&error, ModelError::NoMagnitude { module } if module.ends_with(target)), "{error}");
+        assert_eq!(
+            Engine::load(&model_dir(model), &plan, &limits()).err().map(|e| e.to_string()),
+            Some(error.to_string())
+        );
     }
 }

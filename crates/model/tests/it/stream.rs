@@ -82,6 +82,7 @@ fn plans() -> Vec<(&'static str, AdapterPlan)> {
         ("none", AdapterPlan::None),
         ("lora", lora(fresh(&[]))),
         ("dropout", lora(LoraPlan { dropout: 0.2, modules_to_save: saved(&["norm"]), ..fresh(&[]) })),
+        ("dora", lora(LoraPlan { dora: true, dropout: 0.2, ..fresh(&["v_proj", "o_proj", "up_proj", "down_proj"]) })),
         ("layers", lora(LoraPlan { layers: Some(vec![2, 3]), ..fresh(&[]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
         ("embedding", lora(fresh(&["embed_tokens", "q_proj"]))),
@@ -123,7 +124,7 @@ fn streamed_layers_compute_what_resident_ones_do() {
             let dir = tempfile::tempdir().expect("a folder");
             quantised(double, dir.path());
             // Nothing in 4 bits is trained whole.
-            compare(dir.path(), &plans()[..6], precision);
+            compare(dir.path(), &plans()[..7], precision);
         }
     }
 }

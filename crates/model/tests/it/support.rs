@@ -131,6 +131,7 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         alpha: 8.0,
         dropout: 0.0,
         rslora: false,
+        dora: false,
         targets: match targets {
             [] => Targets::AllLinear,
             names => Targets::Names(names.iter().map(|n| (*n).to_owned()).collect()),

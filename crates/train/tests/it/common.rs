@@ -100,6 +100,7 @@ pub fn lora() -> LoraPlan {
         alpha: 8.0,
         dropout: 0.0,
         rslora: false,
+        dora: false,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,

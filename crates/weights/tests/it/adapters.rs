@@ -73,7 +73,7 @@ fn methods_that_only_look_like_lora_are_noticed() {
     };
     assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank32.json"), None);
     assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank64-rslora.json"), None);
-    assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank32-dora.json"), Some("use_dora"));
+    assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank32-dora.json"), None);
     assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank32-kasa.json"), Some("kasa_config"));
     assert_eq!(beyond("MetaMathQA__lora__llama-3.2-3B-rank14-target-mlp-bdlora.json"), Some("use_bdlora"));
     let with = |extra: Value| parse(extra).unwrap().beyond_lora();
