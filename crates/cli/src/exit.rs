@@ -144,6 +144,8 @@ impl From<TrainError> for Failure {
                 "go on with `athanor resume {}`, or train anew with another `out` (--set out=…)",
                 dir.display()
             )),
+            TrainError::TooFewSteps { .. } => say(Code::Plan)
+                .hint("train longer, or lower `adapter.ranks.warmup`, `adapter.ranks.last` or `adapter.ranks.every`"),
             TrainError::NoRun { .. } => {
                 say(Code::NoCheckpoint).hint("name the `out` folder of a plan that was trained")
             }
@@ -324,7 +326,7 @@ impl From<ModelError> for Failure {
             ModelError::NothingTargeted { .. } => say(Code::Plan)
                 .hint("change `adapter.targets`, or `adapter.layers` and `adapter.exclude`, which narrow it"),
             ModelError::NameMatchesNothing { field, .. } => say(Code::Plan).hint(format!("change `adapter.{field}`")),
-            ModelError::NoMagnitude { .. } => {
+            ModelError::LinearOnly { .. } => {
                 say(Code::Plan).hint("leave it out of `adapter.targets`, or set `adapter.method: lora`")
             }
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),

@@ -177,6 +177,15 @@ pub struct AdamW {
     pub grad_scale: f32,
 }
 
+/// Of [`Backend::smooth_importance`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Smoothing {
+    pub beta1: f32,
+    pub beta2: f32,
+    /// the clipping factor
+    pub grad_scale: f32,
+}
+
 /// The source of a frozen weight's values, as found in a file. Little-endian.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
@@ -325,24 +334,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// dbias[j] += Σ_r dy[r, j]
     fn bias_back(&self, rows: usize, cols: usize, dy: Mat<Self::Buf>, dbias: &mut Self::Buf) -> Result<()>;
 
-    /// y[r, j] = (scale[j] + shift) · x[r, j] (+ y)
+    /// y[r, j] = alpha · (scale[j] + shift) · x[r, j] (+ y), with `factors` = (alpha, shift)
     fn scale_columns(
         &self,
         rows: usize,
         cols: usize,
         scale: &Self::Buf,
-        shift: f32,
+        factors: (f32, f32),
         x: Mat<Self::Buf>,
         y: MatMut<Self::Buf>,
         write: Write,
     ) -> Result<()>;
-    /// out[j] += scale[j] · Σ_r x[r, j] · y[r, j]; scale 1 where there is none
+    /// out[j] += alpha · scale[j] · Σ_r x[r, j] · y[r, j]; scale 1 where there is none
     fn column_dots(
         &self,
         rows: usize,
         cols: usize,
         x: Mat<Self::Buf>,
         y: Mat<Self::Buf>,
+        alpha: f32,
         scale: Option<&Self::Buf>,
         out: &mut Self::Buf,
     ) -> Result<()>;
@@ -501,6 +511,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
     // --- optimiser ------------------------------------------------------------------------------
     /// Σ x² in f64, one fixed order.
     fn sum_squares(&self, len: usize, x: &Self::Buf) -> Result<f64>;
+    /// How much a parameter matters, smoothed (Zhang et al. 2023): i = |p · grad_scale · g|;
+    /// importance ← β1 · importance + (1 − β1) · i; uncertainty ← β2 · uncertainty + (1 − β2) · |i − importance|.
+    fn smooth_importance(
+        &self,
+        len: usize,
+        s: &Smoothing,
+        p: &Self::Buf,
+        g: &Self::Buf,
+        importance: &mut Self::Buf,
+        uncertainty: &mut Self::Buf,
+    ) -> Result<()>;
     fn adamw(
         &self,
         len: usize,

@@ -1,6 +1,8 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
-use crate::adapters::{AdapterFile, AdapterState, Builder, Built, Cx, Mode, Params, SlotScratch};
+use crate::adapters::{
+    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, Mode, Params, SlotScratch,
+};
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
@@ -8,6 +10,7 @@ use crate::stream::{Stream, Streamed};
 use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
 use kernels::{AdamW, Backend, Cpu, Precision};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
 
@@ -49,6 +52,9 @@ pub enum State {
     Grad,
     MomentM,
     MomentV,
+    /// How much each element matters, smoothed, and how unsure that is: only where it is measured.
+    Importance,
+    Uncertainty,
 }
 
 /// Where randomness of this forward pass comes from: dropout masks are a function of these and of the slot.
@@ -251,7 +257,45 @@ impl Engine {
 
     /// One AdamW update of every parameter (decay only where it applies), then gradients are zeroed.
     pub fn update(&mut self, a: &AdamW) -> Result<(), ModelError> {
-        self.params.update(&self.backend, a)
+        let smoothing = self.adapter.smoothing(a.grad_scale);
+        self.params.update(&self.backend, a, smoothing.as_ref())
+    }
+
+    // --- ranks -----------------------------------------------------------------------------------
+
+    /// Ranks of all modules at the start, and at the end of a schedule; None where ranks stay.
+    pub fn budgets(&self) -> Option<(usize, usize)> {
+        self.adapter.budgets()
+    }
+
+    /// Adds the gradient of the regulariser that the plan asks for, once a step, before [`Engine::grad_norm`]; returns its
+    /// value, less its weight. 0 where there is none.
+    pub fn regularise(&mut self) -> Result<f64, ModelError> {
+        self.adapter.regularise(&self.backend, &mut self.params)
+    }
+
+    /// After [`Engine::update`]: masks ranks as the schedule says. What is masked may grow back before the choice is
+    /// settled.
+    pub fn allot(&mut self, what: Allotment) -> Result<(), ModelError> {
+        self.adapter.allot(&self.backend, &mut self.params, what)
+    }
+
+    /// Which ranks of each module the last masking kept; by module. None before the first.
+    pub fn kept_ranks(&self) -> Option<BTreeMap<String, Vec<bool>>> {
+        self.adapter.kept_ranks()
+    }
+
+    /// Goes on from a masking that [`Engine::kept_ranks`] told.
+    ///
+    /// # Errors
+    /// `UnknownTensor`, `Shape` where it is of other modules or ranks.
+    pub fn set_kept_ranks(&mut self, kept: &BTreeMap<String, Vec<bool>>) -> Result<(), ModelError> {
+        self.adapter.set_kept_ranks(kept)
+    }
+
+    /// What adapter_config.json says of the schedule.
+    pub fn set_schedule(&mut self, schedule: AdaSchedule) {
+        self.adapter.set_schedule(schedule);
     }
 
     pub fn zero_grad(&mut self) -> Result<(), ModelError> {
@@ -261,6 +305,11 @@ impl Engine {
     /// Values of every parameter in `params()` order.
     pub fn export(&self, state: State) -> Result<Vec<Tensor>, ModelError> {
         self.params.export(&self.backend, state)
+    }
+
+    /// Whether the `i`-th parameter in `params()` order has such a tensor.
+    pub fn has(&self, state: State, i: usize) -> bool {
+        self.params.has(state, i)
     }
 
     /// One tensor of the `i`-th parameter in `params()` order.
@@ -289,6 +338,12 @@ impl Engine {
     /// The adapter folder's files as PEFT writes them: adapter_config.json and adapter_model.safetensors.
     pub fn adapter_files(&self) -> Vec<AdapterFile<'_>> {
         self.adapter.files(&self.backend, &self.params)
+    }
+
+    /// The same adapter as a plain LoRA, exact in every loader, where the method has a form of its own that it can be told
+    /// from; else nothing.
+    pub fn plain_adapter_files(&self) -> Result<Vec<AdapterFile<'_>>, ModelError> {
+        self.adapter.plain_files(&self.backend, &self.params)
     }
 
     /// Base weights with the adapter folded in, under their Hugging Face names, in f32. Reads the base's files again.

@@ -75,8 +75,8 @@ pub enum ModelError {
     NothingTargeted { targets: String, modules: String },
     #[error("adapter.{field} names `{name}`, which matches none of the model's modules: {modules}")]
     NameMatchesNothing { field: &'static str, name: String, modules: String },
-    #[error("{module}: only linear layers between embedding and output head get magnitudes of their rows")]
-    NoMagnitude { module: String },
+    #[error("{module}: this method adapts the linear layers between embedding and output head alone")]
+    LinearOnly { module: String },
     #[error("rank {r} for {module}: a rank is from 1 to {max}")]
     Rank { module: String, r: usize, max: usize },
     #[error("adapter {adapter} was trained on another base: its copy of {tensor} differs from this model's")]

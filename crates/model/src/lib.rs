@@ -13,7 +13,9 @@ mod stored;
 mod stream;
 mod workspace;
 
-pub use adapters::{AdapterFile, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+pub use adapters::{
+    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, InitWeights, LoraPlan, Span, Targets,
+};
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;

@@ -32,7 +32,7 @@ pub struct MemoryPlan {
     pub weights_packed: bool,
     /// Trained tensors and their gradients.
     pub adapter: u64,
-    /// AdamW's two moments.
+    /// AdamW's two moments, and how much each element matters where that is measured.
     pub optimiser: u64,
     /// The residual stream between layers, and what layers keep for their backward pass.
     pub activations: u64,
@@ -190,7 +190,7 @@ impl<'a> Needs<'a> {
             weights: if form == Form::Packed { self.packed } else { self.plain - read + stages },
             weights_packed: form == Form::Packed,
             adapter: 2 * trained,
-            optimiser: 2 * trained,
+            optimiser: 2 * trained + 2 * F32 * self.estimate.scored,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
             program: PROGRAM + F32 * self.estimate.tensor_max,
             limit,

@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use weights::HEADER_BYTES_MAX;
 
 /// What each file holds of every parameter, behind which prefix of its name.
-const FILES: [(&str, &[(&str, State)]); 2] = [
+const FILES: [(&str, &[(&str, State)]); 3] = [
     ("params.safetensors", &[("", State::Value)]),
     ("adamw.safetensors", &[("m.", State::MomentM), ("v.", State::MomentV)]),
+    // Of AdaLoRA alone.
+    ("importance.safetensors", &[("importance.", State::Importance), ("uncertainty.", State::Uncertainty)]),
 ];
 const STATE: &str = "state.json";
 const FORMAT: u32 = 1;
@@ -41,6 +43,9 @@ pub(crate) struct Progress {
     /// Validations since the last improvement.
     pub stale: u32,
     pub stopped_early: bool,
+    /// Of AdaLoRA, by module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_ranks: Option<BTreeMap<String, Vec<bool>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +105,7 @@ pub(crate) fn publish(
     };
     let json = to_json(&state, STATE)?;
     let path = store.publish(fs, progress.step, &mut |staged| {
-        for (file, states) in FILES {
+        for (file, states) in files_of(engine) {
             staged.file(file, &mut |out| write_tensors(out, engine, states))?;
         }
         staged.file(STATE, &mut |out| out.write_all(&json))
@@ -171,20 +176,29 @@ impl Loaded {
 
     /// Puts the trained tensors and the optimiser's moments into the engine, one of them in memory at a time.
     pub fn restore(&self, fs: &dyn Fs, engine: &mut Engine) -> Result<(), TrainError> {
-        for (file, states) in FILES {
+        for (file, states) in files_of(engine) {
             let path = self.path.join(file);
             let mut reader = fs.reader(&path).map_err(|e| RunFsError::io("read", &path, e))?;
             read_tensors(&path, &mut *reader, engine, states)?;
         }
+        if let Some(kept) = &self.progress.kept_ranks {
+            engine.set_kept_ranks(kept)?;
+        }
         Ok(())
     }
+}
+
+/// Those of [`FILES`] that hold something.
+fn files_of(engine: &Engine) -> Vec<(&'static str, &'static [(&'static str, State)])> {
+    let params = engine.params().len();
+    FILES.into_iter().filter(|(_, states)| (0..params).any(|i| engine.has(states[0].1, i))).collect()
 }
 
 /// `prefix + name` of every parameter's tensors, one of them in memory at a time.
 fn write_tensors(out: &mut dyn std::io::Write, engine: &Engine, states: &[(&str, State)]) -> std::io::Result<()> {
     let params = engine.params();
     let each = states.iter().flat_map(|(prefix, state)| (0..params.len()).map(move |i| (*prefix, *state, i)));
-    let each: Vec<(&str, State, usize)> = each.collect();
+    let each: Vec<(&str, State, usize)> = each.filter(|(_, state, i)| engine.has(*state, *i)).collect();
     let named =
         |(prefix, _, i): &(&str, State, usize)| (format!("{prefix}{}", params[*i].name), params[*i].shape.clone());
     let names: Vec<_> = each.iter().map(named).collect();
@@ -217,7 +231,8 @@ fn read_tensors(
     let params = engine.params();
     let mut awaited = BTreeMap::new();
     for (prefix, state) in states {
-        awaited.extend(params.iter().enumerate().map(|(i, p)| (format!("{prefix}{}", p.name), (*state, i))));
+        let there = params.iter().enumerate().filter(|(i, _)| engine.has(*state, *i));
+        awaited.extend(there.map(|(i, p)| (format!("{prefix}{}", p.name), (*state, i))));
     }
     // In the order of their bytes.
     for name in header.offset_keys() {

@@ -35,6 +35,11 @@ pub enum TrainError {
     #[error("{origin} has {tokens} tokens, more than train.micro_tokens = {micro_tokens}")]
     RowOverPass { origin: String, tokens: usize, micro_tokens: usize },
 
+    #[error(
+        "{steps} steps are too few for AdaLoRA's schedule: {warmup} and {last} of them are its first and last ones"
+    )]
+    TooFewSteps { steps: u64, warmup: String, last: String },
+
     /// The smallest pass that holds the longest row does not fit.
     #[error(
         "{origin} has {tokens} tokens: training on it needs {needed} bytes of memory, the limit is {limit}; {fits}"

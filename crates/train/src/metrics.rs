@@ -25,6 +25,9 @@ pub(crate) struct StepMetrics {
     pub grad_norm: f64,
     pub tokens: u64,
     pub supervised_tokens: u64,
+    /// AdaLoRA's ranks that the last masking kept, of all modules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
 }
 
 #[derive(Serialize)]

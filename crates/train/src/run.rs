@@ -9,7 +9,7 @@ use crate::record::{self, Facts};
 use crate::steps::{self, Training, publish_adapter};
 use crate::{Plan, TrainError};
 use data::{DataError, Prepared, TextPipeline};
-use model::{Engine, ModelConfig, ModelError};
+use model::{AdaSchedule, AdapterPlan, Engine, ModelConfig, ModelError, Span};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,12 +151,14 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     let prepared = read_data(plan, cache.path(), 0, setting, on)?;
     let fit = limits::fit(plan, &prepared)?;
     limits::require(&fit, plan, &prepared)?;
+    let steps = steps_of(plan, &prepared);
+    rank_schedule(plan, steps)?;
     let pace = model::pace(&plan.model, &fit.limits, &fit.memory)?;
     let example = prepared.train.example(0)?;
     let text = TextPipeline::open(&plan.data.text).map_err(DataError::from)?;
     Ok(Preview {
         notes: prepared.notes.clone(),
-        steps: steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch),
+        steps,
         counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),
         trainable: fit.trainable,
@@ -184,6 +186,7 @@ struct Ready {
     identity: Identity,
     engine: Engine,
     steps: u64,
+    ranks: Option<AdaSchedule>,
     progress: Progress,
 }
 
@@ -214,15 +217,35 @@ fn set_up(
     if stop.load(Ordering::Relaxed) {
         return Err(TrainError::Interrupted { step: step_saved });
     }
+    let steps = steps_of(&plan, &prepared);
+    let ranks = rank_schedule(&plan, steps)?;
     let mut engine = Engine::load(&plan.model, &plan.adapter, &fit.limits)?;
+    if let Some(ranks) = ranks {
+        engine.set_schedule(ranks);
+    }
     require_disk(&plan, &engine, found.is_some(), fs)?;
     let mut progress = Progress { settled: true, ..Progress::default() };
     if let Some(found) = found {
         found.restore(fs, &mut engine)?;
         progress = found.progress;
     }
-    let steps = steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch);
-    Ok(Ready { plan, prepared, fit, identity, engine, steps, progress })
+    Ok(Ready { plan, prepared, fit, identity, engine, steps, ranks, progress })
+}
+
+fn steps_of(plan: &Plan, prepared: &Prepared) -> u64 {
+    steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch)
+}
+
+/// When AdaLoRA masks ranks, from the run's own number of steps.
+fn rank_schedule(plan: &Plan, steps: u64) -> Result<Option<AdaSchedule>, TrainError> {
+    let AdapterPlan::Lora(lora) = &plan.adapter else { return Ok(None) };
+    let Some(ada) = &lora.ada else { return Ok(None) };
+    let shown = |span: Span| match span {
+        Span::Steps(n) => n.to_string(),
+        Span::Share(share) => format!("{:.0} %", 100.0 * share),
+    };
+    let few = || TrainError::TooFewSteps { steps, warmup: shown(ada.warmup), last: shown(ada.last) };
+    ada.schedule(steps).ok_or_else(few).map(Some)
 }
 
 fn read_data(
@@ -279,7 +302,7 @@ fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Res
 /// The steps, and at their end the adapter and run.json.
 fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
     let Setting { fs, stop } = setting;
-    let Ready { plan, prepared, fit, identity, mut engine, steps, progress } = ready;
+    let Ready { plan, prepared, fit, identity, mut engine, steps, ranks, progress } = ready;
     let dir = plan.out.as_path();
     on(Event::Start { steps, first_step: progress.step + 1, trainable: fit.trainable, parameters: fit.parameters });
     on(Event::Phase("train"));
@@ -294,6 +317,7 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         feed: &mut feed,
         valid: prepared.valid.as_ref(),
         steps,
+        ranks,
         limits: EvalLimits { tokens_max: fit.limits.tokens_max, seq_len_max: plan.data.lengths.seq_len_max },
         identity,
         store: checkpoint::store(dir, plan.train.checkpoints_keep),

@@ -11,7 +11,7 @@ use crate::metrics::{Reading, Records, StepMetrics, rate};
 use crate::schedule::learning_rate;
 use crate::{Event, Plan, TrainError, TrainPlan};
 use data::Dataset;
-use model::{AdamW, Engine, StepKey};
+use model::{AdaSchedule, AdamW, Engine, StepKey};
 use runfs::{Checkpoints, Fs, Staged};
 use serde_json::json;
 use std::path::Path;
@@ -32,6 +32,8 @@ pub(crate) struct Training<'a> {
     pub feed: &'a mut Feed<'a>,
     pub valid: Option<&'a Dataset>,
     pub steps: u64,
+    /// AdaLoRA's.
+    pub ranks: Option<AdaSchedule>,
     pub limits: EvalLimits,
     pub identity: Identity,
     pub store: Checkpoints,
@@ -88,6 +90,10 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         }
     }
     t.engine.update(&adamw(&t.plan.train, lr, step, sums.grad_norm))?;
+    if let (Some(schedule), Some((first, target))) = (t.ranks, t.engine.budgets()) {
+        t.engine.allot(schedule.after(step, first, target))?;
+    }
+    let kept_ranks = t.engine.kept_ranks();
 
     let metrics = StepMetrics {
         step,
@@ -96,6 +102,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         grad_norm: sums.grad_norm,
         tokens: sums.tokens,
         supervised_tokens: sums.targets,
+        ranks: kept_ranks.as_ref().map(|kept| kept.values().flatten().filter(|k| **k).count()),
     };
     let seconds = started.elapsed().as_secs_f64();
     let streams = t.engine.memory().layers_streamed > 0;
@@ -107,6 +114,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         tokens: t.progress.tokens + sums.tokens,
         supervised_tokens: t.progress.supervised_tokens + sums.targets,
         train_loss: Some(sums.loss),
+        kept_ranks,
         ..t.progress.clone()
     };
     on(Event::Step {
@@ -150,6 +158,7 @@ fn gradients(
         loss += engine.accumulate(pass.batch(), scale, StepKey { seed, step, micro: micro as u64 })?;
         tokens += pass.ids.len() as u64;
     }
+    engine.regularise()?;
     Ok(Sums { loss: loss / targets as f64, grad_norm: engine.grad_norm()?, tokens, targets })
 }
 
@@ -262,5 +271,14 @@ pub(crate) fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Resul
         }
         Ok(())
     })?;
+    // The same for loaders that do not know the method, where there is such a form.
+    let plain = engine.plain_adapter_files()?;
+    if !plain.is_empty() {
+        let mut name = dir.file_name().unwrap_or_default().to_owned();
+        name.push("-plain");
+        runfs::publish_dir(fs, &dir.with_file_name(name), &mut |staged: &mut Staged| {
+            plain.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
+        })?;
+    }
     Ok(())
 }

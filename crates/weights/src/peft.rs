@@ -14,6 +14,7 @@ const PICKLE_FILE: &str = "adapter_model.bin";
 /// The PEFT release whose layout is written.
 const PEFT_VERSION: &str = "0.21.2";
 const LORA: &str = "LORA";
+pub const ADALORA: &str = "ADALORA";
 
 /// Fields that older releases or other programs wrote as null where PEFT now has a value.
 const NEVER_NULL: [&str; 16] = [
@@ -157,8 +158,8 @@ pub fn open(dir: &Path) -> Result<(AdapterConfig, Checkpoint), WeightsError> {
 }
 
 impl AdapterConfig {
-    /// Reads `adapter_config.json` of an adapter folder. Another method than LoRA is [`WeightsError::PeftType`]; a
-    /// value of the wrong type or out of range is [`WeightsError::AdapterField`].
+    /// Reads `adapter_config.json` of an adapter folder; AdaLoRA's own fields are in `other`. Another method is
+    /// [`WeightsError::PeftType`]; a value of the wrong type or out of range is [`WeightsError::AdapterField`].
     pub fn read(dir: &Path) -> Result<AdapterConfig, WeightsError> {
         let path = dir.join(CONFIG_FILE);
         AdapterConfig::parse(&path, &read_limited(&path, CONFIG_BYTES_MAX)?)
@@ -169,16 +170,19 @@ impl AdapterConfig {
         let given: Map<String, Value> = serde_json::from_slice(json)
             .map_err(|e| WeightsError::Json { path: path.to_owned(), why: e.to_string() })?;
         match given.get("peft_type") {
-            Some(Value::String(t)) if t == LORA => {}
+            Some(Value::String(t)) if t == LORA || t == ADALORA => {}
             Some(other) => {
                 return Err(WeightsError::PeftType { path: path.to_owned(), got: bare(other) });
             }
             None => return Err(field_error(path, "peft_type", "LORA", &Value::Null)),
         }
+        let ada = given.get("peft_type").is_some_and(|t| t == ADALORA);
         let known = fields(&AdapterConfig::default());
         let (mut ours, mut other) = (Map::new(), Map::new());
         for (key, value) in given {
-            if !known.contains_key(&key) {
+            // AdaLoRA's is null before its ranks are pruned.
+            let unpruned = key == "rank_pattern" && value.is_null() && ada;
+            if unpruned || !known.contains_key(&key) {
                 other.insert(key, value);
             } else if !(value.is_null() && NEVER_NULL.contains(&key.as_str())) {
                 ours.insert(key, value);
@@ -249,7 +253,9 @@ impl AdapterConfig {
                 return refuse(field, "a list of names or one regular expression", value.clone().unwrap_or_default());
             }
         }
-        if let Some(bad) = self.rank_pattern.values().find(|v| matches!(v.as_u64(), None | Some(0))) {
+        // AdaLoRA's says which ranks are left.
+        let mut ranks = self.rank_pattern.values().filter(|_| self.peft_type == LORA);
+        if let Some(bad) = ranks.find(|v| matches!(v.as_u64(), None | Some(0))) {
             return refuse("rank_pattern", "ranks of at least 1", bad.clone());
         }
         match self.alpha_pattern.values().find(|v| !positive(v)) {

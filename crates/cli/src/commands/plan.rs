@@ -169,6 +169,15 @@ fn adapter_line(plan: &Plan) -> String {
                 model::Targets::Regex(regex) => format!("/{regex}/"),
             };
             let method = if l.dora { "DoRA" } else { "LoRA" };
+            if let Some(ada) = &l.ada {
+                let (r, target) = (l.r, ada.target_r);
+                return format!(
+                    "AdaLoRA, from r {r} to {target} on average, alpha {}, dropout {}, on {}",
+                    l.alpha,
+                    l.dropout,
+                    visible(&targets)
+                );
+            }
             format!("{method}, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
         }
     }

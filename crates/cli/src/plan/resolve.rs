@@ -3,12 +3,12 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile, SourceFile,
-    TemplateFile, TrainFile, ValidFile,
+    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile, RanksFile,
+    SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
-use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Targets};
+use model::{AdaPlan, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Span, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use train::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
@@ -24,6 +24,10 @@ const LR: f64 = 2e-4;
 const WARMUP_RATIO: f64 = 0.05;
 const BETAS: (f64, f64) = (0.9, 0.999);
 const EPS: f64 = 1e-8;
+const RANKS_WARMUP: f64 = 0.1;
+const RANKS_LAST: f64 = 0.3;
+const RANKS_BETA: f64 = 0.85;
+const ORTHOGONALITY: f64 = 0.5;
 const CLIP: f64 = 1.0;
 const CHECKPOINT_EVERY: u64 = 100;
 const CHECKPOINTS_KEEP: u64 = 2;
@@ -68,6 +72,17 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
 enum Method {
     Lora,
     Dora,
+    Adalora,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Lora => "lora",
+            Method::Dora => "dora",
+            Method::Adalora => "adalora",
+        }
+    }
 }
 
 /// An adapter of which nothing is typed: the defaults.
@@ -78,6 +93,7 @@ fn fresh(seed: u64) -> LoraPlan {
         dropout: 0.0,
         rslora: false,
         dora: false,
+        ada: None,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,
@@ -201,11 +217,16 @@ impl Cx<'_> {
             Some(Ok(plan)) => plan,
             _ => fresh(seed),
         };
-        let dora = method.map_or(old.dora, |m| m == Method::Dora);
-        if start_from.is_some() && old.dora != dora {
-            let was = if old.dora { "dora" } else { "lora" };
+        let was = match &old {
+            LoraPlan { dora: true, .. } => Method::Dora,
+            LoraPlan { ada: Some(_), .. } => Method::Adalora,
+            _ => Method::Lora,
+        };
+        let method = method.unwrap_or(was);
+        if start_from.is_some() && method != was {
+            let was = was.name();
             let expected = format!("{was}, as in the adapter that `adapter.start_from` names");
-            return Err(self.out_of_range("adapter.method", &expected, file.method.as_deref().unwrap_or(was)));
+            return Err(self.out_of_range("adapter.method", &expected, method.name()));
         }
         let r = self.whole("adapter.r", file.r, old.r as u64, 1..=R_MAX)?;
         let alpha = if as_usize(r) == old.r { old.alpha } else { 2.0 * r as f64 };
@@ -240,7 +261,8 @@ impl Cx<'_> {
                 (0.0..1.0).contains(&x)
             })?,
             rslora: file.rslora.unwrap_or(old.rslora),
-            dora,
+            dora: method == Method::Dora,
+            ada: self.ranks(file.ranks, method, old.ada, as_usize(r))?,
             targets,
             exclude: file.exclude.unwrap_or(old.exclude),
             layers,
@@ -256,16 +278,68 @@ impl Cx<'_> {
         })
     }
 
+    /// How ranks are spent, with AdaLoRA alone.
+    fn ranks(
+        &self,
+        file: Option<RanksFile>,
+        method: Method,
+        old: Option<AdaPlan>,
+        r: usize,
+    ) -> Result<Option<AdaPlan>, PlanError> {
+        if method != Method::Adalora {
+            return match file {
+                None => Ok(None),
+                Some(_) => Err(self.needs("adapter.ranks", "adapter.method: adalora")),
+            };
+        }
+        for key in ["adapter.rank_pattern", "adapter.alpha_pattern", "adapter.rslora"] {
+            if self.tree.has(key) {
+                return Err(self.exclusive(key, "adapter.method: adalora"));
+            }
+        }
+        let file = file.unwrap_or_default();
+        let old = old.unwrap_or(AdaPlan {
+            target_r: (2 * r / 3).max(1),
+            warmup: Span::Share(RANKS_WARMUP),
+            last: Span::Share(RANKS_LAST),
+            every: None,
+            beta1: RANKS_BETA,
+            beta2: RANKS_BETA,
+            orthogonality: ORTHOGONALITY,
+        });
+        let betas = file.betas.map(|typed| self.two_shares("adapter.ranks.betas", typed)).transpose()?;
+        let (beta1, beta2) = betas.unwrap_or((old.beta1, old.beta2));
+        let span = |key: &str, typed: Option<f64>, old: Span| {
+            let Some(x) = typed else { return Ok(old) };
+            self.share_or_steps(key, Some(x), 0.0).map(|x| if x < 1.0 { Span::Share(x) } else { Span::Steps(x as u64) })
+        };
+        let target = self.optional_whole("adapter.ranks.target", file.target, 1..=r as u64)?;
+        Ok(Some(AdaPlan {
+            target_r: target.map_or(old.target_r, as_usize),
+            warmup: span("adapter.ranks.warmup", file.warmup, old.warmup)?,
+            last: span("adapter.ranks.last", file.last, old.last)?,
+            every: self.optional_whole("adapter.ranks.every", file.every, 1..=STEPS_MAX)?.or(old.every),
+            beta1,
+            beta2,
+            orthogonality: self.number(
+                "adapter.ranks.orthogonality",
+                file.orthogonality,
+                old.orthogonality,
+                "0 or more",
+                |x| x >= 0.0,
+            )?,
+        }))
+    }
+
     fn method(&self, name: Option<&str>) -> Result<Option<Method>, PlanError> {
-        const NAMES: &[&str] = &["lora", "dora"];
+        const NAMES: &[&str] = &["lora", "dora", "adalora"];
         let at = || self.tree.place("adapter.method");
         match name {
             None => Ok(None),
             Some("lora") => Ok(Some(Method::Lora)),
             Some("dora") => Ok(Some(Method::Dora)),
-            Some(method @ ("full" | "qlora" | "adalora")) => {
-                Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() })
-            }
+            Some("adalora") => Ok(Some(Method::Adalora)),
+            Some(method @ ("full" | "qlora")) => Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() }),
             Some(other) => Err(PlanError::UnknownChoice {
                 at: at(),
                 key: "adapter.method".into(),
@@ -300,7 +374,7 @@ impl Cx<'_> {
             schedule: file.schedule.unwrap_or(Schedule::Cosine),
             warmup: self.warmup(file.warmup)?,
             weight_decay: self.number("train.weight_decay", file.weight_decay, 0.0, "0 or more", |x| x >= 0.0)?,
-            betas: self.betas(file.betas)?,
+            betas: file.betas.map_or(Ok(BETAS), |typed| self.two_shares("train.betas", typed))?,
             eps: self.positive("train.eps", file.eps, EPS)?,
             clip: match file.clip.unwrap_or(ClipFile::At(CLIP)) {
                 ClipFile::None => None,
@@ -341,18 +415,20 @@ impl Cx<'_> {
     }
 
     fn warmup(&self, typed: Option<f64>) -> Result<Warmup, PlanError> {
-        let expected = "a share below 1 or a whole number of steps";
-        let x = self.number("train.warmup", typed, WARMUP_RATIO, expected, |x| {
-            (0.0..1.0).contains(&x) || (x >= 1.0 && x.fract() == 0.0 && x <= STEPS_MAX as f64)
-        })?;
+        let x = self.share_or_steps("train.warmup", typed, WARMUP_RATIO)?;
         Ok(if x < 1.0 { Warmup::Ratio(x) } else { Warmup::Steps(x as u64) })
     }
 
-    fn betas(&self, typed: Option<Vec<f64>>) -> Result<(f64, f64), PlanError> {
-        let Some(typed) = typed else { return Ok(BETAS) };
+    fn share_or_steps(&self, key: &str, typed: Option<f64>, default: f64) -> Result<f64, PlanError> {
+        self.number(key, typed, default, "a share below 1 or a whole number of steps", |x| {
+            (0.0..1.0).contains(&x) || (x >= 1.0 && x.fract() == 0.0 && x <= STEPS_MAX as f64)
+        })
+    }
+
+    fn two_shares(&self, key: &str, typed: Vec<f64>) -> Result<(f64, f64), PlanError> {
         match typed[..] {
             [b1, b2] if (0.0..1.0).contains(&b1) && (0.0..1.0).contains(&b2) => Ok((b1, b2)),
-            _ => Err(self.out_of_range("train.betas", "two numbers from 0 to below 1", &format!("{typed:?}"))),
+            _ => Err(self.out_of_range(key, "two numbers from 0 to below 1", &format!("{typed:?}"))),
         }
     }
 

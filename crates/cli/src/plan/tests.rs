@@ -92,6 +92,7 @@ fn a_key_left_out_means_its_documented_default() {
         let set = format!("{}={}", key.path, key.default);
         let extra: &[&str] = match key.path {
             "train.early_stop.min_delta" => &["data.valid={path: v}", "train.early_stop.patience=3"],
+            path if path.starts_with("adapter.ranks.") => &["adapter.method=adalora"],
             _ => &[],
         };
         let with = good(SMALL, &[extra, &[&set]].concat());
@@ -221,17 +222,17 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
             "plan.yaml:4:20: `adapter.targets` must be all-linear, a list of names such as [q_proj, v_proj], or {regex: \"…\"}, \
              not \"q_proj\" | change `adapter.targets`",
         ),
-        ("r: 8", "method: qlora", "`lora` and `dora` | QLoRA is `adapter.method: lora` with `quantize: nf4`"),
+        ("r: 8", "method: qlora", "`dora` and `adalora` | QLoRA is `adapter.method: lora` with `quantize: nf4`"),
         (
             "r: 8",
-            "method: adalora",
-            "plan.yaml:4:19: the method `adalora` is not there yet; this version trains `lora` and `dora` | \
+            "method: full",
+            "plan.yaml:4:19: the method `full` is not there yet; this version trains `lora`, `dora` and `adalora` | \
              set `adapter.method` to one of them",
         ),
         (
             "r: 8",
             "method: lorra",
-            "plan.yaml:4:19: `adapter.method` must be one of lora, dora, not \"lorra\" | did you mean `method: lora`?",
+            "plan.yaml:4:19: `adapter.method` must be one of lora, dora, adalora, not \"lorra\" | did you mean `method: lora`?",
         ),
         ("lr: 1e-3", "lr: .nan", "plan.yaml:5:13: this is not valid YAML: non-finite float `.nan`"),
         ("lr: 1e-3", "lr: fast", "plan.yaml:5:13: `train.lr` must be a number, not \"fast\" | change `train.lr`"),

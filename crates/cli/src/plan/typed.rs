@@ -87,6 +87,18 @@ pub struct AdapterFile {
     pub init: Option<InitWeights>,
     pub start_from: Option<PathBuf>,
     pub base_name: Option<String>,
+    pub ranks: Option<RanksFile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values")]
+pub struct RanksFile {
+    pub target: Option<u64>,
+    pub warmup: Option<f64>,
+    pub last: Option<f64>,
+    pub every: Option<u64>,
+    pub betas: Option<Vec<f64>>,
+    pub orthogonality: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

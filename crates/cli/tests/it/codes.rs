@@ -39,7 +39,7 @@ fn a_refused_plan_is_10() {
     for (set, says) in [
         ("adapter.rr=4", "hint: did you mean `adapter.r`?"),
         ("adapter.r=0", "--set adapter.r=0: `adapter.r` must be from 1 to 4096, not 0"),
-        ("adapter.method=adalora", "the method `adalora` is not there yet"),
+        ("adapter.method=full", "the method `full` is not there yet"),
     ] {
         refused(&bench.run(&["train", "plan.yaml", "--set", set]), 10, &["error:", says]);
     }
@@ -47,6 +47,8 @@ fn a_refused_plan_is_10() {
     assert!(!bench.path("run").exists(), "a refused plan leaves no folder");
     // What only the model can judge: the folder holds no run afterwards and may be used again.
     for (set, says) in [
+        ("adapter={method: adalora, ranks: {warmup: 4}}", "hint: train longer, or lower `adapter.ranks.warmup`"),
+        ("adapter={method: dora, targets: [lm_head]}", "hint: leave it out of `adapter.targets`"),
         ("adapter.targets=[nowhere]", "hint: change `adapter.targets`"),
         ("adapter.layers=[9]", "hint: change `adapter.targets`, or `adapter.layers`"),
         ("adapter.rank_pattern={'(': 2}", "hint: change `adapter.rank_pattern`"),

@@ -4,18 +4,18 @@ use super::buf::{Rows, RowsMut};
 use super::{Cpu, Weight, par};
 use crate::Write;
 
-pub(super) fn scale(cpu: &Cpu, scale: &[f32], shift: f32, x: Rows, y: RowsMut, write: Write) {
+pub(super) fn scale(cpu: &Cpu, scale: &[f32], (alpha, shift): (f32, f32), x: Rows, y: RowsMut, write: Write) {
     par::rows(&cpu.pool, y, |r, y| {
         let terms = y.iter_mut().zip(x.row(r)).zip(scale);
         match write {
-            Write::Set => terms.for_each(|((y, x), s)| *y = (s + shift) * x),
-            Write::Add => terms.for_each(|((y, x), s)| *y += (s + shift) * x),
+            Write::Set => terms.for_each(|((y, x), s)| *y = alpha * (s + shift) * x),
+            Write::Add => terms.for_each(|((y, x), s)| *y += alpha * (s + shift) * x),
         }
     });
 }
 
 /// In f64: a row's share vanishes in a long sum.
-pub(super) fn dots(cpu: &Cpu, x: Rows, y: Rows, scale: Option<&[f32]>, out: RowsMut) {
+pub(super) fn dots(cpu: &Cpu, x: Rows, y: Rows, alpha: f32, scale: Option<&[f32]>, out: RowsMut) {
     par::stripes(&cpu.pool, out, |cols, mut out| {
         let mut sum = [0.0f64; par::STRIPE];
         for r in 0..x.rows() {
@@ -25,7 +25,7 @@ pub(super) fn dots(cpu: &Cpu, x: Rows, y: Rows, scale: Option<&[f32]>, out: Rows
             }
         }
         for (i, (out, sum)) in out.row(0).iter_mut().zip(sum).enumerate() {
-            let s = scale.map_or(1.0, |s| f64::from(s[cols.start + i]));
+            let s = f64::from(alpha) * scale.map_or(1.0, |s| f64::from(s[cols.start + i]));
             *out += (s * sum) as f32;
         }
     });

@@ -34,7 +34,7 @@ pub use weight::Weight;
 
 use crate::{
     Activation, AdamW, Attention, Backend, Form, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
-    Precision, Result, Values, ValuesMut, Write,
+    Precision, Result, Smoothing, Values, ValuesMut, Write,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
 use gemm::{Kernels, Operand, Product, Source};
@@ -382,14 +382,14 @@ impl Backend for Cpu {
         n: usize,
         cols: usize,
         scale: &Buf,
-        shift: f32,
+        factors: (f32, f32),
         x: Mat<Buf>,
         y: MatMut<Buf>,
         write: Write,
     ) -> Result<()> {
         let scale = head("scale_columns: scale", scale.values(), cols)?;
         let x = rows("scale_columns: x", x, (n, cols))?;
-        columns::scale(self, scale, shift, x, rows_mut("scale_columns: y", y, (n, cols))?, write);
+        columns::scale(self, scale, factors, x, rows_mut("scale_columns: y", y, (n, cols))?, write);
         Ok(())
     }
 
@@ -399,12 +399,13 @@ impl Backend for Cpu {
         cols: usize,
         x: Mat<Buf>,
         y: Mat<Buf>,
+        alpha: f32,
         scale: Option<&Buf>,
         out: &mut Buf,
     ) -> Result<()> {
         let (x, y) = (rows("column_dots: x", x, (n, cols))?, rows("column_dots: y", y, (n, cols))?);
         let scale = scale.map(|s| head("column_dots: scale", s.values(), cols)).transpose()?;
-        columns::dots(self, x, y, scale, dense_mut("column_dots: out", out, (1, cols))?);
+        columns::dots(self, x, y, alpha, scale, dense_mut("column_dots: out", out, (1, cols))?);
         Ok(())
     }
 
@@ -626,6 +627,22 @@ impl Backend for Cpu {
 
     fn sum_squares(&self, len: usize, x: &Buf) -> Result<f64> {
         Ok(optim::sum_squares(self, head("sum_squares", x.values(), len)?))
+    }
+
+    fn smooth_importance(
+        &self,
+        len: usize,
+        s: &Smoothing,
+        p: &Buf,
+        g: &Buf,
+        importance: &mut Buf,
+        uncertainty: &mut Buf,
+    ) -> Result<()> {
+        let (p, g) = (head("importance: p", p.values(), len)?, head("importance: g", g.values(), len)?);
+        let importance = head_mut("importance", importance.values_mut(), len)?;
+        let uncertainty = head_mut("uncertainty", uncertainty.values_mut(), len)?;
+        optim::smooth_importance(self, s, p, g, importance, uncertainty);
+        Ok(())
     }
 
     fn adamw(&self, len: usize, a: &AdamW, p: &mut Buf, g: &Buf, m: &mut Buf, v: &mut Buf) -> Result<()> {

@@ -1,8 +1,9 @@
 //! AdamW and the gradient's norm.
 
+use super::buf::RowsMut;
 use super::level::{Fma, per_level};
 use super::{Cpu, par};
-use crate::AdamW;
+use crate::{AdamW, Smoothing};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sum's pieces: their number does not depend on the threads, so the sum's order does not either.
@@ -96,4 +97,21 @@ fn update_body<M: Fma>(f: Factors, p: &mut [f32], g: &[f32], m: &mut [f32], v: &
 pub(super) fn adamw(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     let f = Factors::new(a);
     par::elements3(&cpu.pool, [p, m, v], |at, p, m, v| update(cpu.level, f, p, &g[at], m, v));
+}
+
+pub(super) fn smooth_importance(
+    cpu: &Cpu,
+    s: &Smoothing,
+    p: &[f32],
+    g: &[f32],
+    importance: &mut [f32],
+    uncertainty: &mut [f32],
+) {
+    let &Smoothing { beta1, beta2, grad_scale } = s;
+    let (importance, uncertainty) = (RowsMut::dense(importance, 1), RowsMut::dense(uncertainty, 1));
+    par::rows2(&cpu.pool, importance, uncertainty, |i, importance, uncertainty| {
+        let now = (p[i] * (g[i] * grad_scale)).abs();
+        importance[0] = beta1 * importance[0] + (1.0 - beta1) * now;
+        uncertainty[0] = beta2 * uncertainty[0] + (1.0 - beta2) * (now - importance[0]).abs();
+    });
 }

@@ -147,20 +147,20 @@ fn columns_are_scaled_and_their_dots_are_the_scales_gradients() {
                 for c in 0..cols {
                     let (x, at) = (f64::from(x[r * (cols + 2) + c]), r * (cols + 1) + c);
                     let kept = if write == Write::Add { scaled[at] } else { 0.0 };
-                    scaled[at] = kept + (f64::from(scale[c]) - 1.0) * x;
-                    dots[c] += f64::from(scale[c]) * x * f64::from(y[at]);
+                    scaled[at] = kept + 0.5 * (f64::from(scale[c]) - 1.0) * x;
+                    dots[c] += 0.5 * f64::from(scale[c]) * x * f64::from(y[at]);
                 }
             }
             check("scale_columns", 3e-7, &scaled, |cpu| {
                 let (x, mut y, scale) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale));
                 let (from, to) = (mat(&x, 0, cols + 2), mat_mut(&mut y, 0, cols + 1));
-                cpu.scale_columns(rows, cols, &scale, -1.0, from, to, write).unwrap();
+                cpu.scale_columns(rows, cols, &scale, (0.5, -1.0), from, to, write).unwrap();
                 values(cpu, &y)
             });
             check("column_dots", 1e-6, &dots, |cpu| {
                 let (x, y, scale, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale), buf(cpu, &before));
                 let (x, y) = (mat(&x, 0, cols + 2), mat(&y, 0, cols + 1));
-                cpu.column_dots(rows, cols, x, y, Some(&scale), &mut out).unwrap();
+                cpu.column_dots(rows, cols, x, y, 0.5, Some(&scale), &mut out).unwrap();
                 values(cpu, &out)
             });
         }

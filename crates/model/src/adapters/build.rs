@@ -1,5 +1,6 @@
 //! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
 
+use super::adalora::{RANK_EPS, START};
 use super::dora::{Magnitude, RowNorms};
 use super::embedding::{Embedding, EmbeddingLora, Gain};
 use super::estimate::{RANK_MAX, layer_of};
@@ -132,7 +133,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let a = self.adapter_param(&a_name, vec![r, vocab], Layout::Transposed, || vec![0.0; r * vocab])?;
                 let fresh = || init::embedding_b(plan.seed, &b_name, hidden, r);
                 let b = self.adapter_param(&b_name, vec![hidden, r], Layout::AsSaved, fresh)?;
-                self.remember(module, Kind::Embedding, &weight, (a, b, None), (r, scale));
+                self.remember(module, Kind::Embedding, &weight, (a, b), (None, None), (r, scale));
                 Some(EmbeddingLora { a, b, r, scale: scale as f32 })
             }
         };
@@ -288,18 +289,45 @@ impl<'a, B: Backend> Builder<'a, B> {
         };
         let lora = match rank {
             None => None,
+            Some((plan, r, scale)) if plan.ada.is_some() => {
+                Some(self.budgeted(module, kind, &weight, plan, (r, scale), (n_out, n_in))?)
+            }
             Some((plan, r, scale)) => {
                 let (a_name, b_name) = (saved(module, "lora_A.weight"), saved(module, "lora_B.weight"));
                 let fresh = || init::linear_a(plan.init, plan.seed, &a_name, r, n_in);
                 let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, fresh)?;
                 let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || vec![0.0; n_out * r])?;
                 let magnitude = if plan.dora { Some(self.magnitude(module, &weight, (n_out, n_in))?) } else { None };
-                self.remember(module, kind, &weight, (a, b, magnitude), (r, scale));
+                self.remember(module, kind, &weight, (a, b), (magnitude.map(|m| m.m), None), (r, scale));
                 let dropout = plan.dropout as f32;
-                Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude })
+                Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude, e: None })
             }
         };
         Ok(Slot { weight, bias, lora, n_in, n_out })
+    }
+
+    /// AdaLoRA's A, E and B of a module.
+    fn budgeted(
+        &mut self,
+        module: &str,
+        kind: Kind,
+        weight: &Matrix<B>,
+        plan: &LoraPlan,
+        (r, scale): (usize, f64),
+        (n_out, n_in): (usize, usize),
+    ) -> Result<Lora, ModelError> {
+        let [a_name, e_name, b_name] = ["lora_A", "lora_E", "lora_B"].map(|leaf| saved(module, leaf));
+        let normal = |name: &str, len: usize| init::normal(plan.seed, name, len, START);
+        let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, || normal(&a_name, r * n_in))?;
+        let e = self.adapter_param(&e_name, vec![r, 1], Layout::AsSaved, || vec![0.0; r])?;
+        let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || normal(&b_name, n_out * r))?;
+        for id in [a, e, b] {
+            self.params.score(self.backend, id)?;
+        }
+        let scale = scale * r as f64 / (r as f64 + RANK_EPS);
+        self.remember(module, kind, weight, (a, b), (None, Some(e)), (r, scale));
+        let (dropout, place) = (plan.dropout as f32, init::place(module));
+        Ok(Lora { a, b, r, scale: scale as f32, dropout, place, magnitude: None, e: Some(e) })
     }
 
     /// Rows' norms of a matrix, where its magnitude begins.
@@ -412,7 +440,8 @@ impl<'a, B: Backend> Builder<'a, B> {
         module: &str,
         kind: Kind,
         weight: &Matrix<B>,
-        (a, b, magnitude): (ParamId, ParamId, Option<Magnitude>),
+        (a, b): (ParamId, ParamId),
+        (magnitude, e): (Option<ParamId>, Option<ParamId>),
         (r, scale): (usize, f64),
     ) {
         let base = match (kind, weight) {
@@ -420,8 +449,8 @@ impl<'a, B: Backend> Builder<'a, B> {
             (Kind::Embedding | Kind::Head, Matrix::Frozen(w)) => Some(Arc::clone(w)),
             _ => None,
         };
-        let (module, magnitude) = (module.to_owned(), magnitude.map(|m| m.m));
-        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, base });
+        let module = module.to_owned();
+        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, e, base });
     }
 
     // --- refusals --------------------------------------------------------------------------------
@@ -455,7 +484,10 @@ impl<'a, B: Backend> Builder<'a, B> {
     fn refuse_other_scale(&self, was: &LoraPlan, adapter: &std::path::Path) -> Result<(), ModelError> {
         let rules = Rules::new(was)?;
         for a in &self.adapted {
-            let (_, old) = rules.rank_and_scale(&a.module)?;
+            let (r, mut old) = rules.rank_and_scale(&a.module)?;
+            if a.e.is_some() {
+                old *= r as f64 / (r as f64 + RANK_EPS);
+            }
             if old != a.scale {
                 let what = format!(
                     "going on with scale {} where its files say {old} ({}; leave out adapter.alpha, alpha_pattern and rslora)",

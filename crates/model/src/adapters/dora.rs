@@ -80,16 +80,16 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         let Some((p, key)) = self.lora.dropout(*mode) else {
             let part = Part { w, low_rank: Some(LowRank { r, z: xa, b }) };
             be.linear(t, x, &[part], mat_mut(wide, 0, n_out), Write::Set)?;
-            be.scale_columns(t, n_out, scale, 0.0, mat(wide, 0, n_out), y, Write::Set)?;
+            be.scale_columns(t, n_out, scale, (1.0, 0.0), mat(wide, 0, n_out), y, Write::Set)?;
             return Ok(());
         };
         be.linear(t, x, &[Part { w, low_rank: None }], reborrow(&mut y), Write::Set)?;
         be.dropout(t, n_in, p, key, x, mat_mut(dropped, 0, n_in), Write::Set)?;
         let x = mat(&*dropped, 0, n_in);
         be.linear(t, x, &[Part { w, low_rank: None }], mat_mut(wide, 0, n_out), Write::Set)?;
-        be.scale_columns(t, n_out, scale, -1.0, mat(wide, 0, n_out), reborrow(&mut y), Write::Add)?;
+        be.scale_columns(t, n_out, scale, (1.0, -1.0), mat(wide, 0, n_out), reborrow(&mut y), Write::Add)?;
         be.gemm(product(t, n_out, r, Op::N, Op::T), xa, b, mat_mut(wide, 0, n_out))?;
-        be.scale_columns(t, n_out, scale, 0.0, mat(wide, 0, n_out), y, Write::Add)?;
+        be.scale_columns(t, n_out, scale, (1.0, 0.0), mat(wide, 0, n_out), y, Write::Add)?;
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         let (n_out, Lora { r, scale, b, .. }) = (self.slot.n_out, self.lora);
         let Cx { backend: be, params, scratch: SlotScratch { wide, dxa, norms, .. }, .. } = cx;
         let g = &norms[self.magnitude.norms].scale;
-        be.scale_columns(t, n_out, g, 0.0, dy, mat_mut(wide, 0, n_out), Write::Set)?;
+        be.scale_columns(t, n_out, g, (1.0, 0.0), dy, mat_mut(wide, 0, n_out), Write::Set)?;
         let product = Gemm { alpha: scale, ..product(t, r, n_out, Op::N, Op::N) };
         let (dy, b) = (mat(&*wide, 0, n_out), mat(&params.get(b).value, 0, r));
         Ok(be.gemm(product, dy, b, mat_mut(dxa, self.at, self.ranks))?)
@@ -119,12 +119,12 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         let (w, a) = (frozen(self.slot, stream), mat(&params.get(self.lora.a).value, 0, n_in));
         let (g, dxa) = (&norms[self.magnitude.norms].scale, mat(&*dxa, self.at, self.ranks));
         let Some((p, key)) = self.lora.dropout(*mode) else {
-            be.scale_columns(t, n_out, g, 0.0, dy, mat_mut(wide, 0, n_out), Write::Set)?;
+            be.scale_columns(t, n_out, g, (1.0, 0.0), dy, mat_mut(wide, 0, n_out), Write::Set)?;
             let part = Part { w, low_rank: Some(LowRank { r, z: dxa, b: a }) };
             return Ok(be.linear_back(t, mat(&*wide, 0, n_out), &[part], dx, write)?);
         };
         be.linear_back(t, dy, &[Part { w, low_rank: None }], reborrow(&mut dx), write)?;
-        be.scale_columns(t, n_out, g, -1.0, dy, mat_mut(wide, 0, n_out), Write::Set)?;
+        be.scale_columns(t, n_out, g, (1.0, -1.0), dy, mat_mut(wide, 0, n_out), Write::Set)?;
         be.gemm(product(t, n_in, r, Op::N, Op::N), dxa, a, mat_mut(dropped, 0, n_in))?;
         let (dy, part) = (mat(&*wide, 0, n_out), Part { w, low_rank: None });
         be.linear_back(t, dy, &[part], mat_mut(dropped, 0, n_in), Write::Add)?;
@@ -136,7 +136,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         let (n_out, r) = (self.slot.n_out, self.lora.r);
         let Cx { backend: be, params, scratch: SlotScratch { wide, norms, .. }, .. } = cx;
         let g = &norms[self.magnitude.norms].scale;
-        be.scale_columns(t, n_out, g, 0.0, dy, mat_mut(wide, 0, n_out), Write::Set)?;
+        be.scale_columns(t, n_out, g, (1.0, 0.0), dy, mat_mut(wide, 0, n_out), Write::Set)?;
         let product = Gemm { write: Write::Add, ..product(n_out, r, t, Op::T, Op::N) };
         Ok(be.gemm(product, mat(&*wide, 0, n_out), xa, mat_mut(&mut params.get_mut(self.lora.b).grad, 0, r))?)
     }
@@ -158,7 +158,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         be.linear(t, x, &[part], mat_mut(wide, 0, n_out), Write::Set)?;
         let inverse = Some(&norms[self.magnitude.norms].inverse);
         let dm = &mut params.get_mut(self.magnitude.m).grad;
-        Ok(be.column_dots(t, n_out, dy, mat(&*wide, 0, n_out), inverse, dm)?)
+        Ok(be.column_dots(t, n_out, dy, mat(&*wide, 0, n_out), 1.0, inverse, dm)?)
     }
 
     /// Computes g and 1 / ‖V‖ where the parameters have changed since.

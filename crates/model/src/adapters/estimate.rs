@@ -29,6 +29,8 @@ pub enum Shape {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub trainable: u64,
+    /// Of those, elements whose importance is measured.
+    pub scored: u64,
     /// Of the largest tensor among them, at most.
     pub tensor_max: u64,
     pub widths: Widths,
@@ -73,10 +75,15 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
             trained += r * (rows + cols);
             e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
             e.keep(&m.module, kind, r);
+            if (plan.dora || plan.ada.is_some()) && kind != Kind::Linear {
+                return Err(ModelError::LinearOnly { module: m.module.clone() });
+            }
+            if plan.ada.is_some() {
+                trained += r;
+                e.scored += trained as u64;
+                e.widths.scaled = e.widths.fan;
+            }
             if plan.dora {
-                if kind != Kind::Linear {
-                    return Err(ModelError::NoMagnitude { module: m.module.clone() });
-                }
                 trained += rows;
                 e.widths.wide = e.widths.wide.max(rows);
                 e.widths.cross = e.widths.cross.max(r.saturating_mul(rows));

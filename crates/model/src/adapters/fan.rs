@@ -97,19 +97,26 @@ impl<B: Backend> Fan<B> {
             if let Some(d) = Decomposed::of(slot, at.kept, ranks) {
                 d.gradient_of_xa(cx, t, Mat { off: dy.off + at.out, ..dy })?;
             } else if let Some(l) = &slot.lora {
-                let g = Gemm { alpha: l.scale, ..product(t, l.r, slot.n_out, Op::N, Op::N) };
+                let g = Gemm { alpha: l.inner_scale(), ..product(t, l.r, slot.n_out, Op::N, Op::N) };
                 let (dy, b) = (Mat { off: dy.off + at.out, ..dy }, mat(&cx.params.get(l.b).value, 0, l.r));
                 cx.backend.gemm(g, dy, b, mat_mut(&mut cx.scratch.dxa, at.kept, ranks))?;
+                if let Some(e) = l.e {
+                    let SlotScratch { dxa, scaled, .. } = &mut *cx.scratch;
+                    let (from, to) = (mat(&*dxa, at.kept, ranks), mat_mut(scaled, at.kept, ranks));
+                    let e = &cx.params.get(e).value;
+                    cx.backend.scale_columns(t, l.r, e, (l.scale, 0.0), from, to, Write::Set)?;
+                }
             }
         }
         let Some(mut dx) = dx else { return Ok(()) };
         self.products_back(cx, t, dy, reborrow(&mut dx), write)?;
-        let SlotScratch { dxa, dropped, .. } = &mut *cx.scratch;
+        let SlotScratch { dxa, scaled, dropped, .. } = &mut *cx.scratch;
         for (slot, at) in self.placed() {
             // Where dropout acts, the term goes through its mask.
             let plain = slot.lora.as_ref().filter(|l| l.magnitude.is_none());
             let Some((l, (p, key))) = plain.and_then(|l| Some((l, l.dropout(cx.mode)?))) else { continue };
             let (a, g) = (mat(&cx.params.get(l.a).value, 0, slot.n_in), product(t, slot.n_in, l.r, Op::N, Op::N));
+            let dxa = if l.e.is_some() { &*scaled } else { &*dxa };
             cx.backend.gemm(g, mat(dxa, at.kept, ranks), a, mat_mut(dropped, 0, slot.n_in))?;
             let dropped = mat(&*dropped, 0, slot.n_in);
             cx.backend.dropout(t, slot.n_in, p, key, dropped, reborrow(&mut dx), Write::Add)?;
@@ -142,11 +149,11 @@ impl<B: Backend> Fan<B> {
             let decomposed = Decomposed::of(slot, at.kept, ranks);
             if let Some(d) = &decomposed {
                 d.gradient_of_b(cx, t, xa, dy)?;
-            } else {
+            } else if l.e.is_none() {
                 let db = Gemm { write: Write::Add, ..product(n_out, l.r, t, Op::T, Op::N) };
                 backend.gemm(db, dy, xa, mat_mut(&mut cx.params.get_mut(l.b).grad, 0, l.r))?;
             }
-            let SlotScratch { dxa, dropped, .. } = &mut *cx.scratch;
+            let SlotScratch { dxa, scaled, dropped, .. } = &mut *cx.scratch;
             let dropped_x = match l.dropout(cx.mode) {
                 None => x,
                 Some((p, key)) => {
@@ -156,7 +163,18 @@ impl<B: Backend> Fan<B> {
             };
             let da = Gemm { write: Write::Add, ..product(l.r, n_in, t, Op::T, Op::N) };
             let a = &mut cx.params.get_mut(l.a).grad;
-            backend.gemm(da, mat(dxa, at.kept, ranks), dropped_x, mat_mut(a, 0, n_in))?;
+            let outer = if l.e.is_some() { &*scaled } else { &*dxa };
+            backend.gemm(da, mat(outer, at.kept, ranks), dropped_x, mat_mut(a, 0, n_in))?;
+            if let Some(e) = l.e {
+                // dE += s·Σ (dy B)∘(x̃ Aᵀ), and dB += dyᵀ (s·E∘(x̃ Aᵀ)), for which the scratch is free now.
+                let de = &mut cx.params.get_mut(e).grad;
+                backend.column_dots(t, l.r, mat(&*dxa, at.kept, ranks), xa, l.scale, None, de)?;
+                let to = mat_mut(scaled, at.kept, ranks);
+                backend.scale_columns(t, l.r, &cx.params.get(e).value, (l.scale, 0.0), xa, to, Write::Set)?;
+                let db = Gemm { write: Write::Add, ..product(n_out, l.r, t, Op::T, Op::N) };
+                let xa = mat(&*scaled, at.kept, ranks);
+                backend.gemm(db, dy, xa, mat_mut(&mut cx.params.get_mut(l.b).grad, 0, l.r))?;
+            }
             if let Some(d) = &decomposed {
                 d.gradient_of_m(cx, t, x, xa, dy)?;
             }
@@ -175,19 +193,20 @@ impl<B: Backend> Fan<B> {
         kept: Mat<B::Buf>,
         mut y: MatMut<B::Buf>,
     ) -> Result<(), ModelError> {
+        self.scale_kept(cx, t, kept)?;
+        let ranks = self.kept();
         if self.together() {
             let cx = &*cx;
-            let term = |slot: &'_ Slot<B>, at: At| forward_term(cx, slot, at, kept);
+            let term = |slot: &'_ Slot<B>, at: At| forward_term(cx, slot, at, (kept, ranks));
             return self.with_parts(cx, &term, |parts| Ok(cx.backend.linear(t, x, parts, y, Write::Set)?));
         }
-        let ranks = self.kept();
         for (slot, at) in self.placed() {
             let mut y = MatMut { off: y.off + at.out, ..reborrow(&mut y) };
             if let Some(d) = Decomposed::of(slot, at.kept, ranks) {
                 d.forward(cx, t, x, Mat { off: kept.off + at.kept, ..kept }, y)?;
                 continue;
             }
-            let low_rank = forward_term(cx, slot, at, kept);
+            let low_rank = forward_term(cx, slot, at, (kept, ranks));
             match slot.weight.held(cx.stream) {
                 Ok(w) => cx.backend.linear(t, x, &[Part { w, low_rank }], y, Write::Set)?,
                 Err(id) => {
@@ -242,6 +261,17 @@ impl<B: Backend> Fan<B> {
         Ok(())
     }
 
+    /// s·E∘(x̃ Aᵀ) of AdaLoRA's slots, into the scratch.
+    fn scale_kept(&self, cx: &mut Cx<B>, t: usize, kept: Mat<B::Buf>) -> Result<(), ModelError> {
+        let ranks = self.kept();
+        for (slot, at) in self.placed() {
+            let Some((l, e)) = slot.lora.as_ref().and_then(|l| Some((l, l.e?))) else { continue };
+            let (from, to) = (Mat { off: kept.off + at.kept, ..kept }, mat_mut(&mut cx.scratch.scaled, at.kept, ranks));
+            cx.backend.scale_columns(t, l.r, &cx.params.get(e).value, (l.scale, 0.0), from, to, Write::Set)?;
+        }
+        Ok(())
+    }
+
     /// Whether one product does for all slots.
     fn together(&self) -> bool {
         self.slots.iter().all(|s| !s.weight.trains() && s.lora.as_ref().is_none_or(|l| l.magnitude.is_none()))
@@ -281,11 +311,14 @@ fn forward_term<'a, B: Backend>(
     cx: &'a Cx<B>,
     slot: &Slot<B>,
     at: At,
-    kept: Mat<'a, B::Buf>,
+    (kept, ranks): (Mat<'a, B::Buf>, usize),
 ) -> Option<LowRank<'a, B::Buf>> {
     slot.lora.as_ref().map(|l| LowRank {
         r: l.r,
-        z: Mat { off: kept.off + at.kept, ..kept },
+        z: match l.e {
+            None => Mat { off: kept.off + at.kept, ..kept },
+            Some(_) => mat(&cx.scratch.scaled, at.kept, ranks),
+        },
         b: mat(&cx.params.get(l.b).value, 0, l.r),
     })
 }
@@ -294,7 +327,8 @@ fn forward_term<'a, B: Backend>(
 fn backward_term<'a, B: Backend>(cx: &'a Cx<B>, slot: &Slot<B>, at: At, ranks: usize) -> Option<LowRank<'a, B::Buf>> {
     let l = slot.lora.as_ref().filter(|l| l.dropout(cx.mode).is_none())?;
     let a = mat(&cx.params.get(l.a).value, 0, slot.n_in);
-    Some(LowRank { r: l.r, z: mat(&cx.scratch.dxa, at.kept, ranks), b: a })
+    let dxa = if l.e.is_some() { &cx.scratch.scaled } else { &cx.scratch.dxa };
+    Some(LowRank { r: l.r, z: mat(dxa, at.kept, ranks), b: a })
 }
 
 /// xa = s·drop(x) Aᵀ
@@ -306,7 +340,7 @@ fn down<B: Backend>(
     x: Mat<B::Buf>,
     xa: MatMut<B::Buf>,
 ) -> Result<(), ModelError> {
-    let g = Gemm { alpha: l.scale, ..product(t, l.r, n_in, Op::N, Op::T) };
+    let g = Gemm { alpha: l.inner_scale(), ..product(t, l.r, n_in, Op::N, Op::T) };
     let a = mat(&cx.params.get(l.a).value, 0, n_in);
     let dropped = &mut cx.scratch.dropped;
     match l.dropout(cx.mode) {

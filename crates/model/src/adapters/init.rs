@@ -22,7 +22,7 @@ pub(super) fn embedding_b(seed: u64, name: &str, hidden: usize, r: usize) -> Vec
 }
 
 /// Box–Muller on pairs of uniforms.
-fn normal(seed: u64, name: &str, len: usize, std: f64) -> Vec<f32> {
+pub(super) fn normal(seed: u64, name: &str, len: usize, std: f64) -> Vec<f32> {
     let one = |i: usize| {
         let (u, v) = (1.0 - uniform(seed, name, 2 * i), uniform(seed, name, 2 * i + 1));
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos() * std) as f32

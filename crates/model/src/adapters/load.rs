@@ -1,10 +1,10 @@
 //! An adapter folder that another run, or PEFT, left behind, as a plan to continue from.
 
-use super::{BiasTraining, InitWeights, LoraPlan, Targets};
+use super::{AdaPlan, BiasTraining, InitWeights, LoraPlan, Span, Targets};
 use crate::ModelError;
 use serde_json::Value;
 use std::path::Path;
-use weights::peft::AdapterConfig;
+use weights::peft::{ADALORA, AdapterConfig};
 
 /// The plan that an adapter folder describes; training with it continues that adapter.
 /// A variant of LoRA that is not implemented is refused by its name.
@@ -37,16 +37,19 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
         }
         Some(_) => return Err(unsupported("layers_to_transform")),
     };
+    let ada = if c.peft_type == ADALORA { Some(ada_of(&c).map_err(|what| unsupported(&what))?) } else { None };
+    let rank_pattern = if ada.is_some() { &Default::default() } else { &c.rank_pattern };
     let rank = |(k, v): (&String, &Value)| Some((k.clone(), usize::try_from(v.as_u64()?).ok()?));
     let alpha = |(k, v): (&String, &Value)| Some((k.clone(), v.as_f64()?));
-    let ranks: Option<Vec<_>> = c.rank_pattern.iter().map(rank).collect();
+    let ranks: Option<Vec<_>> = rank_pattern.iter().map(rank).collect();
     let alphas: Option<Vec<_>> = c.alpha_pattern.iter().map(alpha).collect();
     Ok(LoraPlan {
-        r: c.r,
+        r: ada.map_or(c.r, |(r, _)| r),
         alpha: c.lora_alpha,
         dropout: c.lora_dropout,
         rslora: c.use_rslora,
         dora: c.use_dora,
+        ada: ada.map(|(_, ada)| ada),
         targets,
         exclude,
         layers: layers.filter(|l| !l.is_empty()),
@@ -65,6 +68,25 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
         seed,
         base_name: c.base_model_name_or_path.unwrap_or_default(),
     })
+}
+
+/// AdaLoRA's rank at the start, and how it goes on from there; or what of it is not supported.
+fn ada_of(c: &AdapterConfig) -> Result<(usize, AdaPlan), String> {
+    if !c.rank_pattern.is_empty() {
+        return Err("an AdaLoRA adapter that is pruned already (its plain form can be gone on with)".to_owned());
+    }
+    let number = |key: &str| c.other.get(key).and_then(Value::as_f64).ok_or_else(|| format!("a missing {key}"));
+    let whole = |key: &str| c.other.get(key).and_then(Value::as_u64).ok_or_else(|| format!("a missing {key}"));
+    let ada = AdaPlan {
+        target_r: whole("target_r")? as usize,
+        warmup: Span::Steps(whole("tinit")?),
+        last: Span::Steps(whole("tfinal")?),
+        every: Some(whole("deltaT")?),
+        beta1: number("beta1")?,
+        beta2: number("beta2")?,
+        orthogonality: number("orth_reg_weight")?,
+    };
+    Ok((whole("init_r")? as usize, ada))
 }
 
 /// Layers under another name than `layers` belong to no family here.

@@ -1,5 +1,6 @@
 //! Everything that knows an adaptation method by name.
 
+mod adalora;
 mod build;
 mod dora;
 mod embedding;
@@ -12,6 +13,7 @@ mod slot;
 mod state;
 mod targets;
 
+pub use adalora::{AdaSchedule, Allotment, Span};
 pub use build::{Bias, Builder, Built, Tied};
 pub use embedding::{Embedding, Gain};
 pub(crate) use estimate::layer_of;
@@ -43,6 +45,9 @@ pub struct LoraPlan {
     /// DoRA: rows' magnitudes are trained too.
     #[serde(default)]
     pub dora: bool,
+    /// AdaLoRA: `r` is where each module begins.
+    #[serde(default)]
+    pub ada: Option<AdaPlan>,
     pub targets: Targets,
     /// Module names or suffixes left out.
     pub exclude: Vec<String>,
@@ -62,6 +67,23 @@ pub struct LoraPlan {
     pub seed: u64,
     /// Written to adapter_config.json as base_model_name_or_path.
     pub base_name: String,
+}
+
+/// How AdaLoRA spends its ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdaPlan {
+    /// The mean rank of a module at the end.
+    pub target_r: usize,
+    /// The first steps, in which every rank stays, and the last ones, in which the choice is final.
+    pub warmup: Span,
+    pub last: Span,
+    /// Steps from one masking to the next; None: some fifty in the run.
+    pub every: Option<u64>,
+    /// How importance and its uncertainty are smoothed.
+    pub beta1: f64,
+    pub beta2: f64,
+    /// The weight of the mean of ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖, once a step.
+    pub orthogonality: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,6 +132,7 @@ pub(crate) mod tests {
             dropout: 0.0,
             rslora: false,
             dora: false,
+            ada: None,
             targets,
             exclude: Vec::new(),
             layers: None,

@@ -2,7 +2,7 @@
 //! iterated in one fixed order.
 
 use crate::{ModelError, ParamInfo, State, Tensor};
-use kernels::{AdamW, Backend};
+use kernels::{AdamW, Backend, Smoothing};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub struct Param<B: Backend> {
     pub grad: B::Buf,
     pub m: B::Buf,
     pub v: B::Buf,
+    /// Importance and its uncertainty, of those that are scored.
+    pub scores: Option<[B::Buf; 2]>,
 }
 
 pub struct Params<B: Backend> {
@@ -57,13 +59,20 @@ impl<B: Backend> Params<B> {
         let id = self.list.len();
         let at = self.order.partition_point(|&i| self.list[i].info.name < info.name);
         self.order.insert(at, id);
-        self.list.push(Param { info, layout, len, value, grad, m, v });
+        self.list.push(Param { info, layout, len, value, grad, m, v, scores: None });
         Ok(ParamId(id))
     }
 
     /// By name.
     pub(super) fn ids(&self) -> impl Iterator<Item = ParamId> {
         self.order.iter().map(|&i| ParamId(i))
+    }
+
+    /// Measures from now on how much the tensor's elements matter.
+    pub(super) fn score(&mut self, backend: &B, id: ParamId) -> Result<(), ModelError> {
+        let p = &mut self.list[id.0];
+        p.scores = Some([backend.alloc(p.len)?, backend.alloc(p.len)?]);
+        Ok(())
     }
 
     pub fn get(&self, id: ParamId) -> &Param<B> {
@@ -111,11 +120,15 @@ impl<B: Backend> Params<B> {
     }
 
     /// One AdamW update of every parameter, decay only where it applies; gradients become zero.
-    pub fn update(&mut self, backend: &B, a: &AdamW) -> Result<(), ModelError> {
+    /// `smoothing`: and the importance of those that are scored, from the new values and the gradients.
+    pub fn update(&mut self, backend: &B, a: &AdamW, smoothing: Option<&Smoothing>) -> Result<(), ModelError> {
         self.changes += 1;
         for p in &mut self.list {
             let own = AdamW { weight_decay: if p.info.decays { a.weight_decay } else { 0.0 }, ..*a };
             backend.adamw(p.len, &own, &mut p.value, &p.grad, &mut p.m, &mut p.v)?;
+            if let (Some(s), Some([importance, uncertainty])) = (smoothing, &mut p.scores) {
+                backend.smooth_importance(p.len, s, &p.value, &p.grad, importance, uncertainty)?;
+            }
             backend.fill(&mut p.grad, 0, p.len, 0.0)?;
         }
         Ok(())
@@ -133,10 +146,15 @@ impl<B: Backend> Params<B> {
         (0..self.order.len()).map(|i| self.tensor(backend, state, i)).collect()
     }
 
+    /// Whether the `i`-th parameter by name has such a tensor.
+    pub fn has(&self, state: State, i: usize) -> bool {
+        self.list[self.order[i]].buf(state).is_ok()
+    }
+
     /// One tensor of the `i`-th parameter by name.
     pub fn tensor(&self, backend: &B, state: State, i: usize) -> Result<Tensor, ModelError> {
         let p = &self.list[self.order[i]];
-        let values = read(backend, p, p.buf(state))?;
+        let values = read(backend, p, p.buf(state)?)?;
         Ok(Tensor { name: p.info.name.clone(), shape: p.info.shape.clone(), values })
     }
 
@@ -149,7 +167,14 @@ impl<B: Backend> Params<B> {
             return Err(ModelError::Shape { tensor, expected, got });
         }
         let values = to_memory(p.layout, &p.info.shape, values);
-        Ok(backend.upload(p.buf_mut(state), 0, &values)?)
+        Ok(backend.upload(p.buf_mut(state)?, 0, &values)?)
+    }
+
+    /// Sets a parameter's value.
+    pub(super) fn set_value(&mut self, backend: &B, id: ParamId, values: &[f32]) -> Result<(), ModelError> {
+        let i =
+            self.order.iter().position(|o| *o == id.0).unwrap_or_else(|| unreachable!("every parameter has a place"));
+        self.set(backend, State::Value, i, values)
     }
 
     /// Sets one of every parameter's tensors. Refuses a missing, an unknown or a differently shaped one.
@@ -178,22 +203,30 @@ impl<B: Backend> Param<B> {
         read(backend, self, &self.value)
     }
 
-    fn buf(&self, state: State) -> &B::Buf {
-        match state {
-            State::Value => &self.value,
-            State::Grad => &self.grad,
-            State::MomentM => &self.m,
-            State::MomentV => &self.v,
-        }
+    fn buf(&self, state: State) -> Result<&B::Buf, ModelError> {
+        let scores = self.scores.as_ref();
+        let found = match state {
+            State::Value => Some(&self.value),
+            State::Grad => Some(&self.grad),
+            State::MomentM => Some(&self.m),
+            State::MomentV => Some(&self.v),
+            State::Importance => scores.map(|s| &s[0]),
+            State::Uncertainty => scores.map(|s| &s[1]),
+        };
+        found.ok_or_else(|| ModelError::MissingTensor { tensor: self.info.name.clone() })
     }
 
-    fn buf_mut(&mut self, state: State) -> &mut B::Buf {
-        match state {
-            State::Value => &mut self.value,
-            State::Grad => &mut self.grad,
-            State::MomentM => &mut self.m,
-            State::MomentV => &mut self.v,
-        }
+    fn buf_mut(&mut self, state: State) -> Result<&mut B::Buf, ModelError> {
+        let scores = self.scores.as_mut();
+        let found = match state {
+            State::Value => Some(&mut self.value),
+            State::Grad => Some(&mut self.grad),
+            State::MomentM => Some(&mut self.m),
+            State::MomentV => Some(&mut self.v),
+            State::Importance => scores.map(|s| &mut s[0]),
+            State::Uncertainty => scores.map(|s| &mut s[1]),
+        };
+        found.ok_or_else(|| ModelError::MissingTensor { tensor: self.info.name.clone() })
     }
 }
 

@@ -31,6 +31,8 @@ pub struct SlotScratch<B: Backend> {
     pub(super) dxa: B::Buf,
     /// The dropped-out input [T, in].
     pub(super) dropped: B::Buf,
+    /// Of AdaLoRA: a fan's s·E∘(xAᵀ), or s·E∘(dy B), side by side [T, Σ r].
+    pub(super) scaled: B::Buf,
     /// Of slots with a magnitude: their outputs, or the gradients of those [T, out]; A Wᵀ [r, out]; A Aᵀ [r, r].
     pub(super) wide: B::Buf,
     pub(super) cross: B::Buf,
@@ -40,12 +42,13 @@ pub struct SlotScratch<B: Backend> {
 
 impl<B: Backend> SlotScratch<B> {
     pub(super) fn new(backend: &B, t: usize, widths: Widths, norms: Vec<RowNorms<B>>) -> Result<Self, ModelError> {
-        let Widths { embedding, fan, dropout, wide, cross, gram, .. } = widths;
+        let Widths { embedding, fan, dropout, scaled, wide, cross, gram, .. } = widths;
         let alloc = |width: usize| backend.alloc(t.saturating_mul(width));
         Ok(SlotScratch {
             xa: alloc(embedding)?,
             dxa: alloc(fan)?,
             dropped: alloc(dropout)?,
+            scaled: alloc(scaled)?,
             wide: alloc(wide)?,
             cross: backend.alloc(cross)?,
             gram: backend.alloc(gram)?,
@@ -63,6 +66,8 @@ pub struct Widths {
     pub fan: usize,
     /// The widest input that is dropped out.
     pub dropout: usize,
+    /// As `fan`, with AdaLoRA.
+    pub scaled: usize,
     /// The widest output of a slot with a magnitude.
     pub wide: usize,
     /// Floats whatever the tokens are: the largest r·out and r·r of such a slot, and what is known of all their rows.
@@ -75,7 +80,7 @@ impl Widths {
     /// Floats for passes of `t` tokens.
     pub fn floats(self, t: usize) -> u64 {
         let sum = |list: &[usize]| list.iter().fold(0u64, |sum, w| sum.saturating_add(*w as u64));
-        let per_token = sum(&[self.embedding, self.fan, self.dropout, self.wide]);
+        let per_token = sum(&[self.embedding, self.fan, self.dropout, self.scaled, self.wide]);
         per_token.saturating_mul(t as u64).saturating_add(sum(&[self.cross, self.gram, self.rows]))
     }
 }
@@ -146,9 +151,16 @@ pub(super) struct Lora {
     pub place: u64,
     /// DoRA
     pub magnitude: Option<Magnitude>,
+    /// AdaLoRA's E [r, 1]
+    pub e: Option<ParamId>,
 }
 
 impl Lora {
+    /// What xAᵀ and dy B are multiplied with as they are made: where E is between, s comes with it.
+    pub(super) fn inner_scale(&self) -> f32 {
+        if self.e.is_some() { 1.0 } else { self.scale }
+    }
+
     /// The probability and the key of this pass's dropout mask, where there is one.
     pub(super) fn dropout(&self, mode: Mode) -> Option<(f32, u64)> {
         match mode {

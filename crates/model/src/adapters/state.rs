@@ -1,13 +1,14 @@
 //! What an adapter is besides its tensors: the files that PEFT reads, and its sum with the base.
 
+use super::adalora::{self, AdaSchedule, Allotment};
 use super::build::{PREFIX, Tied};
 use super::dora::scaled_rows;
-use super::params::{ParamId, Params};
+use super::params::{Param, ParamId, Params};
 use super::slot::product;
 use super::targets::{Kind, Rules, written_targets};
-use super::{BiasTraining, InitWeights, LoraPlan};
+use super::{AdaPlan, BiasTraining, InitWeights, LoraPlan};
 use crate::{ModelError, Quantize, Tensor, stored};
-use kernels::{Backend, Gemm, Nf4, Op, Values, mat, mat_mut};
+use kernels::{Backend, Gemm, Nf4, Op, Smoothing, Values, mat, mat_mut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(super) struct Adapted<B: Backend> {
     pub scale: f64,
     /// DoRA's
     pub magnitude: Option<ParamId>,
+    /// AdaLoRA's
+    pub e: Option<ParamId>,
     /// The frozen base of an embedding or head, which is saved too.
     pub base: Option<Arc<B::Weight>>,
 }
@@ -54,6 +57,32 @@ impl AdapterFile<'_> {
     }
 }
 
+/// Ranks that vLLM has kernels for.
+const LOADED_RANKS: [usize; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+
+/// Where a tensor has its ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Rows = 0,
+    Columns = 1,
+}
+
+impl Side {
+    /// Without the ranks that are not kept.
+    fn pruned(self, values: &[f32], kept: &[bool]) -> Vec<f32> {
+        match self {
+            Side::Rows => {
+                let rows = values.chunks_exact((values.len() / kept.len().max(1)).max(1));
+                rows.zip(kept).filter(|(_, kept)| **kept).flat_map(|(row, _)| row.iter().copied()).collect()
+            }
+            Side::Columns => {
+                let row = |row: &[f32]| row.iter().zip(kept).filter(|(_, k)| **k).map(|(v, _)| *v).collect::<Vec<_>>();
+                values.chunks_exact(kept.len()).flat_map(row).collect()
+            }
+        }
+    }
+}
+
 /// Where a saved tensor's values are.
 enum Saved<'a, B: Backend> {
     Param(ParamId),
@@ -68,6 +97,9 @@ pub struct AdapterState<B: Backend> {
     /// The base's tensors that are held quantised, and how.
     quantised: BTreeSet<String>,
     quantize: Quantize,
+    /// AdaLoRA's ranks that the last masking kept, of each adapted module, and its schedule.
+    kept: Option<Vec<Vec<bool>>>,
+    schedule: Option<AdaSchedule>,
 }
 
 impl<B: Backend> AdapterState<B> {
@@ -79,13 +111,93 @@ impl<B: Backend> AdapterState<B> {
         quantised: BTreeSet<String>,
         quantize: Quantize,
     ) -> Self {
-        AdapterState { plan, tied, adapted, whole, quantised, quantize }
+        AdapterState { plan, tied, adapted, whole, quantised, quantize, kept: None, schedule: None }
     }
 
     /// Modules with a low-rank adapter, in the order they were built.
     pub fn modules(&self) -> impl Iterator<Item = &str> {
         self.adapted.iter().map(|a| a.module.as_str())
     }
+
+    // --- ranks -----------------------------------------------------------------------------------
+
+    fn ada(&self) -> Option<&AdaPlan> {
+        self.plan.as_ref().and_then(|p| p.ada.as_ref())
+    }
+
+    pub fn set_schedule(&mut self, schedule: AdaSchedule) {
+        self.schedule = Some(schedule);
+    }
+
+    /// How importance is smoothed in an update.
+    pub fn smoothing(&self, grad_scale: f32) -> Option<Smoothing> {
+        let ada = self.ada()?;
+        Some(Smoothing { beta1: ada.beta1 as f32, beta2: ada.beta2 as f32, grad_scale })
+    }
+
+    pub fn budgets(&self) -> Option<(usize, usize)> {
+        let ada = self.ada()?;
+        let ranks = self.adapted.iter().filter(|a| a.e.is_some());
+        Some((ranks.clone().map(|a| a.r).sum(), ranks.count() * ada.target_r))
+    }
+
+    pub fn regularise(&self, backend: &B, params: &mut Params<B>) -> Result<f64, ModelError> {
+        match self.ada() {
+            None => Ok(0.0),
+            Some(ada) => adalora::regularise(backend, params, &self.adapted, ada.orthogonality),
+        }
+    }
+
+    pub fn allot(&mut self, backend: &B, params: &mut Params<B>, what: Allotment) -> Result<(), ModelError> {
+        let budget = match what {
+            Allotment::Measure { budget } => budget,
+            Allotment::Settle { budget } => Some(budget),
+            Allotment::Keep => None,
+        };
+        if let Some(budget) = budget {
+            self.kept = Some(adalora::choose(&adalora::scores(backend, params, &self.adapted)?, budget));
+        } else if what != Allotment::Keep {
+            return Ok(());
+        }
+        match &self.kept {
+            Some(kept) => adalora::mask(backend, params, &self.adapted, kept),
+            None => Ok(()),
+        }
+    }
+
+    pub fn kept_ranks(&self) -> Option<BTreeMap<String, Vec<bool>>> {
+        let kept = self.kept.as_ref()?;
+        Some(self.budgeted().map(|a| a.module.clone()).zip(kept.iter().cloned()).collect())
+    }
+
+    pub fn set_kept_ranks(&mut self, kept: &BTreeMap<String, Vec<bool>>) -> Result<(), ModelError> {
+        let of = |a: &Adapted<B>| match kept.get(&a.module) {
+            None => Err(ModelError::MissingTensor { tensor: a.module.clone() }),
+            Some(k) if k.len() != a.r => {
+                Err(ModelError::Shape { tensor: a.module.clone(), expected: vec![a.r], got: vec![k.len()] })
+            }
+            Some(k) => Ok(k.clone()),
+        };
+        self.kept = Some(self.budgeted().map(of).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
+    /// The modules whose ranks are masked.
+    fn budgeted(&self) -> impl Iterator<Item = &Adapted<B>> {
+        self.adapted.iter().filter(|a| a.e.is_some())
+    }
+
+    /// Of a saved tensor of such a module: its side, and the ranks that are saved. None: all.
+    fn pruned(&self, id: ParamId) -> Option<(Side, &[bool])> {
+        let kept = self.kept.as_ref()?;
+        self.budgeted().zip(kept).find_map(|(a, kept)| match id {
+            _ if id == a.a || Some(id) == a.e => Some((Side::Rows, kept.as_slice())),
+            _ if id == a.b => Some((Side::Columns, kept.as_slice())),
+            _ => None,
+        })
+    }
+
+    // --- files -----------------------------------------------------------------------------------
 
     /// `adapter_config.json` and `adapter_model.safetensors`; nothing without an adapter.
     pub fn files<'a>(&'a self, backend: &'a B, params: &'a Params<B>) -> Vec<AdapterFile<'a>> {
@@ -97,7 +209,10 @@ impl<B: Backend> AdapterState<B> {
             let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
             weights::write_safetensors_with(out, &names, &metadata, &mut |i| {
                 let values = match &tensors[i].2 {
-                    Saved::Param(id) => params.get(*id).values(backend),
+                    Saved::Param(id) => params.get(*id).values(backend).map(|v| match self.pruned(*id) {
+                        None => v,
+                        Some((side, kept)) => side.pruned(&v, kept),
+                    }),
                     Saved::Base(weight) => Ok(backend.weight_values(weight).map_err(io::Error::other)?),
                 };
                 Ok(values.map_err(io::Error::other)?.into())
@@ -109,6 +224,64 @@ impl<B: Backend> AdapterState<B> {
         ]
     }
 
+    /// AdaLoRA's adapter as a LoRA with E and the scale in B: each module has the same rank, the smallest that loaders
+    /// take, filled up with zeros, and alpha is that rank.
+    pub fn plain_files<'a>(
+        &'a self,
+        backend: &'a B,
+        params: &'a Params<B>,
+    ) -> Result<Vec<AdapterFile<'a>>, ModelError> {
+        let Some(plan) = self.plan.as_ref().filter(|p| p.ada.is_some()) else { return Ok(Vec::new()) };
+        let mut ranks = Vec::new();
+        for (i, a) in self.budgeted().enumerate() {
+            let e = a.e.map(|e| params.get(e).values(backend)).transpose()?.unwrap_or_default();
+            let kept = |p: usize| self.kept.as_ref().is_none_or(|kept| kept[i][p]);
+            ranks.push((a, (0..a.r).filter(|p| kept(*p)).map(|p| (p, e[p] * a.scale as f32)).collect::<Vec<_>>()));
+        }
+        let most = ranks.iter().map(|(_, r)| r.len()).max().unwrap_or(0);
+        let r = LOADED_RANKS.into_iter().find(|r| *r >= most).unwrap_or(most);
+        let config = move |out: &mut dyn Write| {
+            let plain = LoraPlan { r, alpha: r as f64, rslora: false, ada: None, ..plan.clone() };
+            out.write_all(self.config(&plain).to_json().as_bytes())
+        };
+        let tensors = move |out: &mut dyn Write| {
+            let mut list = Vec::new();
+            for (name, shape, saved) in self.tensors(params) {
+                let Saved::Param(id) = saved else { continue };
+                match ranks.iter().position(|(a, _)| id == a.a || id == a.b || Some(id) == a.e) {
+                    None => list.push((name, shape, (id, None))),
+                    Some(i) if id == ranks[i].0.a => {
+                        list.push((format!("{name}.weight"), vec![r, shape[1]], (id, Some(i))))
+                    }
+                    Some(i) if id == ranks[i].0.b => {
+                        list.push((format!("{name}.weight"), vec![shape[0], r], (id, Some(i))))
+                    }
+                    Some(_) => {}
+                }
+            }
+            let names: Vec<_> = list.iter().map(|(name, shape, _)| (name.clone(), shape.clone())).collect();
+            let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+            weights::write_safetensors_with(out, &names, &metadata, &mut |n| {
+                let (_, shape, (id, module)) = &list[n];
+                let values = params.get(*id).values(backend).map_err(io::Error::other)?;
+                let Some((a, kept)) = module.map(|i| &ranks[i]) else { return Ok(values.into()) };
+                let mut plain = vec![0.0; shape[0] * shape[1]];
+                for (q, (p, scale)) in kept.iter().enumerate() {
+                    if *id == a.a {
+                        plain[q * shape[1]..][..shape[1]].copy_from_slice(&values[p * shape[1]..][..shape[1]]);
+                    } else {
+                        (0..shape[0]).for_each(|j| plain[j * r + q] = scale * values[j * a.r + p]);
+                    }
+                }
+                Ok(plain.into())
+            })
+        };
+        Ok(vec![
+            AdapterFile { name: weights::peft::CONFIG_FILE, content: Box::new(config) },
+            AdapterFile { name: weights::peft::TENSORS_FILE, content: Box::new(tensors) },
+        ])
+    }
+
     /// Every tensor that PEFT saves, with its shape: parameters, a tied matrix's second name, the base of an adapted
     /// embedding or head.
     fn tensors(&self, params: &Params<B>) -> Vec<(String, Vec<usize>, Saved<'_, B>)> {
@@ -116,7 +289,11 @@ impl<B: Backend> AdapterState<B> {
             .ids()
             .map(|id| {
                 let info = &params.get(id).info;
-                (info.name.clone(), info.shape.clone(), Saved::Param(id))
+                let mut shape = info.shape.clone();
+                if let Some((side, kept)) = self.pruned(id) {
+                    shape[side as usize] = kept.iter().filter(|k| **k).count();
+                }
+                (info.name.clone(), shape, Saved::Param(id))
             })
             .collect();
         for w in &self.whole {
@@ -141,10 +318,18 @@ impl<B: Backend> AdapterState<B> {
             saved.dedup();
         }
         let list = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
-        let (ranks, alphas) = self.written_patterns(plan);
+        let budgeted = self.budgeted().next().is_some();
+        let (ranks, alphas) = if budgeted { Default::default() } else { self.written_patterns(plan) };
+        let (peft_type, r, other) = match &plan.ada {
+            None => (AdapterConfig::default().peft_type, plan.r, serde_json::Map::new()),
+            // Its rank has a name of its own there.
+            Some(ada) => (weights::peft::ADALORA.to_owned(), AdapterConfig::default().r, self.ada_fields(plan, ada)),
+        };
         AdapterConfig {
+            peft_type,
+            other,
             base_model_name_or_path: Some(plan.base_name.clone()),
-            r: plan.r,
+            r,
             lora_alpha: plan.alpha,
             lora_dropout: plan.dropout,
             target_modules: Some(written_targets(plan, &chosen)),
@@ -169,6 +354,32 @@ impl<B: Backend> AdapterState<B> {
             ensure_weight_tying: one_matrix,
             ..AdapterConfig::default()
         }
+    }
+
+    /// What AdaLoRA's adapter_config.json has beside LoRA's.
+    fn ada_fields(&self, plan: &LoraPlan, ada: &AdaPlan) -> serde_json::Map<String, serde_json::Value> {
+        let pattern = self.kept_ranks().map(|kept| {
+            kept.into_iter()
+                .map(|(module, kept)| (format!("{module}.lora_E"), kept.into()))
+                .collect::<serde_json::Map<_, _>>()
+        });
+        let schedule = self.schedule;
+        let steps = |of: fn(&AdaSchedule) -> u64| schedule.as_ref().map_or(0, of).into();
+        [
+            ("rank_pattern", pattern.map_or(serde_json::Value::Null, Into::into)),
+            ("target_r", ada.target_r.into()),
+            ("init_r", plan.r.into()),
+            ("tinit", steps(|s| s.warmup)),
+            ("tfinal", steps(|s| s.last)),
+            ("deltaT", steps(|s| s.every)),
+            ("total_step", steps(|s| s.steps)),
+            ("beta1", number(ada.beta1)),
+            ("beta2", number(ada.beta2)),
+            ("orth_reg_weight", number(ada.orthogonality)),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
     }
 
     /// The patterns as they can be written. PEFT's files sort their keys, and the first match counts: where sorting
@@ -248,13 +459,18 @@ impl<B: Backend> AdapterState<B> {
         w.tensor == name || w.names.iter().any(|n| n.strip_prefix(PREFIX) == Some(name))
     }
 
-    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding; with a magnitude, its rows scaled to that.
+    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding; with E, that of E∘A; with a magnitude, its rows scaled to that.
     fn folded(&self, backend: &B, params: &Params<B>, name: &str, mut w: Vec<f32>) -> Result<Vec<f32>, ModelError> {
         let Some(a) = self.adapted.iter().find(|a| name.strip_suffix(".weight") == Some(a.module.as_str())) else {
             return Ok(w);
         };
         let (pa, pb) = (params.get(a.a), params.get(a.b));
         let r = pa.info.shape[0];
+        let inner = match a.e {
+            None => None,
+            Some(e) => Some(scaled_ranks(backend, pa, &params.get(e).values(backend)?)?),
+        };
+        let inner = inner.as_ref().unwrap_or(&pa.value);
         let (n_in, n_out) = (pa.info.shape[1], pb.info.shape[0]);
         let mut delta = backend.alloc(w.len())?;
         let alpha = a.scale as f32;
@@ -263,7 +479,7 @@ impl<B: Backend> AdapterState<B> {
             backend.gemm(g, mat(&pa.value, 0, r), mat(&pb.value, 0, r), mat_mut(&mut delta, 0, n_out))?;
         } else {
             let g = Gemm { alpha, ..product(n_out, n_in, r, Op::N, Op::N) };
-            backend.gemm(g, mat(&pb.value, 0, r), mat(&pa.value, 0, n_in), mat_mut(&mut delta, 0, n_in))?;
+            backend.gemm(g, mat(&pb.value, 0, r), mat(inner, 0, n_in), mat_mut(&mut delta, 0, n_in))?;
         }
         let mut values = vec![0.0; w.len()];
         backend.download(&delta, 0, &mut values)?;
@@ -275,6 +491,16 @@ impl<B: Backend> AdapterState<B> {
         }
         Ok(w)
     }
+}
+
+/// E∘A
+fn scaled_ranks<B: Backend>(backend: &B, a: &Param<B>, e: &[f32]) -> Result<B::Buf, ModelError> {
+    let mut rows = a.values(backend)?;
+    let cols = rows.len() / e.len().max(1);
+    rows.chunks_exact_mut(cols.max(1)).zip(e).for_each(|(row, e)| row.iter_mut().for_each(|v| *v *= e));
+    let mut scaled = backend.alloc(rows.len())?;
+    backend.upload(&mut scaled, 0, &rows)?;
+    Ok(scaled)
 }
 
 /// Of the base matrix, which an embedding has as [vocabulary, hidden] and a head as [outputs, inputs].

@@ -163,6 +163,43 @@ fn decomposed_derivatives_are_right() {
 }
 
 #[test]
+fn budgeted_derivatives_are_right() {
+    for dropout in [0.0, 0.2] {
+        let plan =
+            || LoraPlan { ada: Some(ranks()), dropout, targets: Targets::Regex(r".*_proj".into()), ..everything() };
+        check_differences("llama", json!({"attention_bias": true, "mlp_bias": true}), plan());
+        check_differences("phi3", json!({"sliding_window": 5, "partial_rotary_factor": 0.7}), plan());
+    }
+}
+
+/// The regulariser's own gradient, along a random direction within each parameter.
+#[test]
+fn orthogonality_has_the_gradient_of_its_value() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write_model(dir.path(), "llama", json!({}));
+    let weight = ranks().orthogonality;
+    let mut engine = load(dir.path(), &lora(LoraPlan { ada: Some(ranks()), ..fresh(&["q_proj", "down_proj"]) }));
+    disturb(&mut engine);
+    engine.regularise().expect("regularise");
+    let (grads, start) = (engine.export(State::Grad).expect("export"), engine.export(State::Value).expect("export"));
+    for (n, g) in grads.iter().enumerate() {
+        let direction: Vec<f32> = (0..g.values.len()).map(|i| noise(900 + n as u64, i).signum()).collect();
+        let slope: f64 = g.values.iter().zip(&direction).map(|(g, v)| f64::from(*g) * f64::from(*v)).sum();
+        let at = |eps: f32, engine: &mut Engine| {
+            let mut moved = start.clone();
+            moved[n].values.iter_mut().zip(&direction).for_each(|(w, v)| *w += eps * v);
+            engine.import(State::Value, &moved).expect("import");
+            weight * engine.regularise().expect("regularise")
+        };
+        let central = |eps: f32, engine: &mut Engine| (at(eps, engine) - at(-eps, engine)) / (2.0 * f64::from(eps));
+        let eps = 2e-3;
+        let numeric = (4.0 * central(eps, &mut engine) - central(2.0 * eps, &mut engine)) / 3.0;
+        assert_eq!(slope == 0.0, g.name.ends_with("lora_E"), "{}", g.name);
+        assert!((numeric - slope).abs() <= 2e-3 * slope.abs() + 2e-5, "{}: {numeric} {slope}", g.name);
+    }
+}
+
+#[test]
 fn llamas_derivatives_are_right() {
     check_differences("llama", json!({"attention_bias": true, "mlp_bias": true}), everything());
 }

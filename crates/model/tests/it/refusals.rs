@@ -215,16 +215,22 @@ fn an_adapter_goes_on_with_its_own_scale() {
     }
 }
 
-/// A magnitude belongs to a matrix that only one layer has.
+/// A magnitude, and ranks with values of their own, belong to a matrix that only one layer has.
 #[test]
-fn dora_is_for_linear_layers() {
+fn dora_and_adalora_are_for_linear_layers() {
     for (model, target) in [("llama_tied", "embed_tokens"), ("llama", "lm_head")] {
-        let plan = lora(LoraPlan { dora: true, ..fresh(&["q_proj", target]) });
-        let error = model::outline(&model_dir(model), &plan, &limits()).expect_err("refused");
-        assert!(matches!(&error, ModelError::NoMagnitude { module } if module.ends_with(target)), "{error}");
-        assert_eq!(
-            Engine::load(&model_dir(model), &plan, &limits()).err().map(|e| e.to_string()),
-            Some(error.to_string())
-        );
+        for method in [LoraPlan { dora: true, ..fresh(&[]) }, LoraPlan { ada: Some(ranks()), ..fresh(&[]) }] {
+            let plan = lora(LoraPlan { targets: fresh(&["q_proj", target]).targets, ..method });
+            let error = model::outline(&model_dir(model), &plan, &limits()).expect_err("refused");
+            assert!(matches!(&error, ModelError::LinearOnly { module } if module.ends_with(target)), "{error}");
+            let loaded = Engine::load(&model_dir(model), &plan, &limits());
+            assert_eq!(loaded.err().map(|e| e.to_string()), Some(error.to_string()));
+        }
     }
+}
+
+#[test]
+fn a_pruned_adalora_adapter_is_refused_by_what_it_is() {
+    let error = plan_from(&fixtures().join("peft/llama/adalora/final"), 0).expect_err("pruned");
+    assert!(error.to_string().contains("an AdaLoRA adapter that is pruned already"), "{error}");
 }

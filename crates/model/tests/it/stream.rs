@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use half::{bf16, f16};
-use model::{AdamW, AdapterPlan, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, outline};
+use model::{
+    AdamW, AdapterPlan, Allotment, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, outline,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +70,12 @@ fn run(engine: &mut Engine, steps: u32) -> Vec<Vec<u32>> {
         let key = |micro| model::StepKey { seed: 1, step: u64::from(t), micro };
         let loss: f64 = (0..2).map(|m| engine.accumulate(p.batch(), 0.1, key(m)).expect("accumulate")).sum();
         out.push(vec![(loss as f32).to_bits()]);
+        engine.regularise().expect("regularise");
         engine.update(&adamw).expect("update");
+        if let Some((first, target)) = engine.budgets() {
+            engine.allot(Allotment::Measure { budget: Some((first + target) / 2) }).expect("masks");
+            out.push(engine.kept_ranks().expect("masked").into_values().flatten().map(u32::from).collect());
+        }
     }
     out.extend(tensors(engine, State::Value).iter().map(|(_, v)| bits(v)));
     out.push(bits(&engine.logits(p.batch()).expect("logits")));
@@ -82,6 +89,7 @@ fn plans() -> Vec<(&'static str, AdapterPlan)> {
         ("none", AdapterPlan::None),
         ("lora", lora(fresh(&[]))),
         ("dropout", lora(LoraPlan { dropout: 0.2, modules_to_save: saved(&["norm"]), ..fresh(&[]) })),
+        ("adalora", lora(LoraPlan { ada: Some(ranks()), dropout: 0.2, ..fresh(&[]) })),
         ("dora", lora(LoraPlan { dora: true, dropout: 0.2, ..fresh(&["v_proj", "o_proj", "up_proj", "down_proj"]) })),
         ("layers", lora(LoraPlan { layers: Some(vec![2, 3]), ..fresh(&[]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
@@ -118,13 +126,13 @@ fn streamed_layers_compute_what_resident_ones_do() {
         for dtype in ["F64", "F16", "BF16"] {
             let dir = tempfile::tempdir().expect("a folder");
             stored_as(dtype, dir.path());
-            compare(dir.path(), &plans()[2..3], precision);
+            compare(dir.path(), &plans()[2..5], precision);
         }
         for double in [true, false] {
             let dir = tempfile::tempdir().expect("a folder");
             quantised(double, dir.path());
             // Nothing in 4 bits is trained whole.
-            compare(dir.path(), &plans()[..7], precision);
+            compare(dir.path(), &plans()[..8], precision);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fixtures as the tests read them.
 
 use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets, plan_from};
-use model::{Batch, Engine, IGNORE, Limits, State, StepKey};
+use model::{AdaPlan, Batch, Engine, IGNORE, Limits, Span, State, StepKey};
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
 
@@ -132,6 +132,7 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         dropout: 0.0,
         rslora: false,
         dora: false,
+        ada: None,
         targets: match targets {
             [] => Targets::AllLinear,
             names => Targets::Names(names.iter().map(|n| (*n).to_owned()).collect()),
@@ -148,6 +149,12 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         seed: 0,
         base_name: "base".into(),
     }
+}
+
+/// AdaLoRA, from rank 4 to 2.
+pub fn ranks() -> AdaPlan {
+    let (warmup, last) = (Span::Steps(1), Span::Steps(2));
+    AdaPlan { target_r: 2, warmup, last, every: Some(1), beta1: 0.85, beta2: 0.85, orthogonality: 0.5 }
 }
 
 pub fn lora(plan: LoraPlan) -> AdapterPlan {

@@ -101,6 +101,7 @@ pub fn lora() -> LoraPlan {
         dropout: 0.0,
         rslora: false,
         dora: false,
+        ada: None,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,
@@ -190,7 +191,9 @@ pub fn copy_dir(from: &Path, to: &Path) {
 pub fn promised(out: &Path, last_step: u64) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     files.insert("metrics.jsonl".to_owned(), fs::read(out.join("metrics.jsonl")).unwrap());
-    for dir in ["adapter".to_owned(), "best".to_owned(), format!("checkpoints/step-{last_step:08}")] {
+    let plain = ["adapter-plain", "best-plain"].into_iter().filter(|dir| out.join(dir).exists());
+    let dirs = ["adapter", "best"].into_iter().chain(plain).map(ToOwned::to_owned);
+    for dir in dirs.chain([format!("checkpoints/step-{last_step:08}")]) {
         for entry in fs::read_dir(out.join(&dir)).unwrap() {
             let entry = entry.unwrap();
             files.insert(format!("{dir}/{}", entry.file_name().display()), fs::read(entry.path()).unwrap());

@@ -3,6 +3,7 @@
 use crate::common::{Bench, assert_same, bench, json_lines, promised, resume};
 use crate::tfevents;
 use data::Packing;
+use model::Span;
 use std::fs;
 use train::{EarlyStop, Event, RunLength, TrainError};
 
@@ -48,6 +49,58 @@ fn killed_anywhere_over_a_quantised_base() {
     let mut b = bench();
     b.plan.quantize = model::Quantize::Nf4 { double: true };
     kill_everywhere(&b, 7);
+}
+
+#[test]
+fn killed_anywhere_with_magnitudes() {
+    let mut b = bench();
+    (b.lora_mut().dora, b.lora_mut().dropout) = (true, 0.1);
+    kill_everywhere(&b, 7);
+}
+
+/// Cut before the first masking, between two, and after the last.
+#[test]
+fn killed_anywhere_while_ranks_are_masked() {
+    let mut b = bench();
+    b.lora_mut().dropout = 0.1;
+    b.lora_mut().ada = Some(model::AdaPlan {
+        target_r: 2,
+        warmup: Span::Steps(1),
+        last: Span::Steps(2),
+        every: Some(2),
+        beta1: 0.85,
+        beta2: 0.85,
+        orthogonality: 0.5,
+    });
+    kill_everywhere(&b, 7);
+    let metrics = json_lines(&b.out().join("metrics.jsonl"));
+    let ranks: Vec<_> = metrics.iter().filter(|m| m.get("loss").is_some()).map(|m| m["ranks"].as_u64()).collect();
+    // 5 layers of 7 modules, from 4 to 2 each.
+    assert_eq!((ranks[0], ranks[6]), (None, Some(70)), "{ranks:?}");
+    assert!(ranks[1].is_some_and(|r| r < 140 && r > 70), "{ranks:?}");
+}
+
+#[test]
+fn killed_anywhere_with_layers_on_the_disk() {
+    let mut b = bench();
+    b.plan.train.micro_tokens = Some(64);
+    let mut limits = model::Limits {
+        tokens_max: 64,
+        seq_len_max: 64,
+        memory: Some(1),
+        threads: Some(1),
+        precision: train::Precision::F32,
+        quantize: model::Quantize::None,
+    };
+    let mut memory = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
+    // Rows are shorter than 64 tokens, so the run may need less than that.
+    limits.memory = Some(memory.total);
+    memory = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
+    assert_eq!(memory.layers_streamed, 5);
+    b.plan.train.memory = Some(memory.total);
+    kill_everywhere(&b, 7);
+    let timings = json_lines(&b.out().join("timings.jsonl"));
+    assert!(timings[0].get("bytes_read_forward").is_some(), "{}", timings[0]);
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn the_references_configs_are_written_byte_for_byte() {
         let text = fs::read_to_string(&path).unwrap();
         let config = AdapterConfig::parse(&path, text.as_bytes()).unwrap();
         assert_eq!(config.to_json(), text, "{}", path.display());
-        assert!(config.other.is_empty() && config.beyond_lora().is_none(), "{}", path.display());
+        assert_eq!(config.other.is_empty(), config.peft_type != peft::ADALORA, "{}", path.display());
+        assert!(config.beyond_lora().is_none(), "{}", path.display());
     }
 }
 
@@ -34,10 +35,10 @@ fn a_default_differs_from_the_references_only_where_it_must() {
     assert_eq!(ours, reference);
 }
 
-/// 103 real configurations: each LoRA one is read, each other one refused by its method's name.
+/// 103 real configurations: each of LoRA and AdaLoRA is read, each other one refused by its method's name.
 #[test]
 fn real_configs_of_every_method() {
-    let (mut lora, mut other) = (0, 0);
+    let (mut lora, mut ada, mut other) = (0, 0, 0);
     for entry in fs::read_dir(fixtures().join("peft_configs")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "json") {
@@ -48,12 +49,12 @@ fn real_configs_of_every_method() {
         let method = json["peft_type"].as_str().unwrap();
         match AdapterConfig::parse(&path, &bytes) {
             Ok(config) => {
-                assert_eq!(method, "LORA", "{}", path.display());
+                assert!(matches!(method, "LORA" | peft::ADALORA), "{}", path.display());
                 assert_eq!(config.r as u64, json["r"].as_u64().unwrap());
                 assert_eq!(config.lora_alpha, json["lora_alpha"].as_f64().unwrap());
                 let again = AdapterConfig::parse(&path, config.to_json().as_bytes()).unwrap();
                 assert_eq!(again, config, "{}", path.display());
-                lora += 1;
+                *(if method == "LORA" { &mut lora } else { &mut ada }) += 1;
             }
             Err(WeightsError::PeftType { got, .. }) => {
                 assert!(got == method && got != "LORA", "{}", path.display());
@@ -62,7 +63,7 @@ fn real_configs_of_every_method() {
             Err(e) => panic!("{e}"),
         }
     }
-    assert_eq!((lora, other), (15, 88));
+    assert_eq!((lora, ada, other), (15, 2, 86));
 }
 
 #[test]
