@@ -43,6 +43,27 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Fold an adapter into its base, and measure what that changes
+    Merge {
+        #[command(flatten)]
+        merge: MergeArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what an adapter changes: where, how much, in how many directions
+    Inspect {
+        #[command(flatten)]
+        inspect: InspectArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write an adapter with fewer ranks, the best that these allow
+    Shrink {
+        #[command(flatten)]
+        shrink: ShrinkArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Write a model with its layers in 4 bits (NF4), as bitsandbytes saves it
     Quantize {
         #[command(flatten)]
@@ -65,6 +86,9 @@ impl Command {
             Command::Train { output, .. }
             | Command::Resume { output, .. }
             | Command::Plan { output, .. }
+            | Command::Merge { output, .. }
+            | Command::Inspect { output, .. }
+            | Command::Shrink { output, .. }
             | Command::Quantize { output, .. }
             | Command::Doctor { output } => output.look(),
             Command::Completions { .. } => Look::Human,
@@ -102,6 +126,83 @@ impl PlanArgs {
             sets.push(Set::new("train.threads", &threads.to_string()));
         }
         sets
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The adapter's folder
+    pub adapter: PathBuf,
+
+    /// The new folder; it appears whole or not at all
+    pub out: PathBuf,
+
+    /// The model it was trained on
+    #[arg(long, value_name = "MODEL")]
+    pub base: PathBuf,
+
+    /// Type of the weights; the base's own without it (bf16 for what it has in 4 bits)
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<MergeType>,
+
+    /// Threads to use
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+
+    /// Do not compare the merged model with the adapter beside its base
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum MergeType {
+    F32,
+    F16,
+    Bf16,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The adapter's folder
+    pub adapter: PathBuf,
+
+    /// The model it belongs to: changes are shown against its weights
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+
+    /// Also draw the maps into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// The adapter's folder
+    pub adapter: PathBuf,
+
+    /// The new folder; it appears whole or not at all
+    pub out: PathBuf,
+
+    #[command(flatten)]
+    pub keep: KeepArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct KeepArgs {
+    /// Keep at most N ranks in each module
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub rank: Option<u32>,
+
+    /// Keep in each module as few ranks as hold this share of ‖ΔW‖², such as 0.99
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub energy: Option<f64>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(x) if x > 0.0 && x <= 1.0 => Ok(x),
+        _ => Err("a share is above 0 and at most 1".to_owned()),
     }
 }
 

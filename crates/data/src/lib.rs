@@ -20,4 +20,4 @@ pub use packing::{Epoch, PACK_WINDOW, Piece, pack};
 pub use plan::{BadRows, DataPlan, Format, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 pub use prepare::prepare;
 pub use records::{Record, Records};
-pub use text::{Content, Conversation, Encoded, Message, TextError, TextPipeline};
+pub use text::{Content, Control, Conversation, Encoded, Message, TextError, TextPipeline};

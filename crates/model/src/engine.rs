@@ -1,18 +1,18 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
 use crate::adapters::{
-    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, Mode, Params, SlotScratch,
+    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, MergedShape, Mode, Params, SlotScratch,
 };
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
 use crate::memory::Needs;
 use crate::stream::{Stream, Streamed};
 use crate::workspace::{Keep, Workspace};
-use crate::{AdapterPlan, MemoryPlan, ModelConfig, ModelError};
+use crate::{AdapterPlan, MemoryPlan, MergedFiles, ModelConfig, ModelError};
 use kernels::{AdamW, Backend, Cpu, Precision};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use weights::Checkpoint;
+use weights::{Checkpoint, Dtype};
 
 /// No target at this position.
 pub const IGNORE: i32 = -1;
@@ -346,6 +346,28 @@ impl Engine {
         self.adapter.plain_files(&self.backend, &self.params)
     }
 
+    /// Whether the model itself is trained: what comes out is [`Engine::merged_files`], not an adapter.
+    pub fn is_full(&self) -> bool {
+        self.adapter.full()
+    }
+
+    /// The merged model as files, in the types that the base has, or in `dtype`. Reads the base's files again.
+    pub fn merged_files(&self, dtype: Option<Dtype>) -> Result<MergedFiles<'_>, ModelError> {
+        MergedFiles::new(self, &self.dir, dtype)
+    }
+
+    pub(crate) fn merged_shapes(&self, base: &Checkpoint) -> Result<Vec<MergedShape>, ModelError> {
+        self.adapter.merged_shapes(base)
+    }
+
+    pub(crate) fn merged_tensor(&self, base: &Checkpoint, name: &str) -> Result<Tensor, ModelError> {
+        self.adapter.merged_tensor(&self.backend, &self.params, base, name)
+    }
+
+    pub(crate) fn unties(&self) -> bool {
+        self.adapter.unties()
+    }
+
     /// Base weights with the adapter folded in, under their Hugging Face names, in f32. Reads the base's files again.
     pub fn merged(&self) -> Result<Vec<Tensor>, ModelError> {
         let mut out = Vec::new();
@@ -358,7 +380,8 @@ impl Engine {
 
     /// As [`Engine::merged`], one tensor at a time.
     pub fn merge(&self, visit: &mut dyn FnMut(Tensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
-        self.adapter.merge(&self.backend, &self.params, &Checkpoint::open(&self.dir)?, visit)
+        let base = Checkpoint::open(&self.dir)?;
+        self.merged_shapes(&base)?.iter().try_for_each(|(name, ..)| visit(self.merged_tensor(&base, name)?))
     }
 }
 

@@ -7,20 +7,26 @@ mod decoder;
 mod engine;
 mod error;
 mod memory;
+mod merged;
 mod pace;
 mod quantise;
+mod sample;
+mod shards;
 mod stored;
 mod stream;
 mod workspace;
 
 pub use adapters::{
-    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, InitWeights, LoraPlan, Span, Targets,
+    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, InitWeights, Keep, LoraPlan, ModuleChange,
+    Shrunk, Smaller, Span, Targets, inspect, shrink,
 };
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, outline};
+pub use merged::MergedFiles;
 pub use pace::{Pace, pace};
 pub use quantise::Quantiser;
+pub use sample::{divergence, sample};
 pub use stream::Streamed;

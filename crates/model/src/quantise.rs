@@ -3,7 +3,7 @@
 
 use crate::adapters::Shape;
 use crate::stored::{self, Mold};
-use crate::{ModelConfig, ModelError};
+use crate::{ModelConfig, ModelError, shards};
 use kernels::nf4::{BLOCK, CODE, NESTED_BLOCK, Scales};
 use kernels::{Nf4, Precision};
 use serde_json::{Value, json};
@@ -11,10 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
-use weights::{Absmax, Checkpoint, Declared, Dtype, Floats, FourBit, NewFourBit};
-
-/// Bytes of tensors in a file, but for one that is larger alone.
-const FILE_BYTES: usize = 5 << 30;
+use weights::{Absmax, Checkpoint, Declared, Dtype, FourBit, NewFourBit};
 
 /// What a model's files become.
 pub struct Quantiser {
@@ -68,52 +65,32 @@ impl Quantiser {
             }
             linear.insert(name);
         }
-        let mut files: Vec<Vec<Part>> = Vec::new();
-        let (mut first, mut filled) = (None, 0);
+        let (mut parts, mut first) = (Vec::new(), None);
         for name in checkpoint.names() {
             let view = checkpoint.get(name)?;
             let (name, dtype, shape) = (name.to_owned(), view.dtype, view.shape.to_vec());
             first.get_or_insert(dtype);
             let nested_block = double.then_some(NESTED_BLOCK);
-            let part = if linear.contains(&name) {
+            parts.push(if linear.contains(&name) {
                 Part::Quantised(NewFourBit { name, shape, dtype, block: BLOCK, nested_block })
             } else {
                 Part::Kept(Declared { name, dtype, shape })
-            };
-            let bytes = part.bytes();
-            match files.last_mut() {
-                Some(file) if filled + bytes <= FILE_BYTES => file.push(part),
-                _ => {
-                    files.push(vec![part]);
-                    filled = 0;
-                }
-            }
-            filled += bytes;
+            });
         }
+        let files = shards::split(parts, Part::bytes);
         let config = quantised_config(dir, double, first.unwrap_or(Dtype::F32))?;
         Ok(Quantiser { checkpoint, config, double, files })
     }
 
     /// The weight files, by the names that a Hugging Face folder gives them.
     pub fn files(&self) -> Vec<String> {
-        let count = self.files.len();
-        match count {
-            1 => vec!["model.safetensors".to_owned()],
-            _ => (1..=count).map(|i| format!("model-{i:05}-of-{count:05}.safetensors")).collect(),
-        }
+        shards::names(self.files.len())
     }
 
     /// The index of several files.
     pub fn index(&self) -> Option<Vec<u8>> {
-        let names = self.files();
-        if names.len() == 1 {
-            return None;
-        }
-        let parts = || self.files.iter().zip(&names).flat_map(|(file, name)| file.iter().map(move |part| (part, name)));
-        let map: BTreeMap<String, &String> =
-            parts().flat_map(|(part, file)| part.tensors().into_iter().map(move |t| (t.name, file))).collect();
-        let index = json!({"metadata": {"total_size": self.bytes()}, "weight_map": map});
-        Some(index.to_string().into_bytes())
+        let tensors = |file: &Vec<Part>| file.iter().flat_map(Part::tensors).collect();
+        shards::index(&self.files.iter().map(tensors).collect::<Vec<_>>())
     }
 
     /// config.json with what bitsandbytes' loader looks for.
@@ -144,8 +121,9 @@ impl Quantiser {
             match part {
                 Part::Kept(_) => out.write_all(view.bytes)?,
                 Part::Quantised(new) => {
-                    let nf4 = self.quantise(part.name(), &view.floats().map_err(io::Error::other)?);
-                    new.write(&as_stored(&nf4.map_err(io::Error::other)?, new), out)?;
+                    let floats = view.floats().map_err(io::Error::other)?;
+                    let nf4 = stored::quantise(part.name(), &floats, self.double).map_err(io::Error::other)?;
+                    new.write(&as_stored(&nf4, new), out)?;
                 }
             }
             let read = view.bytes.len() as u64;
@@ -155,10 +133,6 @@ impl Quantiser {
             }
         }
         Ok(())
-    }
-
-    fn quantise(&self, name: &str, values: &Floats) -> Result<Nf4, ModelError> {
-        stored::quantise(name, values, self.double)
     }
 }
 

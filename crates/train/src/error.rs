@@ -71,8 +71,8 @@ pub enum TrainError {
     #[error("interrupted; {} was not written", dir.display())]
     InterruptedWriting { dir: PathBuf },
     /// The signal came too late to stop anything: adapter and record are published.
-    #[error("interrupted, but the run is complete: {steps} steps, its adapter is in {}/adapter", dir.display())]
-    InterruptedAtEnd { steps: u64, dir: PathBuf },
+    #[error("interrupted, but the run is complete: {steps} steps, its result is in {}", result.display())]
+    InterruptedAtEnd { steps: u64, result: PathBuf },
 }
 
 fn saved(step: u64) -> String {

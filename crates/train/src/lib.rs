@@ -8,20 +8,25 @@ mod checkpoint;
 mod error;
 mod evaluate;
 mod limits;
+mod merge;
 mod metrics;
 #[cfg(test)]
 mod oracle_tests;
 mod plan;
+mod publish;
 mod quantise;
 mod record;
 mod run;
 mod schedule;
+mod shrink;
 mod steps;
 mod tensorboard;
 
 pub use error::TrainError;
+pub use merge::{MergePlan, Merged, merge};
 pub use model::Precision;
 pub use plan::{EarlyStop, Plan, RunLength, Schedule, TrainPlan, Warmup};
 pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};
+pub use shrink::{Reduced, shrink};

@@ -259,6 +259,7 @@ fn lora_of(dir: &Path, config: &Value) -> LoraPlan {
         rslora: config["use_rslora"].as_bool().unwrap(),
         dora: config["use_dora"].as_bool().unwrap(),
         ada: None,
+        full: false,
         targets: if config["target_modules"] == "all-linear" {
             Targets::AllLinear
         } else {

@@ -1,27 +1,11 @@
 //! `athanor quantize`: a model's layers in NF4, in a folder of its own.
 
+use crate::publish::{beside_the_weights, copy, own};
 use crate::{Event, TrainError};
-use model::{ModelError, Quantiser};
+use model::Quantiser;
 use runfs::{Fs, RunFsError};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What a model folder holds besides its weights is copied, unless its name ends so: weights again, in whatever form.
-const WEIGHTS: [&str; 11] = [
-    ".safetensors",
-    ".safetensors.index.json",
-    ".bin",
-    ".bin.index.json",
-    ".pt",
-    ".pth",
-    ".gguf",
-    ".h5",
-    ".msgpack",
-    ".onnx",
-    ".onnx_data",
-];
 
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Quantised {
@@ -73,10 +57,7 @@ pub fn quantize(
             staged.file("model.safetensors.index.json", &mut |file| file.write_all(&index))?;
         }
         staged.file("config.json", &mut |file| file.write_all(quantiser.config()))?;
-        for (name, path) in &others {
-            staged.file(name, &mut |file| io::copy(&mut fs::File::open(path)?, file).map(drop))?;
-        }
-        Ok(())
+        copy(&others, staged)
     });
     match (published, refused) {
         (Ok(_), _) => Ok(Quantised { out: out.to_owned(), bytes_before: bytes_total, bytes: needed }),
@@ -84,31 +65,4 @@ pub fn quantize(
         (Err(_), Some(refused)) => Err(refused.into()),
         (Err(e), None) => Err(e.into()),
     }
-}
-
-/// An error that is not the disk's is kept aside, where its type is not lost.
-fn own(e: io::Error, refused: &mut Option<ModelError>) -> io::Error {
-    match e.downcast::<ModelError>() {
-        Ok(error) => {
-            *refused = Some(error);
-            io::ErrorKind::InvalidData.into()
-        }
-        Err(e) => e,
-    }
-}
-
-/// (name, path) of the tokenizer, the template, the licence and the like.
-fn beside_the_weights(model: &Path) -> Result<Vec<(String, PathBuf)>, RunFsError> {
-    let failed = |e| RunFsError::io("list", model, e);
-    let mut list = Vec::new();
-    for entry in fs::read_dir(model).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        let ours = name == "config.json" || name == runfs::MANIFEST;
-        if path.is_file() && !name.starts_with('.') && !ours && !WEIGHTS.iter().any(|end| name.ends_with(end)) {
-            list.push((name.to_owned(), path.clone()));
-        }
-    }
-    list.sort();
-    Ok(list)
 }

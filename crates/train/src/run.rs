@@ -5,8 +5,9 @@ use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
 use crate::limits::{self, Fit};
 use crate::metrics::{self, Records};
+use crate::publish::{publish_result, result_name};
 use crate::record::{self, Facts};
-use crate::steps::{self, Training, publish_adapter};
+use crate::steps::{self, Training};
 use crate::{Plan, TrainError};
 use data::{DataError, Prepared, TextPipeline};
 use model::{AdaSchedule, AdapterPlan, Engine, ModelConfig, ModelError, Span};
@@ -58,6 +59,9 @@ pub enum Event<'a> {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Summary {
     pub out: PathBuf,
+    /// What came out, and the name of its folder in `out`: `adapter` or `model`.
+    #[serde(skip)]
+    pub result: &'static str,
     /// Optimiser steps done: fewer than planned after an early stop.
     pub steps: u64,
     /// Nats per supervised token of the last step.
@@ -327,9 +331,10 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
     steps::train(&mut training, on)?;
 
     on(Event::Phase("save"));
-    publish_adapter(training.engine, fs, &dir.join("adapter"))?;
+    let result = result_name(training.engine);
+    publish_result(training.engine, fs, &plan.model, &dir.join(result))?;
     let seconds = metrics::seconds_trained(fs, dir)?;
-    let summary = summarise(&plan, &training.progress, seconds);
+    let summary = summarise(&plan, &training.progress, result, seconds);
     let facts = Facts {
         notes: prepared.notes.clone(),
         train_counts: prepared.train_counts.clone(),
@@ -341,14 +346,15 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
     };
     record::write_run(fs, &plan, &training.identity, &facts, &training.progress, &summary, seconds)?;
     if stop.load(Ordering::Relaxed) {
-        return Err(TrainError::InterruptedAtEnd { steps: summary.steps, dir: summary.out });
+        return Err(TrainError::InterruptedAtEnd { steps: summary.steps, result: summary.out.join(result) });
     }
     Ok(summary)
 }
 
-fn summarise(plan: &Plan, progress: &Progress, seconds: f64) -> Summary {
+fn summarise(plan: &Plan, progress: &Progress, result: &'static str, seconds: f64) -> Summary {
     Summary {
         out: plan.out.clone(),
+        result,
         steps: progress.step,
         final_train_loss: progress.train_loss.unwrap_or(f64::NAN),
         final_valid_loss: progress.valid_loss,

@@ -8,11 +8,12 @@ use crate::batch::{Feed, Segment, count_targets, passes};
 use crate::checkpoint::{self, Best, Identity, Progress};
 use crate::evaluate::{EvalLimits, Validation, validate};
 use crate::metrics::{Reading, Records, StepMetrics, rate};
+use crate::publish::publish_result;
 use crate::schedule::learning_rate;
 use crate::{Event, Plan, TrainError, TrainPlan};
 use data::Dataset;
 use model::{AdaSchedule, AdamW, Engine, StepKey};
-use runfs::{Checkpoints, Fs, Staged};
+use runfs::{Checkpoints, Fs};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,7 +231,7 @@ fn judge(t: &mut Training, loss: f64, on: &mut dyn FnMut(Event)) -> Result<(), T
     let before = t.progress.best;
     let best = before.is_none_or(|b| loss < b.valid_loss);
     if best {
-        publish_adapter(t.engine, t.fs, &t.dir.join("best"))?;
+        publish_result(t.engine, t.fs, &t.plan.model, &t.dir.join("best"))?;
         t.progress.best = Some(Best { step, valid_loss: loss });
     }
     let min_delta = t.plan.train.early_stop.map_or(0.0, |e| e.min_delta);
@@ -260,25 +261,5 @@ fn save(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     t.records.sync()?;
     let path = checkpoint::publish(&t.store, t.fs, t.engine, &t.progress, &t.identity)?;
     on(Event::Checkpoint { step: t.progress.step, path: &path });
-    Ok(())
-}
-
-/// The adapter as PEFT reads it, whole or not at all.
-pub(crate) fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
-    runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
-        for file in engine.adapter_files() {
-            staged.file(file.name, &mut |out| file.write(out))?;
-        }
-        Ok(())
-    })?;
-    // The same for loaders that do not know the method, where there is such a form.
-    let plain = engine.plain_adapter_files()?;
-    if !plain.is_empty() {
-        let mut name = dir.file_name().unwrap_or_default().to_owned();
-        name.push("-plain");
-        runfs::publish_dir(fs, &dir.with_file_name(name), &mut |staged: &mut Staged| {
-            plain.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
-        })?;
-    }
     Ok(())
 }

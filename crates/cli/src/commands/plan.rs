@@ -145,6 +145,9 @@ fn base_line(plan: &Plan) -> String {
         train::Precision::F32 => "f32",
         train::Precision::Bf16 => "bf16",
     };
+    if trains_all(plan) {
+        return format!("trained, products in {products}");
+    }
     match plan.quantize {
         _ if saved_in_nf4(plan) => format!("frozen, its layers in NF4 as the model has them, products in {products}"),
         model::Quantize::None => format!("frozen, products in {products}"),
@@ -153,6 +156,11 @@ fn base_line(plan: &Plan) -> String {
             format!("frozen, its layers in NF4{double}, products in {products}")
         }
     }
+}
+
+/// Whether nothing of the base is frozen.
+fn trains_all(plan: &Plan) -> bool {
+    matches!(&plan.adapter, model::AdapterPlan::Lora(l) if l.full && l.modules_to_save.iter().any(String::is_empty))
 }
 
 fn saved_in_nf4(plan: &Plan) -> bool {
@@ -168,6 +176,14 @@ fn adapter_line(plan: &Plan) -> String {
                 model::Targets::Names(names) => names.join(", "),
                 model::Targets::Regex(regex) => format!("/{regex}/"),
             };
+            if l.full {
+                let which = if trains_all(plan) {
+                    "the whole model".to_owned()
+                } else {
+                    visible(&l.modules_to_save.join(", "))
+                };
+                return format!("none: full fine-tuning of {which}");
+            }
             let method = if l.dora { "DoRA" } else { "LoRA" };
             if let Some(ada) = &l.ada {
                 let (r, target) = (l.r, ada.target_r);

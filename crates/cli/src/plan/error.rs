@@ -30,7 +30,7 @@ pub enum PlanError {
     Exclusive { at: Place, one: String, other: String },
     #[error("{at}: `{key}` needs `{needs}`")]
     Needs { at: Place, key: String, needs: String },
-    #[error("{at}: the method `{method}` is not there yet; this version trains `lora`, `dora` and `adalora`")]
+    #[error("{at}: the method `{method}` is not there; methods are `lora`, `dora`, `adalora` and `full`")]
     MethodNotYet { at: Place, method: String },
     #[error("{at}: a plan is {expected}, not {got}")]
     NotAPlan { at: Place, expected: String, got: String },

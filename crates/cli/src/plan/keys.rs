@@ -37,7 +37,7 @@ pub const KEYS: &[Key] = &[
     key(
         "adapter.method",
         "lora",
-        "lora; dora: the magnitudes of matrices' rows are trained too; adalora: ranks go to the modules that need them",
+        "lora; dora: the magnitudes of matrices' rows are trained too; adalora: ranks go to the modules that need them; full: the model itself",
     ),
     key("adapter.r", "8", "rank"),
     key("adapter.alpha", "", "scale is alpha / r; 2 r without it"),

@@ -57,10 +57,14 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
         (QuantizeFile::None, _) => Quantize::None,
         (QuantizeFile::Nf4, double) => Quantize::Nf4 { double: double.unwrap_or(true) },
     };
+    let adapter = cx.lora(file.adapter, &model, seed)?;
+    if adapter.full && quantize != Quantize::None {
+        return Err(cx.exclusive("adapter.method: full", "quantize"));
+    }
     Ok(Plan {
         quantize,
         data: cx.data(file.data, &model, seq_len_max)?,
-        adapter: AdapterPlan::Lora(Box::new(cx.lora(file.adapter, &model, seed)?)),
+        adapter: AdapterPlan::Lora(Box::new(adapter)),
         train: cx.train(file.train, seed, seq_len_max)?,
         out: normal(&roots.outputs.join(&file.out)),
         model,
@@ -73,6 +77,7 @@ enum Method {
     Lora,
     Dora,
     Adalora,
+    Full,
 }
 
 impl Method {
@@ -81,6 +86,7 @@ impl Method {
             Method::Lora => "lora",
             Method::Dora => "dora",
             Method::Adalora => "adalora",
+            Method::Full => "full",
         }
     }
 }
@@ -94,6 +100,7 @@ fn fresh(seed: u64) -> LoraPlan {
         rslora: false,
         dora: false,
         ada: None,
+        full: false,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,
@@ -210,6 +217,9 @@ impl Cx<'_> {
 
     fn lora(&self, file: AdapterFile, model: &Path, seed: u64) -> Result<LoraPlan, PlanError> {
         let method = self.method(file.method.as_deref())?;
+        if method == Some(Method::Full) {
+            return self.full(file, seed);
+        }
         let base_name = file.base_name.clone().unwrap_or_else(|| model.display().to_string());
         let start_from = file.start_from.as_ref().map(|p| self.input(p));
         // What is not typed goes on as it was. A folder that cannot be read is refused where it is loaded.
@@ -262,6 +272,7 @@ impl Cx<'_> {
             })?,
             rslora: file.rslora.unwrap_or(old.rslora),
             dora: method == Method::Dora,
+            full: false,
             ada: self.ranks(file.ranks, method, old.ada, as_usize(r))?,
             targets,
             exclude: file.exclude.unwrap_or(old.exclude),
@@ -275,6 +286,47 @@ impl Cx<'_> {
             start_from,
             seed,
             base_name,
+        })
+    }
+
+    /// Full fine-tuning: all modules, or those that `adapter.targets` names.
+    fn full(&self, file: AdapterFile, seed: u64) -> Result<LoraPlan, PlanError> {
+        const OTHERS: [&str; 14] = [
+            "r",
+            "alpha",
+            "dropout",
+            "exclude",
+            "layers",
+            "rank_pattern",
+            "alpha_pattern",
+            "rslora",
+            "bias",
+            "init",
+            "modules_to_save",
+            "start_from",
+            "base_name",
+            "ranks",
+        ];
+        for key in OTHERS.map(|key| format!("adapter.{key}")) {
+            if self.tree.has(&key) {
+                return Err(self.exclusive("adapter.method: full", &key));
+            }
+        }
+        let modules = match file.targets.map(|t| t.0) {
+            None | Some(Targets::AllLinear) => vec![String::new()],
+            Some(Targets::Names(names)) if !names.is_empty() => names,
+            Some(_) => {
+                let expected =
+                    "names of modules such as [mlp, lm_head], or left out for all, with adapter.method: full";
+                return Err(self.out_of_range("adapter.targets", expected, "something else"));
+            }
+        };
+        Ok(LoraPlan {
+            full: true,
+            targets: Targets::Names(Vec::new()),
+            modules_to_save: modules,
+            ensure_weight_tying: file.ensure_weight_tying.unwrap_or(true),
+            ..fresh(seed)
         })
     }
 
@@ -332,14 +384,15 @@ impl Cx<'_> {
     }
 
     fn method(&self, name: Option<&str>) -> Result<Option<Method>, PlanError> {
-        const NAMES: &[&str] = &["lora", "dora", "adalora"];
+        const NAMES: &[&str] = &["lora", "dora", "adalora", "full"];
         let at = || self.tree.place("adapter.method");
         match name {
             None => Ok(None),
             Some("lora") => Ok(Some(Method::Lora)),
             Some("dora") => Ok(Some(Method::Dora)),
             Some("adalora") => Ok(Some(Method::Adalora)),
-            Some(method @ ("full" | "qlora")) => Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() }),
+            Some("full") => Ok(Some(Method::Full)),
+            Some(method @ "qlora") => Err(PlanError::MethodNotYet { at: at(), method: method.to_owned() }),
             Some(other) => Err(PlanError::UnknownChoice {
                 at: at(),
                 key: "adapter.method".into(),

@@ -222,17 +222,12 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
             "plan.yaml:4:20: `adapter.targets` must be all-linear, a list of names such as [q_proj, v_proj], or {regex: \"…\"}, \
              not \"q_proj\" | change `adapter.targets`",
         ),
-        ("r: 8", "method: qlora", "`dora` and `adalora` | QLoRA is `adapter.method: lora` with `quantize: nf4`"),
-        (
-            "r: 8",
-            "method: full",
-            "plan.yaml:4:19: the method `full` is not there yet; this version trains `lora`, `dora` and `adalora` | \
-             set `adapter.method` to one of them",
-        ),
+        ("r: 8", "method: qlora", "`adalora` and `full` | QLoRA is `adapter.method: lora` with `quantize: nf4`"),
+        ("r: 8", "method: full, r: 8", "keep `adapter.method: full` or `adapter.r`, not both"),
         (
             "r: 8",
             "method: lorra",
-            "plan.yaml:4:19: `adapter.method` must be one of lora, dora, adalora, not \"lorra\" | did you mean `method: lora`?",
+            "plan.yaml:4:19: `adapter.method` must be one of lora, dora, adalora, full, not \"lorra\" | did you mean `method: lora`?",
         ),
         ("lr: 1e-3", "lr: .nan", "plan.yaml:5:13: this is not valid YAML: non-finite float `.nan`"),
         ("lr: 1e-3", "lr: fast", "plan.yaml:5:13: `train.lr` must be a number, not \"fast\" | change `train.lr`"),

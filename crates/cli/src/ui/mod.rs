@@ -1,6 +1,7 @@
 //! What a person or a program sees: lines, a bar, or JSON.
 
 mod events;
+pub mod heat;
 mod report;
 pub mod text;
 

@@ -72,7 +72,7 @@ impl Reporter {
             Out::Json => {
                 let mut value = serde_json::to_value(summary).map_err(io::Error::other)?;
                 if let Value::Object(fields) = &mut value {
-                    fields.insert("adapter".into(), json!(summary.out.join("adapter")));
+                    fields.insert(summary.result.into(), json!(summary.out.join(summary.result)));
                     fields.shift_insert(0, "event".into(), json!("done"));
                 }
                 line_json(&value)?;
@@ -88,7 +88,7 @@ fn line_json(value: &Value) -> io::Result<()> {
 }
 
 fn summary_text(s: &Summary) -> String {
-    let mut rows = vec![("adapter", shown_path(&s.out.join("adapter")))];
+    let mut rows = vec![(s.result, shown_path(&s.out.join(s.result)))];
     let mut loss = format!("{} on the last step", figure(s.final_train_loss));
     if let Some(valid) = s.final_valid_loss {
         loss = format!("{} valid, {loss}", figure(valid));
@@ -121,6 +121,8 @@ fn phase_name(phase: &str) -> &str {
         "evaluate" => "validating",
         "save" => "saving",
         "quantise" => "quantising",
+        "merge" => "merging",
+        "compare" => "comparing it with the adapter beside its base",
         other => other,
     }
 }

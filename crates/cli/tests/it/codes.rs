@@ -39,7 +39,7 @@ fn a_refused_plan_is_10() {
     for (set, says) in [
         ("adapter.rr=4", "hint: did you mean `adapter.r`?"),
         ("adapter.r=0", "--set adapter.r=0: `adapter.r` must be from 1 to 4096, not 0"),
-        ("adapter.method=full", "the method `full` is not there yet"),
+        ("adapter.method=qlora", "QLoRA is `adapter.method: lora` with `quantize: nf4`"),
     ] {
         refused(&bench.run(&["train", "plan.yaml", "--set", set]), 10, &["error:", says]);
     }

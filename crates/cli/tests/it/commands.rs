@@ -116,6 +116,71 @@ fn quantize_writes_a_model_that_a_run_trains_on() {
 }
 
 #[test]
+fn an_adapter_is_merged_and_compared() {
+    let bench = Bench::new("llama");
+    bench.add_nf4_model("nf4");
+    for (base, set, dtype, most) in [
+        (fixture("models/llama").display().to_string(), None, None, 1e-9),
+        (fixture("models/llama").display().to_string(), None, Some("bf16"), 1e-3),
+        ("nf4".to_owned(), Some("model=nf4"), Some("f32"), 1e-9),
+    ] {
+        let set = set.map_or(Vec::new(), |s| vec!["--set", s]);
+        bench.done(&[&["train", "plan.yaml", "--set", "train.lr=1e-1"][..], &set].concat());
+        let dtype = dtype.map_or(Vec::new(), |d| vec!["--dtype", d]);
+        let ran = bench.done(&[&["merge", "run/adapter", "whole", "--base", &base, "--json"][..], &dtype].concat());
+        let last = json(ran.stdout.lines().last().expect("a line"));
+        let (before, after) = (last["kl_before_rounding"].as_f64(), last["kl"].as_f64());
+        assert!(before.is_some_and(|kl| kl.abs() < 1e-9), "{last}");
+        assert!(after.is_some_and(|kl| kl.abs() < most && (most < 1e-6 || kl > 1e-9)), "{last}");
+        // It is a model like any other.
+        bench.done(&["train", "plan.yaml", "--set", "model=whole", "--set", "out=again"]);
+        for dir in ["run", "whole", "again"] {
+            std::fs::remove_dir_all(bench.path(dir)).expect("ours");
+        }
+    }
+    bench.done(&["train", "plan.yaml"]);
+    let base = fixture("models/llama").display().to_string();
+    let text = bench.done(&["merge", "run/adapter", "whole", "--base", &base]).stdout;
+    assert!(text.contains("nats a token") && text.lines().all(|line| line.width() <= 80), "{text}");
+    let again = bench.run(&["merge", "run/adapter", "whole", "--base", &base]);
+    assert!(again.code == 10 && again.stderr.contains("there already"), "{again:?}");
+    let other = fixture("models/phi3").display().to_string();
+    let wrong = bench.run(&["merge", "run/adapter", "other", "--base", &other]);
+    assert!(wrong.code == 12 && !bench.path("other").exists(), "{wrong:?}");
+}
+
+#[test]
+fn an_adapter_is_inspected_and_shrunk() {
+    let bench = Bench::new("llama");
+    bench.done(&["train", "plan.yaml"]);
+    let model = fixture("models/llama").display().to_string();
+    let text = bench.done(&["inspect", "run/adapter", "--base", &model, "--svg", "map.svg"]).stdout;
+    for part in ["‖ΔW‖ / ‖W‖ by layer 0 to 1", "effective rank / rank", "q_proj", "down_proj", "14 modules"] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    let svg = std::fs::read_to_string(bench.path("map.svg")).expect("a picture");
+    assert!(svg.starts_with("<svg ") && svg.matches("<title>").count() == 28, "{svg}");
+    let one = json(&bench.done(&["inspect", "run/adapter", "--json"]).stdout);
+    assert_eq!(one["modules"].as_array().expect("modules").len(), 14);
+    assert_eq!(one["modules"][0]["singular"].as_array().expect("values").len(), 4);
+
+    let shrunk = bench.done(&["shrink", "run/adapter", "small", "--rank", "2"]).stdout;
+    assert!(shrunk.contains("rank     2, before 4") && shrunk.contains("lost     "), "{shrunk}");
+    assert!(shrunk.lines().all(|line| line.width() <= 80), "{shrunk}");
+    let small = json(&bench.done(&["inspect", "small", "--json"]).stdout);
+    assert!(small["modules"].as_array().expect("modules").iter().all(|m| m["rank"] == 2), "{small}");
+    bench.done(&["train", "plan.yaml", "--set", "out=again", "--set", "adapter={start_from: small}"]);
+    let again = bench.run(&["shrink", "run/adapter", "small", "--energy", "0.9"]);
+    assert!(again.code == 10 && again.stderr.contains("there already"), "{again:?}");
+    for wrong in [&["--rank", "2", "--energy", "0.9"][..], &["--energy", "1.5"], &["--rank", "0"], &[]] {
+        assert_eq!(bench.run(&[&["shrink", "run/adapter", "other"], wrong].concat()).code, 2, "{wrong:?}");
+    }
+    let absent = bench.run(&["inspect", "nothing"]);
+    assert!(absent.code == 12 && absent.stderr.contains("hint:"), "{absent:?}");
+}
+
+#[test]
 fn plan_marks_learned_tokens_in_colour_or_in_brackets() {
     let bench = Bench::new("llama");
     bench.write("train.jsonl", "{\"prompt\":\"ask\",\"completion\":\"ANSWER\"}\n");

@@ -50,6 +50,7 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
         rslora: c.use_rslora,
         dora: c.use_dora,
         ada: ada.map(|(_, ada)| ada),
+        full: false,
         targets,
         exclude,
         layers: layers.filter(|l| !l.is_empty()),

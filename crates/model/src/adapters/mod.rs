@@ -7,9 +7,11 @@ mod embedding;
 mod estimate;
 mod fan;
 mod init;
+mod inspect;
 mod load;
 mod params;
 mod slot;
+mod spectrum;
 mod state;
 mod targets;
 
@@ -19,10 +21,11 @@ pub use embedding::{Embedding, Gain};
 pub(crate) use estimate::layer_of;
 pub use estimate::{Estimate, ModuleShape, Shape, estimate};
 pub use fan::Fan;
+pub use inspect::{Keep, ModuleChange, Shrunk, Smaller, inspect, shrink};
 pub use load::plan_from;
 pub use params::{Param, ParamId, Params};
 pub use slot::{Cx, Mode, Slot, SlotScratch, Widths};
-pub use state::{AdapterFile, AdapterState};
+pub use state::{AdapterFile, AdapterState, MergedShape};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -48,6 +51,10 @@ pub struct LoraPlan {
     /// AdaLoRA: `r` is where each module begins.
     #[serde(default)]
     pub ada: Option<AdaPlan>,
+    /// Full fine-tuning: `modules_to_save` are trained whole (an empty name is all), there are no pairs, and a model comes
+    /// out instead of an adapter.
+    #[serde(default)]
+    pub full: bool,
     pub targets: Targets,
     /// Module names or suffixes left out.
     pub exclude: Vec<String>,
@@ -133,6 +140,7 @@ pub(crate) mod tests {
             rslora: false,
             dora: false,
             ada: None,
+            full: false,
             targets,
             exclude: Vec::new(),
             layers: None,

@@ -12,7 +12,7 @@ use kernels::{Backend, Gemm, Nf4, Op, Smoothing, Values, mat, mat_mut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
-use weights::{Checkpoint, peft::AdapterConfig};
+use weights::{Checkpoint, Dtype, peft::AdapterConfig};
 
 /// Regex → value, in order.
 type Patterns<T> = Vec<(String, T)>;
@@ -83,6 +83,9 @@ impl Side {
     }
 }
 
+/// Name, shape, and type where the base has it in one, of a merged model's tensor.
+pub type MergedShape = (String, Vec<usize>, Option<Dtype>);
+
 /// Where a saved tensor's values are.
 enum Saved<'a, B: Backend> {
     Param(ParamId),
@@ -112,6 +115,11 @@ impl<B: Backend> AdapterState<B> {
         quantize: Quantize,
     ) -> Self {
         AdapterState { plan, tied, adapted, whole, quantised, quantize, kept: None, schedule: None }
+    }
+
+    /// Whether the model itself is trained, and what comes out is one.
+    pub fn full(&self) -> bool {
+        self.plan.as_ref().is_some_and(|p| p.full)
     }
 
     /// Modules with a low-rank adapter, in the order they were built.
@@ -402,30 +410,40 @@ impl<B: Backend> AdapterState<B> {
         )
     }
 
-    /// Visits every tensor of the base under its Hugging Face name with the adapter folded in, in f32, one at a time. Of a
-    /// quantised tensor the values are those that the adapter was trained on.
-    pub fn merge(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        base: &Checkpoint,
-        visit: &mut dyn FnMut(Tensor) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
+    /// Every tensor of the base under its Hugging Face name, with its shape and, where it is not in 4 bits, its type; and a
+    /// head that merging makes.
+    pub fn merged_shapes(&self, base: &Checkpoint) -> Result<Vec<MergedShape>, ModelError> {
         let part = |name: &&str| weights::four_bit_owner(name).is_some_and(|owner| base.contains(owner));
         let mut names: Vec<String> = base.names().filter(|name| !part(name)).map(ToOwned::to_owned).collect();
         if self.unties() && !base.contains("lm_head.weight") {
             names.push("lm_head.weight".to_owned());
         }
-        for name in names {
-            let source = if base.contains(&name) { name.as_str() } else { "model.embed_tokens.weight" };
-            let (shape, held) = self.held(base, source)?;
-            let values = match self.whole.iter().find(|w| self.replaces(w, &name)) {
-                Some(w) => params.get(w.id).values(backend)?,
-                None => self.folded(backend, params, &name, held)?,
+        let of = |name: String| {
+            let source = source_of(base, &name);
+            let (shape, dtype) = match base.four_bit(source)? {
+                Some(found) => (found.shape, None),
+                None => base.get(source).map(|view| (view.shape.to_vec(), Some(view.dtype)))?,
             };
-            visit(Tensor { name, shape, values })?;
-        }
-        Ok(())
+            Ok((name, shape, dtype))
+        };
+        names.into_iter().map(of).collect()
+    }
+
+    /// One of [`AdapterState::merged_shapes`] with the adapter folded in, in f32. Of a quantised tensor the values are those
+    /// that the adapter was trained on.
+    pub fn merged_tensor(
+        &self,
+        backend: &B,
+        params: &Params<B>,
+        base: &Checkpoint,
+        name: &str,
+    ) -> Result<Tensor, ModelError> {
+        let (shape, held) = self.held(base, source_of(base, name))?;
+        let values = match self.whole.iter().find(|w| self.replaces(w, name)) {
+            Some(w) => params.get(w.id).values(backend)?,
+            None => self.folded(backend, params, name, held)?,
+        };
+        Ok(Tensor { name: name.to_owned(), shape, values })
     }
 
     /// A tensor's shape, and its values as they are after it was quantised, if it was.
@@ -491,6 +509,11 @@ impl<B: Backend> AdapterState<B> {
         }
         Ok(w)
     }
+}
+
+/// The base's tensor that a merged one is made of.
+fn source_of<'a>(base: &Checkpoint, name: &'a str) -> &'a str {
+    if base.contains(name) { name } else { "model.embed_tokens.weight" }
 }
 
 /// E∘A

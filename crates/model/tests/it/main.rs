@@ -3,6 +3,7 @@
 mod bf16;
 mod config;
 mod forward;
+mod inspect;
 mod memory;
 mod nf4;
 mod numerics;

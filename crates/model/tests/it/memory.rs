@@ -41,6 +41,15 @@ fn the_plan_is_what_is_allocated() {
         ("tied", lora(LoraPlan { ensure_weight_tying: true, modules_to_save: vec!["lm_head".into()], ..fresh(&[]) })),
         ("norms", lora(LoraPlan { modules_to_save: vec!["norm".into()], ..fresh(&["lm_head"]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
+        (
+            "full",
+            lora(LoraPlan {
+                full: true,
+                ensure_weight_tying: true,
+                modules_to_save: vec![String::new()],
+                ..fresh(&[])
+            }),
+        ),
         ("adalora", lora(LoraPlan { ada: Some(ranks()), dropout: 0.1, ..fresh(&[]) })),
         ("dora", lora(LoraPlan { dora: true, dropout: 0.1, ..fresh(&["q_proj", "down_proj"]) })),
     ];

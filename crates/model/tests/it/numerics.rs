@@ -162,6 +162,49 @@ fn decomposed_derivatives_are_right() {
     }
 }
 
+/// Every tensor of the model, a tied matrix by both of its uses.
+#[test]
+fn whole_models_derivatives_are_right() {
+    check_differences("llama", json!({"attention_bias": true, "mlp_bias": true}), whole(&[""]));
+    check_differences("qwen3", json!({"tie_word_embeddings": true}), whole(&[""]));
+    check_differences("gemma2", json!({"sliding_window": 4}), whole(&["layers.1", "embed_tokens"]));
+}
+
+#[test]
+fn a_model_trained_whole_is_saved_as_it_computes() {
+    for (family, edit, modules) in [
+        ("llama", json!({}), &[""][..]),
+        ("qwen3", json!({"tie_word_embeddings": true}), &[""]),
+        ("phi3", json!({}), &["mlp", "lm_head"]),
+    ] {
+        let (dir, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        write_model(dir.path(), family, edit);
+        let mut engine = load(dir.path(), &lora(whole(modules)));
+        assert!(engine.is_full());
+        disturb(&mut engine);
+        let files = engine.merged_files(None).expect("files");
+        assert_eq!((files.names(), files.index()), (vec!["model.safetensors".to_owned()], None));
+        let mut bytes = Vec::new();
+        files.write(0, &mut bytes).expect("written");
+        std::fs::write(out.path().join("model.safetensors"), bytes).expect("write");
+        std::fs::write(out.path().join("config.json"), files.config()).expect("write");
+        let rows = examples_of(37);
+        let logits = engine.logits(rows.batch()).expect("logits");
+        let mut saved = load(out.path(), &AdapterPlan::None);
+        assert_eq!(bits(&logits), bits(&saved.logits(rows.batch()).expect("logits")), "{family}");
+    }
+}
+
+fn whole(modules: &[&str]) -> LoraPlan {
+    LoraPlan {
+        full: true,
+        ensure_weight_tying: true,
+        modules_to_save: modules.iter().map(|m| (*m).to_owned()).collect(),
+        targets: Targets::Names(Vec::new()),
+        ..fresh(&[])
+    }
+}
+
 #[test]
 fn budgeted_derivatives_are_right() {
     for dropout in [0.0, 0.2] {

@@ -133,6 +133,7 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         rslora: false,
         dora: false,
         ada: None,
+        full: false,
         targets: match targets {
             [] => Targets::AllLinear,
             names => Targets::Names(names.iter().map(|n| (*n).to_owned()).collect()),

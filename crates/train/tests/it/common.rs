@@ -102,6 +102,7 @@ pub fn lora() -> LoraPlan {
         rslora: false,
         dora: false,
         ada: None,
+        full: false,
         targets: Targets::AllLinear,
         exclude: Vec::new(),
         layers: None,
@@ -191,8 +192,8 @@ pub fn copy_dir(from: &Path, to: &Path) {
 pub fn promised(out: &Path, last_step: u64) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     files.insert("metrics.jsonl".to_owned(), fs::read(out.join("metrics.jsonl")).unwrap());
-    let plain = ["adapter-plain", "best-plain"].into_iter().filter(|dir| out.join(dir).exists());
-    let dirs = ["adapter", "best"].into_iter().chain(plain).map(ToOwned::to_owned);
+    let results = ["adapter", "model", "adapter-plain", "best", "best-plain"];
+    let dirs = results.into_iter().filter(|dir| out.join(dir).exists()).map(ToOwned::to_owned);
     for dir in dirs.chain([format!("checkpoints/step-{last_step:08}")]) {
         for entry in fs::read_dir(out.join(&dir)).unwrap() {
             let entry = entry.unwrap();

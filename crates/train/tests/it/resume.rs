@@ -58,6 +58,24 @@ fn killed_anywhere_with_magnitudes() {
     kill_everywhere(&b, 7);
 }
 
+#[test]
+fn killed_anywhere_while_the_model_itself_is_trained() {
+    let mut b = bench();
+    let lora = b.lora_mut();
+    (lora.full, lora.ensure_weight_tying, lora.modules_to_save) = (true, true, vec![String::new()]);
+    lora.targets = model::Targets::Names(Vec::new());
+    kill_everywhere(&b, 7);
+    // What comes out is a model that runs like any other.
+    let mut names: Vec<_> = fs::read_dir(b.out().join("model")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert!(names.contains(&"tokenizer.json".into()) && names.contains(&"config.json".into()), "{names:?}");
+    b.plan.model = b.out().join("model");
+    b.plan.data.text.model_dir = b.plan.model.clone();
+    b.plan.out = b.temp.path().join("again");
+    let again = b.run().unwrap();
+    assert_eq!(again.steps, 7);
+}
+
 /// Cut before the first masking, between two, and after the last.
 #[test]
 fn killed_anywhere_while_ranks_are_masked() {

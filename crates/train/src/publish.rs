@@ -1,0 +1,108 @@
+//! What a run leaves: an adapter, or a model where that is what was trained; whole or not at all.
+
+use crate::TrainError;
+use model::{Engine, MergedFiles, ModelError};
+use runfs::{Fs, RunFsError, Staged};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a model folder holds besides its weights is copied, unless its name ends so: weights again, in whatever form.
+const WEIGHTS: [&str; 11] = [
+    ".safetensors",
+    ".safetensors.index.json",
+    ".bin",
+    ".bin.index.json",
+    ".pt",
+    ".pth",
+    ".gguf",
+    ".h5",
+    ".msgpack",
+    ".onnx",
+    ".onnx_data",
+];
+
+/// The folder in a run's own that holds its result.
+pub(crate) fn result_name(engine: &Engine) -> &'static str {
+    if engine.is_full() { "model" } else { "adapter" }
+}
+
+/// The engine's adapter, or its model, in `dir`; `base` is the model that was trained on.
+pub(crate) fn publish_result(engine: &Engine, fs: &dyn Fs, base: &Path, dir: &Path) -> Result<(), TrainError> {
+    match engine.is_full() {
+        true => publish_model(&engine.merged_files(None)?, fs, base, dir),
+        false => publish_adapter(engine, fs, dir),
+    }
+}
+
+/// As PEFT reads it.
+fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
+    let files = engine.adapter_files();
+    runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
+        files.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
+    })?;
+    // The same for loaders that do not know the method, where there is such a form.
+    let plain = engine.plain_adapter_files()?;
+    if !plain.is_empty() {
+        let mut name = dir.file_name().unwrap_or_default().to_owned();
+        name.push("-plain");
+        runfs::publish_dir(fs, &dir.with_file_name(name), &mut |staged: &mut Staged| {
+            plain.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
+        })?;
+    }
+    Ok(())
+}
+
+/// As transformers reads it, with the base's tokenizer.
+pub(crate) fn publish_model(merged: &MergedFiles, fs: &dyn Fs, base: &Path, dir: &Path) -> Result<(), TrainError> {
+    let others = beside_the_weights(base)?;
+    let mut refused = None;
+    let published = runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
+        for (i, name) in merged.names().iter().enumerate() {
+            staged.file(name, &mut |out| merged.write(i, out).map_err(|e| own(e, &mut refused)))?;
+        }
+        if let Some(index) = merged.index() {
+            staged.file("model.safetensors.index.json", &mut |out| out.write_all(&index))?;
+        }
+        staged.file("config.json", &mut |out| out.write_all(merged.config()))?;
+        copy(&others, staged)
+    });
+    match (published, refused) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Some(refused)) => Err(refused.into()),
+        (Err(e), None) => Err(e.into()),
+    }
+}
+
+/// An error that is not the disk's is kept aside, where its type is not lost.
+pub(crate) fn own(e: io::Error, refused: &mut Option<ModelError>) -> io::Error {
+    match e.downcast::<ModelError>() {
+        Ok(error) => {
+            *refused = Some(error);
+            io::ErrorKind::InvalidData.into()
+        }
+        Err(e) => e,
+    }
+}
+
+/// (name, path) of the tokenizer, the template, the licence and the like.
+pub(crate) fn beside_the_weights(model: &Path) -> Result<Vec<(String, PathBuf)>, RunFsError> {
+    let failed = |e| RunFsError::io("list", model, e);
+    let mut list = Vec::new();
+    for entry in fs::read_dir(model).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let ours = name == "config.json" || name == runfs::MANIFEST;
+        if path.is_file() && !name.starts_with('.') && !ours && !WEIGHTS.iter().any(|end| name.ends_with(end)) {
+            list.push((name.to_owned(), path.clone()));
+        }
+    }
+    list.sort();
+    Ok(list)
+}
+
+pub(crate) fn copy(files: &[(String, PathBuf)], staged: &mut Staged) -> Result<(), RunFsError> {
+    files
+        .iter()
+        .try_for_each(|(name, path)| staged.file(name, &mut |out| io::copy(&mut fs::File::open(path)?, out).map(drop)))
+}
