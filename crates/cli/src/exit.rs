@@ -319,6 +319,9 @@ impl From<ModelError> for Failure {
             ModelError::WholeInFourBits { .. } => say(Code::Plan).hint(
                 "change `adapter.modules_to_save`, or set `model` to the model before it was quantised and `quantize: nf4`",
             ),
+            ModelError::PrincipalInFourBits { .. } => say(Code::Plan).hint(
+                "set `adapter.init: kaiming`, or `model` to the model before it was quantised and `quantize: nf4`",
+            ),
             ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }

@@ -36,6 +36,8 @@ pub struct ParamInfo {
     pub shape: Vec<usize>,
     /// Weight decay applies (Trainer's rule: not to biases and norm weights).
     pub decays: bool,
+    /// What the learning rate is multiplied with.
+    pub rate: f32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -65,6 +65,8 @@ pub enum ModelError {
     ReaderEnded,
     #[error("{module} is in 4 bits in the base, and cannot be trained whole; adapter.modules_to_save names it")]
     WholeInFourBits { module: String },
+    #[error("{module} is in 4 bits in the base, which has no exact singular directions to begin with")]
+    PrincipalInFourBits { module: String },
     #[error("tensor {tensor} is missing")]
     MissingTensor { tensor: String },
     #[error("tensor {tensor} belongs to nothing in this model")]

@@ -148,7 +148,8 @@ impl<'a> Needs<'a> {
         // Bytes of a weight, without what panels are padded with.
         let width = (Cpu::packed_bytes(limits.precision, 1 << 10, 1 << 10) >> 20) as u64;
         let worth_packing = width * held <= 2 * plain.max(BF16 * held);
-        let layers = if as_held { layers } else { Vec::new() };
+        // Nor can what an adapter's start was taken from.
+        let layers = if as_held && estimate.principal == 0 { layers } else { Vec::new() };
         let Limits { precision, quantize, seq_len_max: positions, .. } = *limits;
         Ok(Needs { config, estimate, parameters, plain, packed, layers, precision, quantize, worth_packing, positions })
     }
@@ -189,7 +190,7 @@ impl<'a> Needs<'a> {
         let mut plan = MemoryPlan {
             weights: if form == Form::Packed { self.packed } else { self.plain - read + stages },
             weights_packed: form == Form::Packed,
-            adapter: 2 * trained,
+            adapter: 2 * trained + F32 * self.estimate.principal,
             optimiser: 2 * trained + 2 * F32 * self.estimate.scored,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
             program: PROGRAM + F32 * self.estimate.tensor_max,

@@ -321,7 +321,7 @@ mod tests {
     fn one_tensor_is_in_memory_at_a_time() {
         let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/models/stories260K"));
         let plan: model::AdapterPlan = serde_json::from_value(json!({
-            "method": "lora", "r": 64, "alpha": 8.0, "dropout": 0.0, "rslora": false, "targets": "all-linear",
+            "method": "lora", "r": 32, "alpha": 8.0, "dropout": 0.0, "rslora": false, "targets": "all-linear",
             "exclude": [], "layers": null, "rank_pattern": [], "alpha_pattern": [], "modules_to_save": [],
             "ensure_weight_tying": false, "bias": "none", "init": "kaiming", "start_from": null, "seed": 0,
             "base_name": "",

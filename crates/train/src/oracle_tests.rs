@@ -45,7 +45,7 @@ fn every_case_of_both_models() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 20);
+    assert_eq!(cases, 22);
 }
 
 /// Over the checkpoint that bitsandbytes saved.
@@ -122,7 +122,10 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
         let mut ours = Vec::new();
         let files = engine.adapter_files();
         files.iter().find(|f| f.name == "adapter_model.safetensors").unwrap().write(&mut ours).unwrap();
-        compare_adapters(&name, &ours, &fs::read(dir.join("final/adapter_model.safetensors")).unwrap());
+        // Of PiSSA the signs are free, and products are compared where the engine is tested.
+        if !dir.ends_with("pissa") {
+            compare_adapters(&name, &ours, &fs::read(dir.join("final/adapter_model.safetensors")).unwrap());
+        }
     }
 }
 
@@ -272,7 +275,8 @@ fn lora_of(dir: &Path, config: &Value) -> LoraPlan {
         modules_to_save: names("modules_to_save"),
         ensure_weight_tying: config["ensure_weight_tying"].as_bool().unwrap(),
         bias: if config["bias"] == "lora_only" { BiasTraining::LoraOnly } else { BiasTraining::None },
-        init: InitWeights::Kaiming,
+        init: if dir.ends_with("pissa") { InitWeights::Pissa } else { InitWeights::Kaiming },
+        lr_ratio: 1.0,
         start_from: Some(dir.join("init")),
         seed: 0,
         base_name: "base".into(),

@@ -110,6 +110,7 @@ fn fresh(seed: u64) -> LoraPlan {
         ensure_weight_tying: true,
         bias: BiasTraining::None,
         init: InitWeights::Kaiming,
+        lr_ratio: 1.0,
         start_from: None,
         seed,
         base_name: String::new(),
@@ -220,6 +221,9 @@ impl Cx<'_> {
         if method == Some(Method::Full) {
             return self.full(file, seed);
         }
+        if file.init == Some(InitWeights::Pissa) && method.is_some_and(|m| m != Method::Lora) {
+            return Err(self.exclusive("adapter.init: pissa", "adapter.method"));
+        }
         let base_name = file.base_name.clone().unwrap_or_else(|| model.display().to_string());
         let start_from = file.start_from.as_ref().map(|p| self.input(p));
         // What is not typed goes on as it was. A folder that cannot be read is refused where it is loaded.
@@ -283,6 +287,7 @@ impl Cx<'_> {
             ensure_weight_tying: file.ensure_weight_tying.unwrap_or(old.ensure_weight_tying),
             bias: file.bias.unwrap_or(old.bias),
             init: file.init.unwrap_or(old.init),
+            lr_ratio: self.positive("adapter.lr_ratio", file.lr_ratio, 1.0)?,
             start_from,
             seed,
             base_name,
@@ -291,7 +296,7 @@ impl Cx<'_> {
 
     /// Full fine-tuning: all modules, or those that `adapter.targets` names.
     fn full(&self, file: AdapterFile, seed: u64) -> Result<LoraPlan, PlanError> {
-        const OTHERS: [&str; 14] = [
+        const OTHERS: [&str; 15] = [
             "r",
             "alpha",
             "dropout",
@@ -302,6 +307,7 @@ impl Cx<'_> {
             "rslora",
             "bias",
             "init",
+            "lr_ratio",
             "modules_to_save",
             "start_from",
             "base_name",

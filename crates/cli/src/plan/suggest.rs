@@ -40,6 +40,7 @@ pub fn translated(word: &str) -> Option<&'static str> {
         "lora_dropout" => "adapter.dropout",
         "lora_target" | "target_modules" | "lora_target_modules" => "adapter.targets",
         "use_rslora" => "adapter.rslora",
+        "loraplus_lr_ratio" => "adapter.lr_ratio",
         "finetuning_type" | "peft_type" => "adapter.method",
         "model_name_or_path" | "base_model" => "model",
         "output_dir" => "out",

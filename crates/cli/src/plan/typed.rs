@@ -85,6 +85,7 @@ pub struct AdapterFile {
     pub modules_to_save: Option<Vec<String>>,
     pub ensure_weight_tying: Option<bool>,
     pub init: Option<InitWeights>,
+    pub lr_ratio: Option<f64>,
     pub start_from: Option<PathBuf>,
     pub base_name: Option<String>,
     pub ranks: Option<RanksFile>,

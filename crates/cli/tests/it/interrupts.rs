@@ -44,7 +44,14 @@ fn a_signal_in_each_phase_saves_and_the_rest_is_equal() {
 #[test]
 fn a_signal_while_the_result_is_saved_lets_it_finish() {
     let bench = Bench::new("llama");
-    let args = ["train", "plan.yaml", "--set", "adapter.r=512", "--set", "train.steps=2"];
+    let args = [
+        "train",
+        "plan.yaml",
+        "--set",
+        "adapter={r: 32, modules_to_save: [lm_head, embed_tokens]}",
+        "--set",
+        "train.steps=2",
+    ];
     bench.done(&args);
     let want = bench.take_results();
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {

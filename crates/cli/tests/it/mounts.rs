@@ -50,7 +50,7 @@ fn a_disk_too_small_is_refused_before_the_first_step() {
     let Some(unshare) = private_mounts() else { return };
     let bench = Bench::new("llama");
     fs::create_dir(bench.path("run")).expect("a folder");
-    let script = "mount -t tmpfs -o size=4m none run && \"$0\" train plan.yaml --json --set adapter.r=512";
+    let script = "mount -t tmpfs -o size=2m none run && \"$0\" train plan.yaml --json --set adapter.r=32";
     let mut run = Watched::start(&mut in_shell(unshare, script, &bench));
     let failed = run.until(|e| e["event"] == "error" || e["event"] == "step").expect("an event");
     assert_eq!((failed["event"].as_str(), failed["code"].as_u64()), (Some("error"), Some(21)), "{failed}");

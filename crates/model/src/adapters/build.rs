@@ -7,19 +7,21 @@ use super::estimate::{RANK_MAX, layer_of};
 use super::init;
 use super::load::plan_from;
 use super::params::{Layout, ParamId, Params};
+use super::pissa::Principal;
 use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
-use super::{AdapterPlan, BiasTraining, LoraPlan, Targets};
+use super::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
 use crate::memory::Holding;
 use crate::stored::{self, Mold, Source, check_shape};
 use crate::stream::{Sources, streams};
 use crate::{ModelError, ParamInfo, Quantize};
+use half::{bf16, f16};
 use kernels::{Backend, Form, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use weights::{Checkpoint, peft};
+use weights::{Checkpoint, Dtype, Floats, peft};
 
 /// Every saved tensor's name starts with PEFT's two wrappers.
 pub(super) const PREFIX: &str = "base_model.model.";
@@ -107,11 +109,15 @@ impl<'a, B: Backend> Builder<'a, B> {
     /// A linear layer `module` with weight [n_out, n_in].
     pub fn slot(&mut self, module: &str, n_out: usize, n_in: usize, bias: Bias) -> Result<Slot<B>, ModelError> {
         let layer = layer_of(module).filter(|l| streams(*l, self.holding.streamed, self.holding.layers));
+        if let Some((_, r, scale)) = self.principal_plan(module)? {
+            let (weight, principal) = self.principal(module, (n_out, n_in), r, scale)?;
+            return self.linear(module, weight, n_out, n_in, bias, Kind::Linear, Some(principal));
+        }
         let weight = match layer {
             Some(layer) if !self.saved_whole(module) => self.streamed(layer, module, (n_out, n_in))?,
             _ => self.matrix(module, n_out, n_in, self.holding.quantize)?,
         };
-        self.linear(module, weight, n_out, n_in, bias, Kind::Linear)
+        self.linear(module, weight, n_out, n_in, bias, Kind::Linear, None)
     }
 
     /// The token embedding [vocab, hidden].
@@ -146,7 +152,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             (Tied::Yes, Some((source, shared))) => self.tied_head(module, &source, shared, vocab, hidden)?,
             _ => self.matrix(module, vocab, hidden, Quantize::None)?,
         };
-        self.linear(module, weight, vocab, hidden, Bias::Absent, Kind::Head)
+        self.linear(module, weight, vocab, hidden, Bias::Absent, Kind::Head, None)
     }
 
     /// A norm's weight [dim].
@@ -187,6 +193,51 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
     }
 
+    /// This module's plan, rank and scale, if its adapter begins as a part of its matrix.
+    fn principal_plan(&self, module: &str) -> Result<Option<(&'a LoraPlan, usize, f64)>, ModelError> {
+        Ok(self.rank(module, Kind::Linear)?.filter(|(plan, ..)| plan.init == InitWeights::Pissa))
+    }
+
+    /// The matrix without its largest directions, and those.
+    fn principal(
+        &mut self,
+        module: &str,
+        shape: (usize, usize),
+        r: usize,
+        scale: f64,
+    ) -> Result<(Matrix<B>, Principal), ModelError> {
+        let name = format!("{module}.weight");
+        if self.checkpoint.four_bit(&name)?.is_some() {
+            return Err(ModelError::PrincipalInFourBits { module: module.to_owned() });
+        }
+        let seed = self.lora.as_ref().map_or(0, |(plan, _)| plan.seed);
+        let view = self.view(&name, &[shape.0, shape.1])?;
+        let (dtype, mut values) = (view.dtype, view.to_f32()?);
+        let first = match &self.start {
+            None => Principal::of(self.backend, &values, shape, r, scale, (seed, &name))?,
+            // A start that was made before: the base is what that leaves of it.
+            Some((start, _)) => {
+                let tensor = |leaf: &str, shape: [usize; 2]| -> Result<Vec<f32>, ModelError> {
+                    let name = saved(module, leaf);
+                    let view = start.get(&name)?;
+                    check_shape(&name, &shape, view.shape)?;
+                    Ok(view.to_f32()?)
+                };
+                let (a, b) = (tensor("lora_A.weight", [r, shape.1])?, tensor("lora_B.weight", [shape.0, r])?);
+                Principal { r, a, b }
+            }
+        };
+        first.take_from(self.backend, &mut values, shape, scale)?;
+        // What is left is held as the file would hold it.
+        let floats = match dtype {
+            Dtype::BF16 => Floats::Bf16(values.iter().map(|v| bf16::from_f32(*v)).collect()),
+            Dtype::F16 => Floats::F16(values.iter().map(|v| f16::from_f32(*v)).collect()),
+            _ => Floats::F32(values.into()),
+        };
+        let (form, quantize) = (self.holding.form, self.holding.quantize);
+        Ok((self.held(name, shape, &floats, form, quantize)?, first))
+    }
+
     fn streamed(&mut self, layer: usize, module: &str, shape: (usize, usize)) -> Result<Matrix<B>, ModelError> {
         let name = format!("{module}.weight");
         let mold = Mold::read(self.checkpoint, &name, shape, self.holding.precision)?;
@@ -214,10 +265,22 @@ impl<'a, B: Backend> Builder<'a, B> {
         }
         let view = self.view(&name, &[rows, cols])?;
         let floats = view.floats()?;
+        self.held(name, (rows, cols), &floats, form, quantize)
+    }
+
+    /// A frozen matrix of these values, which are those of the file's tensor `name` or were made of them.
+    fn held(
+        &mut self,
+        name: String,
+        (rows, cols): (usize, usize),
+        floats: &Floats,
+        form: Form,
+        quantize: Quantize,
+    ) -> Result<Matrix<B>, ModelError> {
         let weight = match quantize {
-            Quantize::None => self.backend.weight(rows, cols, stored::values(&floats), form)?,
+            Quantize::None => self.backend.weight(rows, cols, stored::values(floats), form)?,
             Quantize::Nf4 { double } => {
-                let codes = stored::quantise(&name, &floats, double)?;
+                let codes = stored::quantise(&name, floats, double)?;
                 self.quantised.insert(name.clone());
                 self.backend.weight(rows, cols, Values::Nf4(&codes), form)?
             }
@@ -280,6 +343,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         n_in: usize,
         bias: Bias,
         kind: Kind,
+        principal: Option<Principal>,
     ) -> Result<Slot<B>, ModelError> {
         self.modules.push(module.to_owned());
         let rank = self.rank(module, kind)?;
@@ -294,11 +358,17 @@ impl<'a, B: Backend> Builder<'a, B> {
             }
             Some((plan, r, scale)) => {
                 let (a_name, b_name) = (saved(module, "lora_A.weight"), saved(module, "lora_B.weight"));
-                let fresh = || init::linear_a(plan.init, plan.seed, &a_name, r, n_in);
+                let first = principal.as_ref();
+                let fresh =
+                    || first.map_or_else(|| init::linear_a(plan.init, plan.seed, &a_name, r, n_in), |p| p.a.clone());
                 let a = self.adapter_param(&a_name, vec![r, n_in], Layout::AsSaved, fresh)?;
-                let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, || vec![0.0; n_out * r])?;
+                let fresh = || first.map_or_else(|| vec![0.0; n_out * r], |p| p.b.clone());
+                let b = self.adapter_param(&b_name, vec![n_out, r], Layout::AsSaved, fresh)?;
                 let magnitude = if plan.dora { Some(self.magnitude(module, &weight, (n_out, n_in))?) } else { None };
                 self.remember(module, kind, &weight, (a, b), (magnitude.map(|m| m.m), None), (r, scale));
+                if let Some(adapted) = self.adapted.last_mut() {
+                    adapted.principal = principal;
+                }
                 let dropout = plan.dropout as f32;
                 Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude, e: None })
             }
@@ -431,7 +501,11 @@ impl<'a, B: Backend> Builder<'a, B> {
                 view.to_f32()?
             }
         };
-        let info = ParamInfo { name: name.to_owned(), shape, decays: decays(name) };
+        // LoRA+ (Hayou et al. 2024), as PEFT applies it: B and vectors.
+        let faster = name.contains("lora_B") || shape.len() == 1;
+        let ratio = self.lora.as_ref().map_or(1.0, |(plan, _)| plan.lr_ratio);
+        let rate = if faster { ratio as f32 } else { 1.0 };
+        let info = ParamInfo { name: name.to_owned(), shape, decays: decays(name), rate };
         self.params.add(self.backend, info, layout, &values)
     }
 
@@ -450,7 +524,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             _ => None,
         };
         let module = module.to_owned();
-        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, e, base });
+        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, e, principal: None, base });
     }
 
     // --- refusals --------------------------------------------------------------------------------

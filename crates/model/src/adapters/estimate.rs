@@ -2,7 +2,7 @@
 
 use super::dora::WIDTH as ROW_NORMS;
 use super::targets::{Kind, Rules};
-use super::{AdapterPlan, Bias, BiasTraining, Tied, Widths};
+use super::{AdapterPlan, Bias, BiasTraining, InitWeights, Tied, Widths};
 use crate::ModelError;
 use std::collections::BTreeSet;
 
@@ -31,6 +31,8 @@ pub struct Estimate {
     pub trainable: u64,
     /// Of those, elements whose importance is measured.
     pub scored: u64,
+    /// Of starts that are remembered.
+    pub principal: u64,
     /// Of the largest tensor among them, at most.
     pub tensor_max: u64,
     pub widths: Widths,
@@ -69,14 +71,18 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
         let mut trained = 0;
         if targeted {
             let (r, _) = rules.rank_and_scale(&m.module)?;
-            if r == 0 || r > RANK_MAX {
-                return Err(ModelError::Rank { module: m.module.clone(), r, max: RANK_MAX });
+            let max = rows.min(cols).min(RANK_MAX);
+            if r == 0 || r > max {
+                return Err(ModelError::Rank { module: m.module.clone(), r, max });
             }
             trained += r * (rows + cols);
             e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
             e.keep(&m.module, kind, r);
             if (plan.dora || plan.ada.is_some()) && kind != Kind::Linear {
                 return Err(ModelError::LinearOnly { module: m.module.clone() });
+            }
+            if plan.init == InitWeights::Pissa && kind == Kind::Linear {
+                e.principal += (r * (rows + cols)) as u64;
             }
             if plan.ada.is_some() {
                 trained += r;

@@ -8,7 +8,8 @@ use super::slot::mix;
 pub(super) fn linear_a(init: InitWeights, seed: u64, name: &str, r: usize, n_in: usize) -> Vec<f32> {
     match init {
         // kaiming_uniform with a = √5: the bound is √(6 / ((1 + 5)·in)) = 1/√in
-        InitWeights::Kaiming => {
+        // PiSSA's come from the matrix.
+        InitWeights::Kaiming | InitWeights::Pissa => {
             let bound = 1.0 / (n_in as f64).sqrt();
             (0..r * n_in).map(|i| ((2.0 * uniform(seed, name, i) - 1.0) * bound) as f32).collect()
         }

@@ -9,7 +9,10 @@ mod fan;
 mod init;
 mod inspect;
 mod load;
+mod merge;
 mod params;
+mod pissa;
+mod ranks;
 mod slot;
 mod spectrum;
 mod state;
@@ -23,9 +26,10 @@ pub use estimate::{Estimate, ModuleShape, Shape, estimate};
 pub use fan::Fan;
 pub use inspect::{Keep, ModuleChange, Shrunk, Smaller, inspect, shrink};
 pub use load::plan_from;
+pub use merge::MergedShape;
 pub use params::{Param, ParamId, Params};
 pub use slot::{Cx, Mode, Slot, SlotScratch, Widths};
-pub use state::{AdapterFile, AdapterState, MergedShape};
+pub use state::{AdapterFile, AdapterState};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -69,6 +73,9 @@ pub struct LoraPlan {
     pub ensure_weight_tying: bool,
     pub bias: BiasTraining,
     pub init: InitWeights,
+    /// B learns so many times as fast as A (LoRA+).
+    #[serde(default = "one")]
+    pub lr_ratio: f64,
     /// Continue from this adapter folder instead of a fresh start.
     pub start_from: Option<PathBuf>,
     pub seed: u64,
@@ -119,6 +126,12 @@ pub enum InitWeights {
     Kaiming,
     /// A: N(0, 1/r), B: 0
     Gaussian,
+    /// The largest singular directions of the matrix, which is frozen without them (PiSSA).
+    Pissa,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 #[cfg(test)]
@@ -150,6 +163,7 @@ pub(crate) mod tests {
             ensure_weight_tying: false,
             bias: BiasTraining::None,
             init: InitWeights::Kaiming,
+            lr_ratio: 1.0,
             start_from: None,
             seed: 0,
             base_name: "base".into(),

@@ -124,7 +124,8 @@ impl<B: Backend> Params<B> {
     pub fn update(&mut self, backend: &B, a: &AdamW, smoothing: Option<&Smoothing>) -> Result<(), ModelError> {
         self.changes += 1;
         for p in &mut self.list {
-            let own = AdamW { weight_decay: if p.info.decays { a.weight_decay } else { 0.0 }, ..*a };
+            let weight_decay = if p.info.decays { a.weight_decay } else { 0.0 };
+            let own = AdamW { weight_decay, lr: a.lr * p.info.rate, ..*a };
             backend.adamw(p.len, &own, &mut p.value, &p.grad, &mut p.m, &mut p.v)?;
             if let (Some(s), Some([importance, uncertainty])) = (smoothing, &mut p.scores) {
                 backend.smooth_importance(p.len, s, &p.value, &p.grad, importance, uncertainty)?;

@@ -34,6 +34,13 @@ pub(super) fn of_product(l: &[f64], right: &[f64], rank: usize) -> Svd {
     Svd { u: spread(&q1, &u, m), v: spread(&q2, &v, n), s }
 }
 
+/// Orthonormal columns that span those of `x` [m, r].
+pub(super) fn orthonormal(x: &[f64], rank: usize) -> Vec<f64> {
+    let m = x.len() / rank;
+    let (q, _) = qr(columns(x, m, rank));
+    (0..m * rank).map(|i| q[i % rank][i / rank]).collect()
+}
+
 fn columns(x: &[f64], rows: usize, cols: usize) -> Vec<Vec<f64>> {
     (0..cols).map(|c| (0..rows).map(|r| x[r * cols + c]).collect()).collect()
 }

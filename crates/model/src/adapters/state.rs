@@ -1,18 +1,17 @@
-//! What an adapter is besides its tensors: the files that PEFT reads, and its sum with the base.
+//! What an adapter is besides its tensors, and the files that PEFT reads. Its sum with the base is in `merge`.
 
-use super::adalora::{self, AdaSchedule, Allotment};
+use super::adalora::AdaSchedule;
 use super::build::{PREFIX, Tied};
-use super::dora::scaled_rows;
-use super::params::{Param, ParamId, Params};
-use super::slot::product;
+use super::params::{ParamId, Params};
+use super::pissa::Principal;
 use super::targets::{Kind, Rules, written_targets};
-use super::{AdaPlan, BiasTraining, InitWeights, LoraPlan};
-use crate::{ModelError, Quantize, Tensor, stored};
-use kernels::{Backend, Gemm, Nf4, Op, Smoothing, Values, mat, mat_mut};
+use super::{BiasTraining, InitWeights, LoraPlan};
+use crate::Quantize;
+use kernels::Backend;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
-use weights::{Checkpoint, Dtype, peft::AdapterConfig};
+use weights::peft::AdapterConfig;
 
 /// Regex → value, in order.
 type Patterns<T> = Vec<(String, T)>;
@@ -29,6 +28,8 @@ pub(super) struct Adapted<B: Backend> {
     pub magnitude: Option<ParamId>,
     /// AdaLoRA's
     pub e: Option<ParamId>,
+    /// PiSSA's start, without which the base is held.
+    pub principal: Option<Principal>,
     /// The frozen base of an embedding or head, which is saved too.
     pub base: Option<Arc<B::Weight>>,
 }
@@ -47,7 +48,7 @@ type Writing<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 /// One file of an adapter's folder, as PEFT writes it.
 pub struct AdapterFile<'a> {
     pub name: &'static str,
-    content: Box<Writing<'a>>,
+    pub(super) content: Box<Writing<'a>>,
 }
 
 impl AdapterFile<'_> {
@@ -57,19 +58,28 @@ impl AdapterFile<'_> {
     }
 }
 
-/// Ranks that vLLM has kernels for.
-const LOADED_RANKS: [usize; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+impl Principal {
+    fn beside(&self, values: &[f32], side: Side) -> Vec<f32> {
+        match side {
+            Side::Rows => [values, &self.a].concat(),
+            Side::Columns => {
+                let pairs = values.chunks_exact(self.r).zip(self.b.chunks_exact(self.r));
+                pairs.flat_map(|(now, first)| now.iter().copied().chain(first.iter().map(|v| -v))).collect()
+            }
+        }
+    }
+}
 
 /// Where a tensor has its ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Rows = 0,
     Columns = 1,
 }
 
 impl Side {
     /// Without the ranks that are not kept.
-    fn pruned(self, values: &[f32], kept: &[bool]) -> Vec<f32> {
+    pub(super) fn pruned(self, values: &[f32], kept: &[bool]) -> Vec<f32> {
         match self {
             Side::Rows => {
                 let rows = values.chunks_exact((values.len() / kept.len().max(1)).max(1));
@@ -83,26 +93,25 @@ impl Side {
     }
 }
 
-/// Name, shape, and type where the base has it in one, of a merged model's tensor.
-pub type MergedShape = (String, Vec<usize>, Option<Dtype>);
-
 /// Where a saved tensor's values are.
-enum Saved<'a, B: Backend> {
+pub(super) enum Saved<'a, B: Backend> {
     Param(ParamId),
+    /// PiSSA's A or B beside its own start: A over A₀ and B | −B₀, which is an adapter of the base as it was.
+    Principal(ParamId, &'a Principal, Side),
     Base(&'a B::Weight),
 }
 
 pub struct AdapterState<B: Backend> {
-    plan: Option<LoraPlan>,
-    tied: Tied,
-    adapted: Vec<Adapted<B>>,
-    whole: Vec<Whole>,
+    pub(super) plan: Option<LoraPlan>,
+    pub(super) tied: Tied,
+    pub(super) adapted: Vec<Adapted<B>>,
+    pub(super) whole: Vec<Whole>,
     /// The base's tensors that are held quantised, and how.
-    quantised: BTreeSet<String>,
-    quantize: Quantize,
+    pub(super) quantised: BTreeSet<String>,
+    pub(super) quantize: Quantize,
     /// AdaLoRA's ranks that the last masking kept, of each adapted module, and its schedule.
-    kept: Option<Vec<Vec<bool>>>,
-    schedule: Option<AdaSchedule>,
+    pub(super) kept: Option<Vec<Vec<bool>>>,
+    pub(super) schedule: Option<AdaSchedule>,
 }
 
 impl<B: Backend> AdapterState<B> {
@@ -127,86 +136,6 @@ impl<B: Backend> AdapterState<B> {
         self.adapted.iter().map(|a| a.module.as_str())
     }
 
-    // --- ranks -----------------------------------------------------------------------------------
-
-    fn ada(&self) -> Option<&AdaPlan> {
-        self.plan.as_ref().and_then(|p| p.ada.as_ref())
-    }
-
-    pub fn set_schedule(&mut self, schedule: AdaSchedule) {
-        self.schedule = Some(schedule);
-    }
-
-    /// How importance is smoothed in an update.
-    pub fn smoothing(&self, grad_scale: f32) -> Option<Smoothing> {
-        let ada = self.ada()?;
-        Some(Smoothing { beta1: ada.beta1 as f32, beta2: ada.beta2 as f32, grad_scale })
-    }
-
-    pub fn budgets(&self) -> Option<(usize, usize)> {
-        let ada = self.ada()?;
-        let ranks = self.adapted.iter().filter(|a| a.e.is_some());
-        Some((ranks.clone().map(|a| a.r).sum(), ranks.count() * ada.target_r))
-    }
-
-    pub fn regularise(&self, backend: &B, params: &mut Params<B>) -> Result<f64, ModelError> {
-        match self.ada() {
-            None => Ok(0.0),
-            Some(ada) => adalora::regularise(backend, params, &self.adapted, ada.orthogonality),
-        }
-    }
-
-    pub fn allot(&mut self, backend: &B, params: &mut Params<B>, what: Allotment) -> Result<(), ModelError> {
-        let budget = match what {
-            Allotment::Measure { budget } => budget,
-            Allotment::Settle { budget } => Some(budget),
-            Allotment::Keep => None,
-        };
-        if let Some(budget) = budget {
-            self.kept = Some(adalora::choose(&adalora::scores(backend, params, &self.adapted)?, budget));
-        } else if what != Allotment::Keep {
-            return Ok(());
-        }
-        match &self.kept {
-            Some(kept) => adalora::mask(backend, params, &self.adapted, kept),
-            None => Ok(()),
-        }
-    }
-
-    pub fn kept_ranks(&self) -> Option<BTreeMap<String, Vec<bool>>> {
-        let kept = self.kept.as_ref()?;
-        Some(self.budgeted().map(|a| a.module.clone()).zip(kept.iter().cloned()).collect())
-    }
-
-    pub fn set_kept_ranks(&mut self, kept: &BTreeMap<String, Vec<bool>>) -> Result<(), ModelError> {
-        let of = |a: &Adapted<B>| match kept.get(&a.module) {
-            None => Err(ModelError::MissingTensor { tensor: a.module.clone() }),
-            Some(k) if k.len() != a.r => {
-                Err(ModelError::Shape { tensor: a.module.clone(), expected: vec![a.r], got: vec![k.len()] })
-            }
-            Some(k) => Ok(k.clone()),
-        };
-        self.kept = Some(self.budgeted().map(of).collect::<Result<_, _>>()?);
-        Ok(())
-    }
-
-    /// The modules whose ranks are masked.
-    fn budgeted(&self) -> impl Iterator<Item = &Adapted<B>> {
-        self.adapted.iter().filter(|a| a.e.is_some())
-    }
-
-    /// Of a saved tensor of such a module: its side, and the ranks that are saved. None: all.
-    fn pruned(&self, id: ParamId) -> Option<(Side, &[bool])> {
-        let kept = self.kept.as_ref()?;
-        self.budgeted().zip(kept).find_map(|(a, kept)| match id {
-            _ if id == a.a || Some(id) == a.e => Some((Side::Rows, kept.as_slice())),
-            _ if id == a.b => Some((Side::Columns, kept.as_slice())),
-            _ => None,
-        })
-    }
-
-    // --- files -----------------------------------------------------------------------------------
-
     /// `adapter_config.json` and `adapter_model.safetensors`; nothing without an adapter.
     pub fn files<'a>(&'a self, backend: &'a B, params: &'a Params<B>) -> Vec<AdapterFile<'a>> {
         let Some(plan) = &self.plan else { return Vec::new() };
@@ -221,6 +150,9 @@ impl<B: Backend> AdapterState<B> {
                         None => v,
                         Some((side, kept)) => side.pruned(&v, kept),
                     }),
+                    Saved::Principal(id, first, side) => {
+                        params.get(*id).values(backend).map(|v| first.beside(&v, *side))
+                    }
                     Saved::Base(weight) => Ok(backend.weight_values(weight).map_err(io::Error::other)?),
                 };
                 Ok(values.map_err(io::Error::other)?.into())
@@ -232,72 +164,21 @@ impl<B: Backend> AdapterState<B> {
         ]
     }
 
-    /// AdaLoRA's adapter as a LoRA with E and the scale in B: each module has the same rank, the smallest that loaders
-    /// take, filled up with zeros, and alpha is that rank.
-    pub fn plain_files<'a>(
-        &'a self,
-        backend: &'a B,
-        params: &'a Params<B>,
-    ) -> Result<Vec<AdapterFile<'a>>, ModelError> {
-        let Some(plan) = self.plan.as_ref().filter(|p| p.ada.is_some()) else { return Ok(Vec::new()) };
-        let mut ranks = Vec::new();
-        for (i, a) in self.budgeted().enumerate() {
-            let e = a.e.map(|e| params.get(e).values(backend)).transpose()?.unwrap_or_default();
-            let kept = |p: usize| self.kept.as_ref().is_none_or(|kept| kept[i][p]);
-            ranks.push((a, (0..a.r).filter(|p| kept(*p)).map(|p| (p, e[p] * a.scale as f32)).collect::<Vec<_>>()));
-        }
-        let most = ranks.iter().map(|(_, r)| r.len()).max().unwrap_or(0);
-        let r = LOADED_RANKS.into_iter().find(|r| *r >= most).unwrap_or(most);
-        let config = move |out: &mut dyn Write| {
-            let plain = LoraPlan { r, alpha: r as f64, rslora: false, ada: None, ..plan.clone() };
-            out.write_all(self.config(&plain).to_json().as_bytes())
-        };
-        let tensors = move |out: &mut dyn Write| {
-            let mut list = Vec::new();
-            for (name, shape, saved) in self.tensors(params) {
-                let Saved::Param(id) = saved else { continue };
-                match ranks.iter().position(|(a, _)| id == a.a || id == a.b || Some(id) == a.e) {
-                    None => list.push((name, shape, (id, None))),
-                    Some(i) if id == ranks[i].0.a => {
-                        list.push((format!("{name}.weight"), vec![r, shape[1]], (id, Some(i))))
-                    }
-                    Some(i) if id == ranks[i].0.b => {
-                        list.push((format!("{name}.weight"), vec![shape[0], r], (id, Some(i))))
-                    }
-                    Some(_) => {}
-                }
-            }
-            let names: Vec<_> = list.iter().map(|(name, shape, _)| (name.clone(), shape.clone())).collect();
-            let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-            weights::write_safetensors_with(out, &names, &metadata, &mut |n| {
-                let (_, shape, (id, module)) = &list[n];
-                let values = params.get(*id).values(backend).map_err(io::Error::other)?;
-                let Some((a, kept)) = module.map(|i| &ranks[i]) else { return Ok(values.into()) };
-                let mut plain = vec![0.0; shape[0] * shape[1]];
-                for (q, (p, scale)) in kept.iter().enumerate() {
-                    if *id == a.a {
-                        plain[q * shape[1]..][..shape[1]].copy_from_slice(&values[p * shape[1]..][..shape[1]]);
-                    } else {
-                        (0..shape[0]).for_each(|j| plain[j * r + q] = scale * values[j * a.r + p]);
-                    }
-                }
-                Ok(plain.into())
-            })
-        };
-        Ok(vec![
-            AdapterFile { name: weights::peft::CONFIG_FILE, content: Box::new(config) },
-            AdapterFile { name: weights::peft::TENSORS_FILE, content: Box::new(tensors) },
-        ])
-    }
-
     /// Every tensor that PEFT saves, with its shape: parameters, a tied matrix's second name, the base of an adapted
     /// embedding or head.
-    fn tensors(&self, params: &Params<B>) -> Vec<(String, Vec<usize>, Saved<'_, B>)> {
+    pub(super) fn tensors(&self, params: &Params<B>) -> Vec<(String, Vec<usize>, Saved<'_, B>)> {
         let mut out: Vec<_> = params
             .ids()
             .map(|id| {
                 let info = &params.get(id).info;
                 let mut shape = info.shape.clone();
+                let side = |a: &&Adapted<B>| a.principal.is_some() && (id == a.a || id == a.b);
+                if let Some((a, first)) = self.adapted.iter().find(side).and_then(|a| Some((a, a.principal.as_ref()?)))
+                {
+                    let side = if id == a.a { Side::Rows } else { Side::Columns };
+                    shape[side as usize] *= 2;
+                    return (info.name.clone(), shape, Saved::Principal(id, first, side));
+                }
                 if let Some((side, kept)) = self.pruned(id) {
                     shape[side as usize] = kept.iter().filter(|k| **k).count();
                 }
@@ -316,7 +197,7 @@ impl<B: Backend> AdapterState<B> {
         out
     }
 
-    fn config(&self, plan: &LoraPlan) -> AdapterConfig {
+    pub(super) fn config(&self, plan: &LoraPlan) -> AdapterConfig {
         let chosen: Vec<String> = self.adapted.iter().map(|a| a.module.clone()).collect();
         let mut saved = plan.modules_to_save.clone();
         let one_matrix = self.whole.iter().any(|w| w.names.len() > 1);
@@ -328,8 +209,13 @@ impl<B: Backend> AdapterState<B> {
         let list = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
         let budgeted = self.budgeted().next().is_some();
         let (ranks, alphas) = if budgeted { Default::default() } else { self.written_patterns(plan) };
+        // Twice the rank at the same scale.
+        let twice = if plan.init == InitWeights::Pissa { 2 } else { 1 };
+        let louder = if plan.rslora { f64::from(twice).sqrt() } else { f64::from(twice) };
+        let ranks = ranks.into_iter().map(|(key, r)| (key, twice as usize * r));
+        let alphas = alphas.into_iter().map(|(key, alpha)| (key, louder * alpha));
         let (peft_type, r, other) = match &plan.ada {
-            None => (AdapterConfig::default().peft_type, plan.r, serde_json::Map::new()),
+            None => (AdapterConfig::default().peft_type, twice as usize * plan.r, serde_json::Map::new()),
             // Its rank has a name of its own there.
             Some(ada) => (weights::peft::ADALORA.to_owned(), AdapterConfig::default().r, self.ada_fields(plan, ada)),
         };
@@ -338,7 +224,7 @@ impl<B: Backend> AdapterState<B> {
             other,
             base_model_name_or_path: Some(plan.base_name.clone()),
             r,
-            lora_alpha: plan.alpha,
+            lora_alpha: plan.alpha * louder,
             lora_dropout: plan.dropout,
             target_modules: Some(written_targets(plan, &chosen)),
             exclude_modules: list(&plan.exclude).map(Into::into),
@@ -350,44 +236,19 @@ impl<B: Backend> AdapterState<B> {
             }
             .to_owned(),
             init_lora_weights: match plan.init {
-                InitWeights::Kaiming => true.into(),
+                // Files hold the difference to the start: see `Saved::Principal`.
+                InitWeights::Kaiming | InitWeights::Pissa => true.into(),
                 InitWeights::Gaussian => "gaussian".into(),
             },
             layers_to_transform: plan.layers.clone().map(Into::into),
-            rank_pattern: ranks.into_iter().map(|(k, v)| (k, v.into())).collect(),
-            alpha_pattern: alphas.into_iter().map(|(k, v)| (k, number(v))).collect(),
+            rank_pattern: ranks.map(|(k, v)| (k, v.into())).collect(),
+            alpha_pattern: alphas.map(|(k, v)| (k, number(v))).collect(),
             use_rslora: plan.rslora,
             use_dora: plan.dora,
             // Written only where it acts, as PEFT has it.
             ensure_weight_tying: one_matrix,
             ..AdapterConfig::default()
         }
-    }
-
-    /// What AdaLoRA's adapter_config.json has beside LoRA's.
-    fn ada_fields(&self, plan: &LoraPlan, ada: &AdaPlan) -> serde_json::Map<String, serde_json::Value> {
-        let pattern = self.kept_ranks().map(|kept| {
-            kept.into_iter()
-                .map(|(module, kept)| (format!("{module}.lora_E"), kept.into()))
-                .collect::<serde_json::Map<_, _>>()
-        });
-        let schedule = self.schedule;
-        let steps = |of: fn(&AdaSchedule) -> u64| schedule.as_ref().map_or(0, of).into();
-        [
-            ("rank_pattern", pattern.map_or(serde_json::Value::Null, Into::into)),
-            ("target_r", ada.target_r.into()),
-            ("init_r", plan.r.into()),
-            ("tinit", steps(|s| s.warmup)),
-            ("tfinal", steps(|s| s.last)),
-            ("deltaT", steps(|s| s.every)),
-            ("total_step", steps(|s| s.steps)),
-            ("beta1", number(ada.beta1)),
-            ("beta2", number(ada.beta2)),
-            ("orth_reg_weight", number(ada.orthogonality)),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
     }
 
     /// The patterns as they can be written. PEFT's files sort their keys, and the first match counts: where sorting
@@ -409,121 +270,6 @@ impl<B: Backend> AdapterState<B> {
             self.adapted.iter().map(|a| (name(a), alpha(a))).collect(),
         )
     }
-
-    /// Every tensor of the base under its Hugging Face name, with its shape and, where it is not in 4 bits, its type; and a
-    /// head that merging makes.
-    pub fn merged_shapes(&self, base: &Checkpoint) -> Result<Vec<MergedShape>, ModelError> {
-        let part = |name: &&str| weights::four_bit_owner(name).is_some_and(|owner| base.contains(owner));
-        let mut names: Vec<String> = base.names().filter(|name| !part(name)).map(ToOwned::to_owned).collect();
-        if self.unties() && !base.contains("lm_head.weight") {
-            names.push("lm_head.weight".to_owned());
-        }
-        let of = |name: String| {
-            let source = source_of(base, &name);
-            let (shape, dtype) = match base.four_bit(source)? {
-                Some(found) => (found.shape, None),
-                None => base.get(source).map(|view| (view.shape.to_vec(), Some(view.dtype)))?,
-            };
-            Ok((name, shape, dtype))
-        };
-        names.into_iter().map(of).collect()
-    }
-
-    /// One of [`AdapterState::merged_shapes`] with the adapter folded in, in f32. Of a quantised tensor the values are those
-    /// that the adapter was trained on.
-    pub fn merged_tensor(
-        &self,
-        backend: &B,
-        params: &Params<B>,
-        base: &Checkpoint,
-        name: &str,
-    ) -> Result<Tensor, ModelError> {
-        let (shape, held) = self.held(base, source_of(base, name))?;
-        let values = match self.whole.iter().find(|w| self.replaces(w, name)) {
-            Some(w) => params.get(w.id).values(backend)?,
-            None => self.folded(backend, params, name, held)?,
-        };
-        Ok(Tensor { name: name.to_owned(), shape, values })
-    }
-
-    /// A tensor's shape, and its values as they are after it was quantised, if it was.
-    fn held(&self, base: &Checkpoint, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
-        if let Some(stored) = stored::read(base, name)? {
-            let mut values = vec![0.0; stored.nf4.len()];
-            stored.nf4.read(0, &mut values);
-            return Ok((stored.shape, values));
-        }
-        let view = base.get(name)?;
-        let mut values = view.to_f32()?;
-        if let Quantize::Nf4 { double } = self.quantize
-            && self.quantised.contains(name)
-        {
-            Nf4::quantise(Values::F32(&values), double)?.read(0, &mut values);
-        }
-        Ok((view.shape.to_vec(), values))
-    }
-
-    /// Whether a base with a tied head needs one of its own after merging.
-    pub fn unties(&self) -> bool {
-        let touched = |module: &str| {
-            let tensor = format!("{module}.weight");
-            self.adapted.iter().any(|a| a.module == module) || self.whole.iter().any(|w| w.tensor == tensor)
-        };
-        let shared = self.whole.iter().any(|w| w.names.len() > 1);
-        self.tied == Tied::Yes && !shared && (touched("lm_head") || touched("model.embed_tokens"))
-    }
-
-    fn replaces(&self, w: &Whole, name: &str) -> bool {
-        w.tensor == name || w.names.iter().any(|n| n.strip_prefix(PREFIX) == Some(name))
-    }
-
-    /// W + s·B A, or W + s·Aᵀ Bᵀ for an embedding; with E, that of E∘A; with a magnitude, its rows scaled to that.
-    fn folded(&self, backend: &B, params: &Params<B>, name: &str, mut w: Vec<f32>) -> Result<Vec<f32>, ModelError> {
-        let Some(a) = self.adapted.iter().find(|a| name.strip_suffix(".weight") == Some(a.module.as_str())) else {
-            return Ok(w);
-        };
-        let (pa, pb) = (params.get(a.a), params.get(a.b));
-        let r = pa.info.shape[0];
-        let inner = match a.e {
-            None => None,
-            Some(e) => Some(scaled_ranks(backend, pa, &params.get(e).values(backend)?)?),
-        };
-        let inner = inner.as_ref().unwrap_or(&pa.value);
-        let (n_in, n_out) = (pa.info.shape[1], pb.info.shape[0]);
-        let mut delta = backend.alloc(w.len())?;
-        let alpha = a.scale as f32;
-        if a.kind == Kind::Embedding {
-            let g = Gemm { alpha, ..product(n_in, n_out, r, Op::N, Op::T) };
-            backend.gemm(g, mat(&pa.value, 0, r), mat(&pb.value, 0, r), mat_mut(&mut delta, 0, n_out))?;
-        } else {
-            let g = Gemm { alpha, ..product(n_out, n_in, r, Op::N, Op::N) };
-            backend.gemm(g, mat(&pb.value, 0, r), mat(inner, 0, n_in), mat_mut(&mut delta, 0, n_in))?;
-        }
-        let mut values = vec![0.0; w.len()];
-        backend.download(&delta, 0, &mut values)?;
-        for (w, d) in w.iter_mut().zip(&values) {
-            *w += d;
-        }
-        if let Some(m) = a.magnitude {
-            scaled_rows(&params.get(m).values(backend)?, &mut w);
-        }
-        Ok(w)
-    }
-}
-
-/// The base's tensor that a merged one is made of.
-fn source_of<'a>(base: &Checkpoint, name: &'a str) -> &'a str {
-    if base.contains(name) { name } else { "model.embed_tokens.weight" }
-}
-
-/// E∘A
-fn scaled_ranks<B: Backend>(backend: &B, a: &Param<B>, e: &[f32]) -> Result<B::Buf, ModelError> {
-    let mut rows = a.values(backend)?;
-    let cols = rows.len() / e.len().max(1);
-    rows.chunks_exact_mut(cols.max(1)).zip(e).for_each(|(row, e)| row.iter_mut().for_each(|v| *v *= e));
-    let mut scaled = backend.alloc(rows.len())?;
-    backend.upload(&mut scaled, 0, &rows)?;
-    Ok(scaled)
 }
 
 /// Of the base matrix, which an embedding has as [vocabulary, hidden] and a head as [outputs, inputs].
@@ -536,6 +282,6 @@ fn base_shape<B: Backend>(a: &Adapted<B>, params: &Params<B>) -> [usize; 2] {
 }
 
 /// As Python writes it: 8 rather than 8.0 for a whole number.
-fn number(x: f64) -> serde_json::Value {
+pub(super) fn number(x: f64) -> serde_json::Value {
     if x.fract() == 0.0 && x.abs() < 1e15 { (x as i64).into() } else { x.into() }
 }

@@ -41,6 +41,7 @@ fn the_plan_is_what_is_allocated() {
         ("tied", lora(LoraPlan { ensure_weight_tying: true, modules_to_save: vec!["lm_head".into()], ..fresh(&[]) })),
         ("norms", lora(LoraPlan { modules_to_save: vec!["norm".into()], ..fresh(&["lm_head"]) })),
         ("top", lora(LoraPlan { layers: Some(vec![4]), ..fresh(&[]) })),
+        ("pissa", lora(LoraPlan { init: model::InitWeights::Pissa, ..fresh(&[]) })),
         (
             "full",
             lora(LoraPlan {
@@ -68,7 +69,9 @@ fn the_plan_is_what_is_allocated() {
             let trained_bytes = 8 * trained as u64;
             // With AdaLoRA importance and uncertainty, too.
             let kinds = if name == "adalora" { 2 } else { 1 };
-            assert_eq!((m.adapter, m.optimiser), (trained_bytes, kinds * trained_bytes), "{name}");
+            // PiSSA remembers its start.
+            let starts = if name == "pissa" { trained_bytes / 2 } else { 0 };
+            assert_eq!((m.adapter, m.optimiser), (trained_bytes + starts, kinds * trained_bytes), "{name}");
             assert_eq!(m.total, m.weights + m.adapter + m.optimiser + m.activations + m.scratch + m.program);
             // Names, configurations and the slots themselves are the small rest.
             let (got, want) = (seen.bytes_current as f64, (m.total - m.program) as f64);

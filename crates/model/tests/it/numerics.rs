@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::{AdapterPlan, BiasTraining, LoraPlan, Targets};
-use model::{Engine, IGNORE, Limits, ModelConfig, ModelError, State, StepKey, Tensor};
+use model::{AdamW, Engine, IGNORE, Limits, ModelConfig, ModelError, State, StepKey, Tensor};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -418,6 +418,27 @@ fn threads_change_no_bit() {
 
 fn adamw(t: u32) -> model::AdamW {
     model::AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t, grad_scale: 1.0 }
+}
+
+/// One update moves B by the ratio's multiple of what it does without one, and A as without.
+#[test]
+fn b_learns_faster_by_the_ratio() {
+    let moved = |lr_ratio: f64| {
+        let plan = LoraPlan { lr_ratio, ..fresh(&["q_proj", "down_proj"]) };
+        let mut engine = load(&model_dir("llama"), &lora(plan));
+        disturb(&mut engine);
+        let before = engine.export(State::Value).expect("export");
+        engine.accumulate(examples_of(37).batch(), 1.0, KEY).expect("accumulate");
+        engine.update(&AdamW { weight_decay: 0.0, ..adamw(1) }).expect("update");
+        let after = engine.export(State::Value).expect("export");
+        before.into_iter().zip(after).collect::<Vec<_>>()
+    };
+    for ((before, plain), (_, fast)) in moved(1.0).into_iter().zip(moved(16.0)) {
+        let ratio = if plain.name.contains("lora_B") { 16.0 } else { 1.0 };
+        for ((b, p), f) in before.values.iter().zip(&plain.values).zip(&fast.values) {
+            assert!(((f - b) - ratio * (p - b)).abs() <= 2e-6, "{}: {b} {p} {f}", plain.name);
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::plan_from;
-use model::{AdaSchedule, AdamW, AdapterPlan, Allotment, Engine, Limits, Quantize, State};
+use model::{AdaSchedule, AdamW, AdapterPlan, Allotment, Engine, InitWeights, Limits, LoraPlan, Quantize, State};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ const CASES: [(&str, &[&str]); 2] = [
             "qdora",
             "adalora",
             "adalora_rand",
+            "pissa",
         ],
     ),
     (
@@ -59,6 +60,14 @@ fn limits_of(case: &str) -> Limits {
     Limits { quantize, ..limits() }
 }
 
+/// The plan that goes on from the adapter in `dir`. PiSSA's files do not say that they are.
+fn continued_as(case: &str, dir: &Path) -> AdapterPlan {
+    match continued(dir) {
+        AdapterPlan::Lora(plan) if case == "pissa" => lora(LoraPlan { init: InitWeights::Pissa, ..*plan }),
+        plan => plan,
+    }
+}
+
 impl Case {
     fn open(model: &str, case: &str) -> Case {
         Case::open_over(&model_dir(model), limits_of(case), model, case)
@@ -67,7 +76,7 @@ impl Case {
     fn open_over(base: &Path, limits: Limits, model: &str, case: &str) -> Case {
         let dir = fixtures().join("peft").join(model).join(case);
         let json = std::fs::read(dir.join("case.json")).expect("case.json");
-        let plan = continued(&dir.join("init"));
+        let plan = continued_as(case, &dir.join("init"));
         let mut engine = Engine::load(base, &plan, &limits).expect("loads");
         let ranks = match &plan {
             AdapterPlan::Lora(l) => l.ada.as_ref().and_then(|ada| ada.schedule(STEPS as u64)),
@@ -87,6 +96,7 @@ impl Case {
 
     /// Logits, mean loss and gradients of the probe batch, against `{when}_…`.
     fn check_probe(&mut self, when: &str) {
+        self.check_residual();
         let probe = Packed::all(&self.data, "probe.");
         let vocab = self.engine.config().vocab;
         let logits = self.engine.logits(probe.batch()).expect("logits");
@@ -142,6 +152,21 @@ impl Case {
         self.engine.update(&adamw).expect("update");
         self.check_ranks(step, &record["adalora"]);
         assert_eq!(self.engine.grad_norm().expect("norm"), 0.0, "gradients are zeroed");
+    }
+
+    /// What PiSSA leaves of each matrix: an adapter of zeros shows it.
+    fn check_residual(&self) {
+        for key in self.file.under("base_residual.") {
+            let base = model_dir(self.name.split('/').next().expect("a model"));
+            let plan = continued_as("pissa", &self.dir.join("init"));
+            let mut bare = Engine::load(&base, &plan, &limits()).expect("loads");
+            let mut values = bare.export(State::Value).expect("export");
+            values.iter_mut().for_each(|t| t.values.fill(0.0));
+            bare.import(State::Value, &values).expect("import");
+            let rest = bare.merged().expect("merged").into_iter().find(|t| t.name == key).expect("a tensor");
+            let want = self.file.f32(&format!("base_residual.{key}"));
+            close(&format!("{} base_residual.{key}", self.name), &rest.values, &want, 2e-6);
+        }
     }
 
     /// The weighted regulariser, whose gradient is added.
@@ -222,19 +247,26 @@ impl Case {
             std::fs::write(out.join(file.name), bytes).expect("write");
         }
         let got = File::open(&out.join("adapter_model.safetensors"));
-        let want = File::open(&self.dir.join("final/adapter_model.safetensors"));
+        // PiSSA's is the one of the base as it was.
+        let pissa = self.name.ends_with("pissa");
+        let last = self.dir.join(if pissa { "final_converted" } else { "final" });
+        let want = File::open(&last.join("adapter_model.safetensors"));
         assert_eq!(got.under(""), want.under(""), "{}: saved tensors", self.name);
         for key in want.under("") {
             assert_eq!(got.shape(&key), want.shape(&key), "{} {key}", self.name);
         }
-        let pairs: Vec<_> = want.under("").iter().map(|k| (got.f32(k), want.f32(k))).collect();
+        let pairs: Vec<_> = match pissa {
+            false => want.under("").iter().map(|k| (got.f32(k), want.f32(k))).collect(),
+            // The signs of singular directions are free, those of the products are not.
+            true => products(&got).into_iter().zip(products(&want)).collect(),
+        };
         close_adapter(&format!("{} final adapter", self.name), &pairs);
         let values = tensors(&self.engine, State::Value);
         let full = self.file.under("final_full.");
         let value = |key: &String| values.iter().find(|(k, _)| k == key).expect("a parameter").1.clone();
         let pairs: Vec<_> = full.iter().map(|k| (value(k), self.file.f32(&format!("final_full.{k}")))).collect();
         close_adapter(&format!("{} final_full", self.name), &pairs);
-        let [got, want] = [out, self.dir.join("final")].map(|d| {
+        let [got, want] = [out, last].map(|d| {
             let text = std::fs::read(d.join("adapter_config.json")).expect("adapter_config.json");
             let mut config = sorted_lists(serde_json::from_slice(&text).expect("JSON"));
             // That case alone began with random values of E, which no plan asks for.
@@ -287,6 +319,21 @@ impl Case {
             }
         }
     }
+}
+
+/// B A of every pair.
+fn products(file: &File) -> Vec<Vec<f32>> {
+    let pairs = file.under("").into_iter().filter(|k| k.ends_with("lora_A.weight"));
+    pairs
+        .map(|key| {
+            let (a, b) = (file.f32(&key), file.f32(&key.replace("lora_A", "lora_B")));
+            let (r, cols) = (file.shape(&key)[0], file.shape(&key)[1]);
+            let cell = |x: usize| {
+                (0..r).map(|k| f64::from(b[x / cols * r + k]) * f64::from(a[k * cols + x % cols])).sum::<f64>()
+            };
+            (0..b.len() / r * cols).map(|x| cell(x) as f32).collect()
+        })
+        .collect()
 }
 
 /// Sets come out of Python in any order.
@@ -361,8 +408,8 @@ fn a_base_saved_in_four_bits_trains_as_the_reference_does() {
 #[test]
 fn merged_weights_give_the_adapters_logits() {
     for (model, cases) in CASES {
-        // A pruned AdaLoRA is not gone on with; its plain form is tested above.
-        for case in cases.iter().filter(|c| !c.starts_with("adalora")) {
+        // A pruned AdaLoRA is not gone on with, its plain form is tested above; PiSSA's files are those of a plain LoRA.
+        for case in cases.iter().filter(|c| !c.starts_with("adalora") && **c != "pissa") {
             let dir = fixtures().join("peft").join(model).join(case);
             let limits = limits_of(case);
             let engine = Engine::load(&model_dir(model), &continued(&dir.join("final")), &limits).expect("loads");
@@ -389,6 +436,38 @@ fn merged_weights_give_the_adapters_logits() {
             let want = if limits.quantize == Quantize::None { "merged_logits" } else { "final_logits" };
             let want = probe.pick(&file.f32(want), alone.config().vocab);
             close(&format!("{model}/{case} merged_logits"), &got, &want, 5e-5);
+        }
+    }
+}
+
+/// A start from singular directions is the base again, and its product is the reference's.
+#[test]
+fn a_fresh_start_from_singular_directions_changes_nothing() {
+    for model in ["llama", "qwen2"] {
+        let plan = |init| lora(LoraPlan { init, ..fresh(&[]) });
+        let mut engine = load(&model_dir(model), &plan(InitWeights::Pissa));
+        let mut plain = load(&model_dir(model), &plan(InitWeights::Kaiming));
+        let probe = Packed::all(&File::fixture(&format!("peft/{model}/data.safetensors")), "probe.");
+        let logits = engine.logits(probe.batch()).expect("logits");
+        close(model, &logits, &plain.logits(probe.batch()).expect("logits"), 5e-5);
+        for (t, base) in engine.merged().expect("merged").iter().zip(plain.merged().expect("merged")) {
+            close(&format!("{model} {}", t.name), &t.values, &base.values, 2e-6);
+        }
+        // The reference decomposes in f32.
+        let out = tempfile::tempdir().expect("a folder");
+        let start = tensors(&engine, State::Value);
+        let list: Vec<_> = start
+            .iter()
+            .map(|(name, values)| {
+                let shape = engine.params().iter().find(|p| p.name == *name).expect("a parameter").shape.clone();
+                (name.clone(), shape, values.as_slice())
+            })
+            .collect();
+        let path = out.path().join("start.safetensors");
+        std::fs::write(&path, weights::safetensors_bytes(&list, &Default::default()).expect("bytes")).expect("write");
+        let want = File::fixture(&format!("peft/{model}/pissa/init/adapter_model.safetensors"));
+        for (got, want) in products(&File::open(&path)).into_iter().zip(products(&want)) {
+            close(model, &got, &want, 2e-5);
         }
     }
 }

@@ -234,3 +234,12 @@ fn a_pruned_adalora_adapter_is_refused_by_what_it_is() {
     let error = plan_from(&fixtures().join("peft/llama/adalora/final"), 0).expect_err("pruned");
     assert!(error.to_string().contains("an AdaLoRA adapter that is pruned already"), "{error}");
 }
+
+#[test]
+fn a_rank_beyond_the_matrix_is_refused() {
+    // Keys and values of this model have 32 rows.
+    let plan = |r| lora(LoraPlan { r, ..fresh(&["k_proj"]) });
+    let error = model::outline(&model_dir("llama"), &plan(33), &limits()).expect_err("refused");
+    assert_eq!(error.to_string(), "rank 33 for model.layers.0.self_attn.k_proj: a rank is from 1 to 32");
+    load(&model_dir("llama"), &plan(32));
+}

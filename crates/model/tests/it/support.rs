@@ -146,6 +146,7 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         ensure_weight_tying: false,
         bias: BiasTraining::None,
         init: InitWeights::Kaiming,
+        lr_ratio: 1.0,
         start_from: None,
         seed: 0,
         base_name: "base".into(),

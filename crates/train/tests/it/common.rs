@@ -112,6 +112,7 @@ pub fn lora() -> LoraPlan {
         ensure_weight_tying: false,
         bias: BiasTraining::None,
         init: InitWeights::Kaiming,
+        lr_ratio: 1.0,
         start_from: None,
         seed: 7,
         base_name: "stories260K".into(),

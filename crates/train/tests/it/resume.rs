@@ -59,6 +59,13 @@ fn killed_anywhere_with_magnitudes() {
 }
 
 #[test]
+fn killed_anywhere_from_singular_directions() {
+    let mut b = bench();
+    b.lora_mut().init = model::InitWeights::Pissa;
+    kill_everywhere(&b, 7);
+}
+
+#[test]
 fn killed_anywhere_while_the_model_itself_is_trained() {
     let mut b = bench();
     let lora = b.lora_mut();
