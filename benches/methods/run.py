@@ -17,12 +17,15 @@ MODEL = ROOT / "examples/models/stories260K"
 METHODS = {
     "LoRA": [],
     "LoRA, rsLoRA scale": ["adapter.rslora=true"],
+    "LoRA+ (ratio 16)": ["adapter.lr_ratio=16"],
+    "PiSSA": ["adapter.init=pissa"],
     "DoRA": ["adapter.method=dora"],
     "AdaLoRA, r 12 to 8": ["adapter.method=adalora", "adapter.r=12", "adapter.ranks.target=8"],
     "QLoRA (NF4)": ["quantize=nf4"],
     "QDoRA (NF4)": ["quantize=nf4", "adapter.method=dora"],
+    "full fine-tuning": ["adapter={method: full}"],
 }
-RATES = ["3e-3", "1e-2", "3e-2"]
+RATES = ["1e-3", "3e-3", "1e-2", "3e-2"]
 STORIES, STORY_TOKENS = 200, 200
 
 
@@ -51,12 +54,12 @@ def find(value, key):
     return None
 
 
-def loss_on(a, name, file, adapter, base):
+def loss_on(a, name, file, adapter, base, model=MODEL):
     """Nats a token of a model, with an adapter or without one, on a file of texts. A run of one step with no learning rate to
     speak of validates and changes nothing."""
     plan = a.work / f"{name}.yaml"
     start = f"  start_from: {adapter}\n" if adapter else "  r: 8\n"
-    plan.write_text(f"model: {MODEL}\nout: {a.work / name}\n{base}data:\n  train: [{{path: {file}}}]\n  valid: [{{path: {file}}}]\n"
+    plan.write_text(f"model: {model}\nout: {a.work / name}\n{base}data:\n  train: [{{path: {file}}}]\n  valid: [{{path: {file}}}]\n"
                     f"  over_length: truncate\n  loss_on: all\nadapter:\n{start}train:\n  steps: 1\n  lr: 1e-30\n  seq_len_max: 512\n  precision: f32\n")
     out = a.work / name
     if not (out / "run.json").exists():
@@ -65,8 +68,8 @@ def loss_on(a, name, file, adapter, base):
     return find(json.loads((out / "run.json").read_text()), "final_valid_loss")
 
 
-def general(a, files, name, adapter, base):
-    return [loss_on(a, f"{name}-{i}", file, adapter, base) for i, file in enumerate(files)]
+def general(a, files, name, adapter, base, model=MODEL):
+    return [loss_on(a, f"{name}-{i}", file, adapter, base, model) for i, file in enumerate(files)]
 
 
 def main():
@@ -103,9 +106,10 @@ def main():
         base = "nf4" if "quantize=nf4" in sets else "none"
         rises = []
         for s, r in enumerate(runs):
-            plain = r["out"] / "adapter-plain"
-            adapter = plain if plain.exists() else r["out"] / "adapter"
-            after = general(a, files, f"after-{tag}-{best}-{s}", adapter, f"quantize: {base}\n")
+            plain, whole = r["out"] / "adapter-plain", r["out"] / "model"
+            adapter = None if whole.exists() else plain if plain.exists() else r["out"] / "adapter"
+            model = whole if whole.exists() else MODEL
+            after = general(a, files, f"after-{tag}-{best}-{s}", adapter, f"quantize: {base}\n", model)
             rises.append([x - y for x, y in zip(after, before[base])])
         middle = lambda values: statistics.median(values)
         spread = lambda values: f"{min(values):.3f}–{max(values):.3f}"

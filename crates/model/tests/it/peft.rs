@@ -37,6 +37,7 @@ const CASES: [(&str, &[&str]); 2] = [
             "qlora",
             "dora_all",
             "adalora",
+            "pissa",
         ],
     ),
 ];
