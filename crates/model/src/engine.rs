@@ -259,6 +259,11 @@ impl Engine {
 
     /// One AdamW update of every parameter (decay only where it applies), then gradients are zeroed.
     pub fn update(&mut self, a: &AdamW) -> Result<(), ModelError> {
+        self.params.update(&self.backend, a, None)
+    }
+
+    /// As [`Engine::update`], and how much each element matters is measured by the way, where the method asks for it.
+    pub fn update_measured(&mut self, a: &AdamW) -> Result<(), ModelError> {
         let smoothing = self.adapter.smoothing(a.grad_scale);
         self.params.update(&self.backend, a, smoothing.as_ref())
     }

@@ -12,7 +12,7 @@ use crate::publish::publish_result;
 use crate::schedule::learning_rate;
 use crate::{Event, Plan, TrainError, TrainPlan};
 use data::Dataset;
-use model::{AdaSchedule, AdamW, Engine, StepKey};
+use model::{AdaSchedule, AdamW, Allotment, Engine, StepKey};
 use runfs::{Checkpoints, Fs};
 use serde_json::json;
 use std::path::Path;
@@ -90,9 +90,15 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
             return Err(went_bad(t, step, what, value, &segments)?);
         }
     }
-    t.engine.update(&adamw(&t.plan.train, lr, step, sums.grad_norm))?;
-    if let (Some(schedule), Some((first, target))) = (t.ranks, t.engine.budgets()) {
-        t.engine.allot(schedule.after(step, first, target))?;
+    let adamw = adamw(&t.plan.train, lr, step, sums.grad_norm);
+    let budgets = t.ranks.and_then(|schedule| Some((schedule, t.engine.budgets()?)));
+    let what = budgets.map(|(schedule, (first, target))| schedule.after(step, first, target));
+    match what {
+        Some(Allotment::Measure { .. }) => t.engine.update_measured(&adamw)?,
+        _ => t.engine.update(&adamw)?,
+    }
+    if let Some(what) = what {
+        t.engine.allot(what)?;
     }
     let kept_ranks = t.engine.kept_ranks();
 

@@ -150,7 +150,11 @@ impl Case {
             t: step as u32,
             grad_scale: clip as f32,
         };
-        self.engine.update(&adamw).expect("update");
+        let what = self.allotment(step);
+        match what {
+            Some(Allotment::Measure { .. }) => self.engine.update_measured(&adamw).expect("update"),
+            _ => self.engine.update(&adamw).expect("update"),
+        }
         self.check_ranks(step, &record["adalora"]);
         assert_eq!(self.engine.grad_norm().expect("norm"), 0.0, "gradients are zeroed");
     }
@@ -174,6 +178,11 @@ impl Case {
     fn regularise(&mut self) -> f64 {
         let weight = self.json["peft_config_input"]["orth_reg_weight"].as_f64().unwrap_or(0.0);
         weight * self.engine.regularise().expect("regularise")
+    }
+
+    fn allotment(&self, step: usize) -> Option<Allotment> {
+        let (first, target) = self.engine.budgets()?;
+        Some(self.ranks?.after(step as u64, first, target))
     }
 
     /// Masks as the schedule says: budget and choice are the reference's.

@@ -71,7 +71,7 @@ fn run(engine: &mut Engine, steps: u32) -> Vec<Vec<u32>> {
         let loss: f64 = (0..2).map(|m| engine.accumulate(p.batch(), 0.1, key(m)).expect("accumulate")).sum();
         out.push(vec![(loss as f32).to_bits()]);
         engine.regularise().expect("regularise");
-        engine.update(&adamw).expect("update");
+        engine.update_measured(&adamw).expect("update");
         if let Some((first, target)) = engine.budgets() {
             engine.allot(Allotment::Measure { budget: Some((first + target) / 2) }).expect("masks");
             out.push(engine.kept_ranks().expect("masked").into_values().flatten().map(u32::from).collect());
