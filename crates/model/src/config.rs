@@ -12,9 +12,9 @@ use crate::ModelError;
 use crate::adapters::{Bias, ModuleShape, Shape, Tied};
 use fields::Fields;
 use kernels::Activation;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use weights::Quantization;
 
 /// Limits on what a config may ask for. They keep every product of sizes far inside 64 bits.
@@ -104,14 +104,7 @@ impl ModelConfig {
     /// # Errors
     /// `ConfigRead`, `ConfigTooLarge`, `ConfigParse`, and those of [`ModelConfig::from_json`].
     pub fn read(dir: &Path) -> Result<ModelConfig, ModelError> {
-        let path = dir.join("config.json");
-        let read = |source| ModelError::ConfigRead { path: path.clone(), source };
-        let mut text = Vec::new();
-        let file = std::fs::File::open(&path).map_err(read)?;
-        file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut text).map_err(read)?;
-        if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(ModelError::ConfigTooLarge { path, limit: CONFIG_BYTES_MAX });
-        }
+        let (path, text) = read_text(dir)?;
         ModelConfig::from_json(&path, &text)
     }
 
@@ -121,12 +114,8 @@ impl ModelConfig {
     /// `ConfigParse`, `Architecture` (a family without code, by name), `ConfigMissing`, `ConfigValue`,
     /// `ConfigUnsupported`.
     pub fn from_json(path: &Path, text: &[u8]) -> Result<ModelConfig, ModelError> {
-        let parse = |line, column, why| ModelError::ConfigParse { path: path.into(), line, column, why };
-        let value: Value = serde_json::from_slice(text).map_err(|e| parse(e.line(), e.column(), e.to_string()))?;
-        let Value::Object(map) = &value else {
-            return Err(parse(1, 1, "expected an object".to_owned()));
-        };
-        let f = Fields { path, at: "", map };
+        let map = parse(path, text)?;
+        let f = Fields { path, at: "", map: &map };
         resolve(family(f)?, f)
     }
 
@@ -189,6 +178,35 @@ impl ModelConfig {
             return vec![("mlp.gate_up_proj", 2 * f, 0)];
         }
         vec![("mlp.gate_proj", f, 0), ("mlp.up_proj", f, f)]
+    }
+}
+
+/// `dir/config.json` as it stands, for a model made from this one.
+///
+/// # Errors
+/// `ConfigRead`, `ConfigTooLarge`, `ConfigParse`.
+pub(crate) fn read_fields(dir: &Path) -> Result<Map<String, Value>, ModelError> {
+    let (path, text) = read_text(dir)?;
+    parse(&path, &text)
+}
+
+fn read_text(dir: &Path) -> Result<(PathBuf, Vec<u8>), ModelError> {
+    let path = dir.join("config.json");
+    let read = |source| ModelError::ConfigRead { path: path.clone(), source };
+    let mut text = Vec::new();
+    let file = std::fs::File::open(&path).map_err(read)?;
+    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut text).map_err(read)?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(ModelError::ConfigTooLarge { path, limit: CONFIG_BYTES_MAX });
+    }
+    Ok((path, text))
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Map<String, Value>, ModelError> {
+    let refuse = |line, column, why| ModelError::ConfigParse { path: path.into(), line, column, why };
+    match serde_json::from_slice(text).map_err(|e| refuse(e.line(), e.column(), e.to_string()))? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(refuse(1, 1, "expected an object".to_owned())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A model with what was trained folded in, as files of a Hugging Face folder, tensor by tensor.
 
-use crate::{Engine, ModelError, Tensor, shards};
+use crate::{Engine, ModelError, Tensor, config, shards};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use serde_json::Value;
@@ -81,29 +81,22 @@ impl<'a> MergedFiles<'a> {
 
 /// The base's, without what it says of being quantised; a head of its own where merging made one.
 fn merged_config(dir: &Path, unties: bool, dtype: Dtype) -> Result<Vec<u8>, ModelError> {
-    let path = dir.join("config.json");
-    let text = std::fs::read(&path).map_err(|source| ModelError::ConfigRead { path: path.clone(), source })?;
-    let mut config: Value = serde_json::from_slice(&text).map_err(|e| {
-        let (line, column) = (e.line(), e.column());
-        ModelError::ConfigParse { path, line, column, why: e.to_string() }
-    })?;
-    if let Some(fields) = config.as_object_mut() {
-        fields.remove("quantization_config");
-        if unties {
-            fields.insert("tie_word_embeddings".to_owned(), false.into());
-        }
-        let name = match dtype {
-            Dtype::BF16 => "bfloat16",
-            Dtype::F16 => "float16",
-            _ => "float32",
-        };
-        for key in ["dtype", "torch_dtype"] {
-            if fields.contains_key(key) {
-                fields.insert(key.to_owned(), name.into());
-            }
+    let mut fields = config::read_fields(dir)?;
+    fields.remove("quantization_config");
+    if unties {
+        fields.insert("tie_word_embeddings".to_owned(), false.into());
+    }
+    let name = match dtype {
+        Dtype::BF16 => "bfloat16",
+        Dtype::F16 => "float16",
+        _ => "float32",
+    };
+    for key in ["dtype", "torch_dtype"] {
+        if fields.contains_key(key) {
+            fields.insert(key.to_owned(), name.into());
         }
     }
-    let mut text = format!("{config:#}").into_bytes();
+    let mut text = format!("{:#}", Value::Object(fields)).into_bytes();
     text.push(b'\n');
     Ok(text)
 }

@@ -3,7 +3,7 @@
 
 use crate::adapters::Shape;
 use crate::stored::{self, Mold};
-use crate::{ModelConfig, ModelError, shards};
+use crate::{ModelConfig, ModelError, config, shards};
 use kernels::nf4::{BLOCK, CODE, NESTED_BLOCK, Scales};
 use kernels::{Nf4, Precision};
 use serde_json::{Value, json};
@@ -148,13 +148,8 @@ fn as_stored<'a>(nf4: &'a Nf4, new: &NewFourBit) -> FourBit<'a> {
 }
 
 fn quantised_config(dir: &Path, double: bool, dtype: Dtype) -> Result<Vec<u8>, ModelError> {
-    let path = dir.join("config.json");
-    let text = std::fs::read(&path).map_err(|source| ModelError::ConfigRead { path: path.clone(), source })?;
-    let mut config: Value = serde_json::from_slice(&text).map_err(|e| {
-        let (line, column) = (e.line(), e.column());
-        ModelError::ConfigParse { path, line, column, why: e.to_string() }
-    })?;
-    config["quantization_config"] = json!({
+    let mut fields = config::read_fields(dir)?;
+    let quantization = json!({
         "quant_method": "bitsandbytes",
         "load_in_4bit": true,
         "load_in_8bit": false,
@@ -163,7 +158,8 @@ fn quantised_config(dir: &Path, double: bool, dtype: Dtype) -> Result<Vec<u8>, M
         "bnb_4bit_compute_dtype": if dtype == Dtype::F32 { "float32" } else { "bfloat16" },
         "bnb_4bit_quant_storage": "uint8",
     });
-    let mut text = format!("{config:#}").into_bytes();
+    fields.insert("quantization_config".to_owned(), quantization);
+    let mut text = format!("{:#}", Value::Object(fields)).into_bytes();
     text.push(b'\n');
     Ok(text)
 }

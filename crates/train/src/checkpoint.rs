@@ -115,12 +115,15 @@ pub(crate) fn publish(
     Ok(path)
 }
 
-/// Bytes that one checkpoint of these parameters takes, rounded up generously for headers and state.json.
-pub(crate) fn bytes(params: &[ParamInfo]) -> u64 {
+/// Bytes that one checkpoint of this engine takes, rounded up generously for headers and state.json.
+pub(crate) fn bytes(engine: &Engine) -> u64 {
     const SMALL_FILES: u64 = 64 << 10;
     const HEADER_PER_TENSOR: u64 = 512;
-    let values: u64 = params.iter().map(|p| p.shape.iter().product::<usize>() as u64).sum();
-    values * 4 * 3 + params.len() as u64 * 3 * HEADER_PER_TENSOR + SMALL_FILES
+    let each = |(i, p): (usize, &ParamInfo)| {
+        let tensors = FILES.iter().flat_map(|(_, states)| *states).filter(|(_, state)| engine.has(*state, i)).count();
+        tensors as u64 * (p.shape.iter().product::<usize>() as u64 * 4 + HEADER_PER_TENSOR)
+    };
+    engine.params().iter().enumerate().map(each).sum::<u64>() + SMALL_FILES
 }
 
 /// The newest valid checkpoint; torn or altered ones are skipped with a note. None: none was ever published.

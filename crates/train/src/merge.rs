@@ -63,7 +63,7 @@ pub fn merge(plan: &MergePlan, fs: &dyn Fs, on: &mut dyn FnMut(Event)) -> Result
     }
     on(Event::Phase("compare"));
     let first = 1.min(engine.config().vocab as u32 - 1);
-    let ids = sample(&mut engine, first, &[], (TEXTS, TOKENS), 0)?;
+    let ids = sample(&mut engine, first, &[], (TEXTS, limits(base, plan)?.seq_len_max), 0)?;
     let (vocab, beside) = (engine.config().vocab, logits(&mut engine, &ids)?);
     // Exact merged weights, for as long as it takes to compute with them.
     let exact = tempfile::tempdir_in(parent).map_err(|e| RunFsError::io("create a folder in", parent, e))?;

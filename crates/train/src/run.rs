@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "model", "train", "evaluate", "save"; "quantise".
+    /// A phase begins: "data", "model", "train", "evaluate", "save"; "quantise"; "merge", "compare".
     Phase(&'a str),
     Note(String),
     Preparing {
@@ -291,7 +291,7 @@ fn read_data(
 
 /// Refuses a run whose checkpoints would not fit on the disk: better now than at the first of them.
 fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Result<(), TrainError> {
-    let one = checkpoint::bytes(&engine.params());
+    let one = checkpoint::bytes(engine);
     // Those kept, the best's, and the one that is being written; a resumed run has all but one of them already.
     let many = if resumed { 2 } else { plan.train.checkpoints_keep.max(2) as u64 + 2 };
     let needed = one.saturating_mul(many);

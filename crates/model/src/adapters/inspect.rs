@@ -5,6 +5,7 @@ use super::build::PREFIX;
 use super::estimate::layer_of;
 use super::load::plan_from;
 use super::spectrum::{self, Svd};
+use super::state::number;
 use super::targets::Rules;
 use crate::{ModelError, stored};
 use serde::Serialize;
@@ -245,13 +246,12 @@ fn smaller_config(config: AdapterConfig, sizes: &BTreeMap<String, (usize, f64)>)
         let differ = sizes.iter().filter(|(_, size)| value(size) != usual);
         differ.map(|(module, size)| (module.replace('.', r"\."), value(size))).collect()
     };
-    let number = |x: f64| if x.fract() == 0.0 { Value::from(x as i64) } else { Value::from(x) };
     AdapterConfig {
         peft_type: AdapterConfig::default().peft_type,
         r,
         lora_alpha: alpha,
         rank_pattern: others(|s| s.0.into(), r.into()),
-        alpha_pattern: others(|s| if s.1.fract() == 0.0 { (s.1 as i64).into() } else { s.1.into() }, number(alpha)),
+        alpha_pattern: others(|s| number(s.1), number(alpha)),
         use_rslora: false,
         init_lora_weights: true.into(),
         other: Map::new(),
