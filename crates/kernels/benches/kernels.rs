@@ -268,9 +268,11 @@ fn values(cpu: &Cpu, b: &Buf) -> Vec<f32> {
 /// Fused multiply-adds in registers alone: no product can be faster.
 mod peak {
     use kernels::Precision;
+    use kernels::cpu::Level;
     use std::time::Instant;
 
     const STEPS: usize = 16_000_000;
+    const TILE_STEPS: usize = STEPS / 8;
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
@@ -285,6 +287,39 @@ mod peak {
         }
         std::hint::black_box(acc);
         (24 * 32 * STEPS) as f64
+    }
+
+    /// Tiles of 16 rows of 64 bytes; only where [`Level`] has them.
+    #[cfg(target_arch = "x86_64")]
+    fn amx_bf16() -> f64 {
+        #[repr(align(64))]
+        struct Shapes([u8; 64]);
+        let mut shapes = Shapes([0; 64]);
+        shapes.0[0] = 1;
+        for tile in 0..8 {
+            shapes.0[16 + 2 * tile] = 64;
+            shapes.0[48 + tile] = 16;
+        }
+        // SAFETY: the caller's promise; the tiles are set before, and given back after.
+        unsafe {
+            std::arch::asm!(
+                "ldtilecfg [{shapes}]",
+                "2:",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "dec {steps}",
+                "jnz 2b",
+                "tilerelease",
+                shapes = in(reg) &shapes,
+                steps = inout(reg) TILE_STEPS => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, readonly),
+            );
+        }
+        (4 * 16 * 16 * 64 * TILE_STEPS) as f64
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -349,6 +384,9 @@ mod peak {
     fn once(precision: Precision) -> f64 {
         #[cfg(target_arch = "x86_64")]
         {
+            if precision == Precision::Bf16 && Level::best().name() == "amx_bf16" {
+                return amx_bf16();
+            }
             if precision == Precision::Bf16 && is_x86_feature_detected!("avx512bf16") {
                 // SAFETY: just detected.
                 return unsafe { avx512_bf16() };

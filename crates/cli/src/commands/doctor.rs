@@ -78,6 +78,8 @@ fn features() -> Vec<Feature> {
         Feature { name: "FMA", present: std::is_x86_feature_detected!("fma") },
         Feature { name: "AVX-512", present: std::is_x86_feature_detected!("avx512f") },
         Feature { name: "AVX-512 BF16", present: std::is_x86_feature_detected!("avx512bf16") },
+        // which the system must allow, too
+        Feature { name: "AMX BF16", present: kernels::cpu::Level::best().name() == "amx_bf16" },
     ]
 }
 

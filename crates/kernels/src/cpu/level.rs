@@ -7,6 +7,9 @@ pub struct Level(Isa);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isa {
+    /// AVX-512 with products of bf16, and tiles of them.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// With products of bf16.
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
@@ -31,6 +34,9 @@ impl Level {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
             if avx2 && avx512 && is_x86_feature_detected!("avx512bf16") {
+                if super::gemm::has_tiles() {
+                    all.push(Level(Isa::Amx));
+                }
                 all.push(Level(Isa::Avx512Bf16));
             }
             if avx2 && avx512 {
@@ -55,6 +61,8 @@ impl Level {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Isa::Amx => "amx_bf16",
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => "avx512_bf16",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => "avx512",
@@ -69,7 +77,7 @@ impl Level {
     /// Whether the processor multiplies bf16 itself; elsewhere it widens them.
     pub fn multiplies_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return self.0 == Isa::Avx512Bf16;
+        return matches!(self.0, Isa::Amx | Isa::Avx512Bf16);
         #[cfg(not(target_arch = "x86_64"))]
         false
     }
@@ -122,7 +130,9 @@ macro_rules! per_level {
             match level.isa() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: a Level is proof that the processor has its instructions.
-                $crate::cpu::level::Isa::Avx512Bf16 | $crate::cpu::level::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::cpu::level::Isa::Amx
+                | $crate::cpu::level::Isa::Avx512Bf16
+                | $crate::cpu::level::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
                 $crate::cpu::level::Isa::Avx2 => unsafe { avx2($($arg),*) },

@@ -41,7 +41,7 @@ impl Unpack {
         match self.level.isa() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level is proof of AVX-512.
-            Isa::Avx512Bf16 | Isa::Avx512 => unsafe { avx512::floats(&self.nf4, self.precision, at, out) },
+            Isa::Amx | Isa::Avx512Bf16 | Isa::Avx512 => unsafe { avx512::floats(&self.nf4, self.precision, at, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level is proof of AVX2.
             Isa::Avx2 => unsafe { avx2::floats(&self.nf4, self.precision, at, out) },
@@ -60,7 +60,7 @@ impl Unpack {
         match self.level.isa() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level is proof of AVX-512 and its bf16.
-            Isa::Avx512Bf16 => unsafe { avx512::halves(&self.nf4, (at, ld), len, out, stride) },
+            Isa::Amx | Isa::Avx512Bf16 => unsafe { avx512::halves(&self.nf4, (at, ld), len, out, stride) },
             _ => {
                 for (r, out) in out.chunks_mut(stride).enumerate() {
                     self.nf4.each_block(at + r * ld, &mut out[..len], |at, scale, out| {

@@ -12,7 +12,7 @@ mod lanes;
 
 use super::Cpu;
 use super::buf::{Rows, RowsMut, size};
-use super::gemm::{Kernels, Operand, Product, SLACK, Source, multiply, pack};
+use super::gemm::{Kernels, Operand, Product, Source, multiply, pack};
 use super::level::Level;
 use crate::{Attention, Op, Result, Write};
 use lanes::{Band, Softmax, Stats};
@@ -186,7 +186,7 @@ impl Forward {
         let kern = s.kern;
         let keys = KEYS / kern.mr * kern.mr;
         // the last word of a column of values may be half full
-        Forward { s, keys, token: 2 * s.head_words(), gap: 2 * SLACK + s.a.head_dim }
+        Forward { s, keys, token: 2 * s.head_words(), gap: 2 * kern.slack + s.a.head_dim * kern.unit }
     }
 
     fn place(&self, cu: &[usize], seq: usize) -> usize {
@@ -238,7 +238,7 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
             )
         };
         let packed = &packed.row(kv)[f.place(cu, seq)..f.place(cu, seq + 1)];
-        let (keys, values) = packed.split_at(len * s.head_words() + SLACK);
+        let (keys, values) = packed.split_at(len * s.head_words() + s.kern.slack);
         let job = Job { f: &f, len, keys, values };
         job.query_panel(qs, kv, qkv.part(rows, 0..qkv.cols()), out, lse, slot.row(0));
     });
@@ -248,7 +248,7 @@ pub(super) fn attention(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: Rows, out: 
 /// A sequence's keys (in panels of keys), and its values (in panels of their columns, a tile of keys after another).
 fn pack_sequence(f: &Forward, rows: Rows, kv: usize, place: &mut [f32]) {
     let (s, len, d) = (&f.s, rows.rows(), f.s.a.head_dim);
-    let (keys, values) = place.split_at_mut(len * s.head_words() + SLACK);
+    let (keys, values) = place.split_at_mut(len * s.head_words() + s.kern.slack);
     pack::rows(s.kern, (Op::N, rows.part(0..len, s.k_cols(kv))), 0..len, 0..d, keys);
     for start in (0..len).step_by(f.keys) {
         let tile = start..(start + f.keys).min(len);
@@ -393,18 +393,18 @@ impl Backward {
     fn memory(&self) -> usize {
         let (kern, nr) = (self.s.kern, self.s.kern.nr);
         let packed = 2 * self.packed_queries().iter().sum::<usize>();
-        packed + 4 * self.queries * nr + self.queries.div_ceil(kern.mr) * self.block(self.keys) + SLACK
+        packed + 4 * self.queries * nr + self.queries.div_ceil(kern.mr) * self.block(self.keys) + kern.slack
     }
 
     /// Floats of a packed tile of queries: its rows, and its columns.
     fn packed_queries(&self) -> [usize; 2] {
         let (kern, d) = (self.s.kern, self.s.a.head_dim);
-        [self.queries * self.s.head_words() + SLACK, d * kern.words(self.queries) + SLACK]
+        [self.queries * self.s.head_words() + kern.slack, d * kern.words(self.queries) + kern.slack]
     }
 
     /// Floats of a packed block of rows of ds with so many keys.
     fn block(&self, keys: usize) -> usize {
-        self.s.kern.mr * self.s.kern.words(keys) + SLACK
+        self.s.kern.mr * self.s.kern.words(keys) + self.s.kern.slack
     }
 }
 

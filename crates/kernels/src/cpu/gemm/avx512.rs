@@ -236,7 +236,7 @@ unsafe fn join_high(a: __m512, b: __m512) -> __m512 {
 
 /// A 16×16 transpose in registers: pairs of rows, then fours, then halves of the register.
 #[inline(always)]
-unsafe fn transposed(r: [__m512; 16]) -> [__m512; 16] {
+pub(super) unsafe fn transposed(r: [__m512; 16]) -> [__m512; 16] {
     // SAFETY: called where AVX-512 is enabled.
     unsafe {
         let mut pairs = r;

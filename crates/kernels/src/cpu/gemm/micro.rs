@@ -9,9 +9,10 @@ use std::ops::Range;
 
 /// One stretch of a contraction, in words.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Segment {
     pub k: usize,
-    /// packed [k][m]
+    /// packed [k][m], or [k / unit][m][unit] where the kernels' unit is more than a word
     pub a: *const f32,
     /// row l starts at `l * ldb` and has all `nr` columns
     pub b: *const f32,
@@ -47,7 +48,7 @@ pub(super) struct Dots {
 }
 
 /// (source, its stride, rows or values of k, values of k or columns, words, their stride): see [`along`] and [`across`].
-type Pack<E> = unsafe fn(*const E, usize, usize, usize, *mut f32, usize);
+pub(super) type Pack<E> = unsafe fn(*const E, usize, usize, usize, *mut f32, usize);
 
 /// The kernels of one instruction set and one kind of words.
 pub(in crate::cpu) struct Kernels {
@@ -55,11 +56,22 @@ pub(in crate::cpu) struct Kernels {
     pub mr: usize,
     pub nr: usize,
     /// Values of a contraction in one word.
-    values: usize,
+    pub(super) values: usize,
+    /// Packed contractions are padded with zeros to a multiple of so many words.
+    pub(in crate::cpu) unit: usize,
+    /// Words behind packed rows that packing may write and a tile may read.
+    pub(in crate::cpu) slack: usize,
+    /// Called before and after a thread's tiles.
+    pub(super) enter: unsafe fn(),
+    pub(super) leave: unsafe fn(),
     /// (rows ≤ mr, tile)
     pub(super) tile: unsafe fn(usize, Tile),
     /// (rows ≤ DOT_ROWS, columns ≤ DOT_COLS, dots)
     pub(super) dots: unsafe fn(usize, usize, Dots),
+    /// Of A's rows.
+    pub(super) rows_along: Pack<f32>,
+    pub(super) rows_across: Pack<f32>,
+    /// Of B's columns.
     pub(super) along: Pack<f32>,
     pub(super) along_bf16: Pack<bf16>,
     pub(super) across: Pack<f32>,
@@ -72,9 +84,9 @@ impl Kernels {
         self.values
     }
 
-    /// Words that hold k values of a contraction.
+    /// Words that hold k values of a contraction, and what pads them.
     pub(in crate::cpu) fn words(&self, k: usize) -> usize {
-        k.div_ceil(self.values)
+        k.div_ceil(self.values).next_multiple_of(self.unit)
     }
 
     /// The values that the words `start..end` of a contraction over `k` values hold.
@@ -85,7 +97,7 @@ impl Kernels {
 
 pub(super) const DOT_ROWS: usize = 4;
 pub(super) const DOT_COLS: usize = 4;
-/// Words behind a packed panel that packing may write.
+/// Words behind a packed panel that packing may write, where the unit is one word.
 pub(in crate::cpu) const SLACK: usize = 16;
 
 #[inline(always)]
@@ -229,7 +241,7 @@ impl<V: Simd, W: Read<V, E>, E> Along<V> for Rows<W, E> {
 /// dst[l · stride + i] = word l of src[i · ld ..][..k], i < rows: rows that are contiguous along k become a panel.
 /// Up to [`SLACK`] words behind the panel are overwritten when `stride` is no multiple of the lanes.
 #[inline(always)]
-unsafe fn along<V: Simd, W: Read<V, E>, E>(
+pub(super) unsafe fn along<V: Simd, W: Read<V, E>, E>(
     src: *const E,
     ld: usize,
     rows: usize,
@@ -256,7 +268,7 @@ unsafe fn along<V: Simd, W: Read<V, E>, E>(
 /// dst[l · stride + j] = the word of rows l · VALUES … of src [k, cols] in column j: rows that follow each other along k
 /// become a panel. Writes behind it as [`along`] does.
 #[inline(always)]
-unsafe fn across<V: Simd, W: Read<V, E>, E>(
+pub(super) unsafe fn across<V: Simd, W: Read<V, E>, E>(
     src: *const E,
     ld: usize,
     k: usize,
@@ -282,6 +294,8 @@ unsafe fn across<V: Simd, W: Read<V, E>, E>(
         l += W::VALUES;
     }
 }
+
+unsafe fn nothing() {}
 
 macro_rules! instances {
     ($name:ident, $vector:ty, $words:ty, $(features $features:literal,)? rows [$($m:literal)+], vectors $n:literal) => {
@@ -345,8 +359,14 @@ macro_rules! instances {
                 mr: { const ROWS: &[usize] = &[$($m),+]; ROWS.len() },
                 nr: $n * <$vector as Simd>::LANES,
                 values: <$words as Words<$vector>>::VALUES,
+                unit: 1,
+                slack: SLACK,
+                enter: nothing,
+                leave: nothing,
                 tile: tile_any,
                 dots: dots_any,
+                rows_along: rows::<f32>,
+                rows_across: columns::<f32>,
                 along: rows::<f32>,
                 along_bf16: rows::<bf16>,
                 across: columns::<f32>,
@@ -374,9 +394,11 @@ instances!(portable, super::super::portable::Four, One, rows [1 2 3 4], vectors 
 pub(in crate::cpu) fn kernels(level: Level, precision: Precision) -> &'static Kernels {
     match (level.isa(), precision) {
         #[cfg(target_arch = "x86_64")]
+        (Isa::Amx, Precision::Bf16) => &super::amx::KERNELS,
+        #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Bf16, Precision::Bf16) => &avx512_bf16::KERNELS,
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Bf16 | Isa::Avx512, _) => &avx512::KERNELS,
+        (Isa::Amx | Isa::Avx512Bf16 | Isa::Avx512, _) => &avx512::KERNELS,
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, _) => &avx2::KERNELS,
         #[cfg(target_arch = "aarch64")]

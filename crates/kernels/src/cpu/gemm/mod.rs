@@ -15,6 +15,8 @@
 //! them ([`Kernels`]). Values become words as they are packed; lengths of packed memory count words.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -30,9 +32,11 @@ mod thin;
 use super::buf::{Rows, RowsMut};
 use super::{Cpu, par};
 use crate::{Op, PARTS_MAX, Result, Write};
+#[cfg(target_arch = "x86_64")]
+pub(super) use amx::has_tiles;
 use held::Stack;
-pub(super) use micro::{Kernels, SLACK, kernels};
-use micro::{Segment, Tile};
+pub(super) use micro::{Kernels, kernels};
+use micro::{SLACK, Segment, Tile};
 pub(super) use pack::Source;
 use std::ops::Range;
 
@@ -187,7 +191,7 @@ impl Plan {
     /// `held`: B is packed already.
     fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize), held: bool) -> Plan {
         let k = kern.words(k).max(1);
-        let kc = share(k, k.div_ceil(KC), 2);
+        let kc = share(k, k.div_ceil(KC), kern.unit.max(2));
         let threads = cpu.threads();
         let all = n.div_ceil(kern.nr);
         let fit = |k: usize| (B_BLOCK / (k * kern.nr)).clamp(1, all);
@@ -222,7 +226,7 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
     let rank = extensions.words(kern);
     let b_each = if held.is_some() { 0 } else { plan.k_block * kern.nr };
     let mut b_memory = cpu.scratch.take(plan.panels * (b_each + rank * kern.nr))?;
-    let a_each = plan.mc * (plan.kc + rank) + 2 * SLACK;
+    let a_each = plan.mc * (plan.kc + rank) + 2 * kern.slack;
     let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
     let a_shape = (cpu.threads(), a_each);
     let a_slots = RowsMut::new("packed a", a_memory.values(), (0, a_each), a_shape)?;
@@ -302,7 +306,7 @@ fn block(
     for i in 0..stretches {
         let start = s.ks.start + i * s.kc;
         let ks = start..(start + s.kc).min(s.ks.end);
-        let (main, behind) = a_memory.split_at_mut(rows.len() * ks.len() + SLACK);
+        let (main, behind) = a_memory.split_at_mut(rows.len() * ks.len() + kern.slack);
         pack::rows(kern, a, rows.clone(), kern.span(ks.clone(), p.k), main);
         let main = Left { packed: main, words: ks.len() };
         let write = if start == 0 { p.write } else { Write::Add };
@@ -382,6 +386,8 @@ pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows,
 /// `pieces` of each panel.
 fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
+    // SAFETY: the kernels are this processor's.
+    unsafe { (kern.enter)() };
     for j in 0..n.div_ceil(kern.nr) {
         let pieces = pieces(j);
         for i in (0..m).step_by(kern.mr) {
@@ -395,8 +401,11 @@ fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, d
                 alpha: p.alpha,
                 write: p.write,
             };
-            // SAFETY: the slices above have the segments' lengths, and rows × n values from there on are D's.
+            // SAFETY: the slices above have the segments' lengths, A's with the slack behind its last panel, and rows × n
+            // values from there on are D's.
             unsafe { (kern.tile)(rows, tile) };
         }
     }
+    // SAFETY: as above.
+    unsafe { (kern.leave)() };
 }

@@ -29,10 +29,10 @@ const WIDEN: usize = 64;
 /// The widest panel of any instruction set.
 const NR_MAX: usize = 32;
 
-/// Panels of up to `mr` rows of op(A), each [words of ks][rows], one behind the other. `out` has room for the slack.
+/// Panels of up to `mr` rows of op(A), each [words of ks][rows] (by units of the kernels), one behind the other. `out` has room for the slack.
 pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
     let words = kern.words(ks.len());
-    assert!(out.len() >= rows.len() * words + super::SLACK);
+    assert!(out.len() >= rows.len() * words + kern.slack);
     for i in (0..rows.len()).step_by(kern.mr) {
         let m = kern.mr.min(rows.len() - i);
         let first = rows.start + i;
@@ -41,12 +41,12 @@ pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks
             Op::N => {
                 let a = a.1.part(first..first + m, ks.clone());
                 // SAFETY: `part` holds m rows of k values; `out` m × words and the slack.
-                unsafe { (kern.along)(a.as_ptr(), a.ld(), m, ks.len(), to, m) };
+                unsafe { (kern.rows_along)(a.as_ptr(), a.ld(), m, ks.len(), to, m) };
             }
             Op::T => {
                 let a = a.1.part(ks.clone(), first..first + m);
                 // SAFETY: `part` holds k rows of m values; `out` as above.
-                unsafe { (kern.across)(a.as_ptr(), a.ld(), ks.len(), m, to, m) };
+                unsafe { (kern.rows_across)(a.as_ptr(), a.ld(), ks.len(), m, to, m) };
             }
         }
     }
