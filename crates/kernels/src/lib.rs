@@ -106,7 +106,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// bf16 where this processor multiplies it, f32 elsewhere.
+    /// bf16 where this processor multiplies it faster than f32; elsewhere f32.
     pub fn fastest() -> Precision {
         if cpu::Level::best().multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
     }

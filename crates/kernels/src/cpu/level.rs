@@ -33,14 +33,20 @@ impl Level {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
-            if avx2 && avx512 && is_x86_feature_detected!("avx512bf16") {
-                if super::gemm::has_tiles() {
-                    all.push(Level(Isa::Amx));
-                }
+            let bf16 = avx2 && avx512 && is_x86_feature_detected!("avx512bf16");
+            if bf16 && super::gemm::has_tiles() {
+                all.push(Level(Isa::Amx));
+            }
+            if bf16 {
                 all.push(Level(Isa::Avx512Bf16));
             }
             if avx2 && avx512 {
                 all.push(Level(Isa::Avx512));
+            }
+            // Measured: of a core with tiles, 80 GFLOP/s in vectors of bf16 and 171 of f32.
+            if bf16 && is_intel() {
+                let last = all.len() - 1;
+                all.swap(last - 1, last);
             }
             if avx2 {
                 all.push(Level(Isa::Avx2));
@@ -85,6 +91,13 @@ impl Level {
     pub(super) fn isa(self) -> Isa {
         self.0
     }
+}
+
+/// Whether the processor is one of Intel's.
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0);
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
 }
 
 /// a · b + c, rounded once where the processor can and twice where it would need a library call.
