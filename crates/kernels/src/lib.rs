@@ -8,6 +8,7 @@
 //! Results do not depend on the number of threads: every sum has one order.
 
 pub mod cpu;
+pub mod eight_bit;
 mod error;
 pub mod nf4;
 
@@ -177,6 +178,13 @@ pub struct AdamW {
     pub grad_scale: f32,
 }
 
+/// Values in 8 bits: the i-th is map[codes[i]] · absmax[i / [`eight_bit::BLOCK`]].
+#[derive(Debug)]
+pub struct EightBit<B: Backend> {
+    pub codes: B::Bytes,
+    pub absmax: B::Buf,
+}
+
 /// Of [`Backend::smooth_importance`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Smoothing {
@@ -247,6 +255,8 @@ pub enum Form {
 pub trait Backend: Send + Sync + Sized + 'static {
     /// f32 memory of a fixed length.
     type Buf: Send + Sync;
+    /// u8 memory of a fixed length.
+    type Bytes: Send + Sync;
     /// i32 memory of a fixed capacity.
     type Idx: Send + Sync;
     /// A frozen matrix [out, in] in whatever form the products like best.
@@ -260,6 +270,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn upload(&self, dst: &mut Self::Buf, off: usize, src: &[f32]) -> Result<()>;
     /// out = src[off..off + out.len()]
     fn download(&self, src: &Self::Buf, off: usize, out: &mut [f32]) -> Result<()>;
+    /// Zeroed memory of `len` bytes.
+    fn alloc_bytes(&self, len: usize) -> Result<Self::Bytes>;
+    /// dst[..src.len()] = src
+    fn upload_bytes(&self, dst: &mut Self::Bytes, src: &[u8]) -> Result<()>;
+    /// out = src[..out.len()]
+    fn download_bytes(&self, src: &Self::Bytes, out: &mut [u8]) -> Result<()>;
     fn alloc_idx(&self, capacity: usize) -> Result<Self::Idx>;
     fn upload_idx(&self, dst: &mut Self::Idx, src: &[i32]) -> Result<()>;
     fn weight(&self, rows: usize, cols: usize, values: Values<'_>, form: Form) -> Result<Self::Weight>;
@@ -530,5 +546,18 @@ pub trait Backend: Send + Sync + Sized + 'static {
         g: &Self::Buf,
         m: &mut Self::Buf,
         v: &mut Self::Buf,
+    ) -> Result<()>;
+    /// [`Backend::adamw`] with its moments in 8 bits between two updates (Dettmers et al. 2022): of their old values, new
+    /// ones are computed in f32 and p is updated with these; then each block is divided by its new largest magnitude and
+    /// rounded to the nearest value, of [`eight_bit::signed_map`] for m and of [`eight_bit::unsigned_map`] for v, where
+    /// what is above 0 stays above 0. Zeroed codes and magnitudes are moments of 0.
+    fn adamw_8bit(
+        &self,
+        len: usize,
+        a: &AdamW,
+        p: &mut Self::Buf,
+        g: &Self::Buf,
+        m: &mut EightBit<Self>,
+        v: &mut EightBit<Self>,
     ) -> Result<()>;
 }

@@ -4,6 +4,7 @@
 //! rounded to one of sixteen quantiles of the normal distribution. With double quantisation these magnitudes, less their
 //! mean, are themselves in 8 bits: about 4.13 bits a weight instead of 4.5.
 
+use crate::eight_bit::signed_map;
 use crate::{KernelError, Result, Values};
 
 /// Weights in a block.
@@ -50,7 +51,7 @@ pub enum Scales {
     /// map[code] · absmax[block of magnitudes] + offset
     Double {
         codes: Vec<u8>,
-        /// The 256 values of the codes: [`dynamic_map`] unless a file has another.
+        /// The 256 values of the codes: [`signed_map`] unless a file has another.
         map: Box<[f32; 256]>,
         absmax: Vec<f32>,
         /// Magnitudes of a block.
@@ -246,7 +247,7 @@ impl Scales {
     }
 
     fn nested(absmax: &[f32], offset: f32) -> Scales {
-        let map = dynamic_map();
+        let map = signed_map();
         let midpoints = midpoints(&map);
         let (mut codes, mut outer) = (Vec::with_capacity(absmax.len()), Vec::new());
         for block in absmax.chunks(NESTED_BLOCK) {
@@ -285,28 +286,4 @@ fn nearest(midpoints: &[f32], v: f32) -> u8 {
 
 fn midpoints<const N: usize>(code: &[f32; N]) -> Vec<f32> {
     code.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect()
-}
-
-/// The signed dynamic 8-bit map of bitsandbytes (Dettmers 2016): seven decades, each cut the finer the higher it is, 0
-/// and 1.
-pub fn dynamic_map() -> [f32; 256] {
-    let mut values = vec![0.0f32, 1.0];
-    for decade in 0..7 {
-        let parts = 1usize << decade;
-        let step = (1.0f32 - 0.1) / parts as f32;
-        // from both ends and rounded once, as PyTorch cuts a linear space
-        let bound = |i: usize| match i < parts.div_ceil(2) {
-            true => step.mul_add(i as f32, 0.1),
-            false => (-step).mul_add((parts - i) as f32, 1.0),
-        };
-        for i in 0..parts {
-            let mean = (bound(i) + bound(i + 1)) / 2.0;
-            let value = 10f64.powi(decade - 6) as f32 * mean;
-            values.extend([value, -value]);
-        }
-    }
-    values.sort_by(f32::total_cmp);
-    let mut map = [0.0; 256];
-    map.copy_from_slice(&values);
-    map
 }

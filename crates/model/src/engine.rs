@@ -1,7 +1,8 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
 use crate::adapters::{
-    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, MergedShape, Mode, Params, SlotScratch,
+    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, MergedShape, Mode, Optimizer, Params,
+    SlotScratch,
 };
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
@@ -52,11 +53,34 @@ pub struct Tensor {
 pub enum State {
     Value,
     Grad,
+    /// AdamW's, in f32.
     MomentM,
     MomentV,
+    /// The same in 8 bits, and the largest magnitude of each block of them.
+    CodesM,
+    CodesV,
+    MagnitudesM,
+    MagnitudesV,
     /// How much each element matters, smoothed, and how unsure that is: only where it is measured.
     Importance,
     Uncertainty,
+}
+
+/// A tensor's values as they are held.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Held {
+    F32(Vec<f32>),
+    U8(Vec<u8>),
+}
+
+impl Held {
+    /// Little-endian, as a file has them.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Held::F32(values) => bytemuck::cast_slice(values),
+            Held::U8(values) => values,
+        }
+    }
 }
 
 /// Where randomness of this forward pass comes from: dropout masks are a function of these and of the slot.
@@ -80,6 +104,7 @@ pub struct Limits {
     /// What frozen weights are held in and products multiply.
     pub precision: Precision,
     pub quantize: Quantize,
+    pub optimizer: Optimizer,
 }
 
 /// How the frozen matrices of the layers are stored, where not in their file's type or in bf16. Embeddings, the output
@@ -125,7 +150,8 @@ impl Engine {
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
         let sizes = (limits.tokens_max, widths);
-        let mut builder = Builder::new(&backend, adapter, &checkpoint, (config.tied, holding), sizes)?;
+        let mut builder =
+            Builder::new(&backend, adapter, &checkpoint, (config.tied, holding), sizes, limits.optimizer)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter, streamed } = builder.finish()?;
         drop(checkpoint);
@@ -314,22 +340,25 @@ impl Engine {
         self.params.export(&self.backend, state)
     }
 
-    /// Whether the `i`-th parameter in `params()` order has such a tensor.
-    pub fn has(&self, state: State, i: usize) -> bool {
-        self.params.has(state, i)
+    /// Type and shape of a tensor of the `i`-th parameter in `params()` order; None where it has no such one.
+    pub fn held_as(&self, state: State, i: usize) -> Option<(Dtype, Vec<usize>)> {
+        self.params.held_as(state, i)
     }
 
-    /// One tensor of the `i`-th parameter in `params()` order.
-    pub fn tensor(&self, state: State, i: usize) -> Result<Tensor, ModelError> {
-        self.params.tensor(&self.backend, state, i)
-    }
-
-    /// Sets one tensor of the `i`-th parameter in `params()` order.
+    /// A tensor of the `i`-th parameter in `params()` order, to the last bit.
     ///
     /// # Errors
-    /// `Shape` where `values` are not as many as it has.
-    pub fn set_tensor(&mut self, state: State, i: usize, values: &[f32]) -> Result<(), ModelError> {
-        self.params.set(&self.backend, state, i, values)
+    /// `MissingTensor` where it has no such one.
+    pub fn held(&self, state: State, i: usize) -> Result<Held, ModelError> {
+        self.params.held(&self.backend, state, i)
+    }
+
+    /// Sets what [`Engine::held`] returned.
+    ///
+    /// # Errors
+    /// `MissingTensor` where it has no such one of this type, `Shape` where the values are not as many as it has.
+    pub fn set_held(&mut self, state: State, i: usize, held: &Held) -> Result<(), ModelError> {
+        self.params.set_held(&self.backend, state, i, held)
     }
 
     /// Sets one tensor of every parameter.
@@ -473,6 +502,7 @@ mod tests {
             threads: Some(1),
             precision: Precision::F32,
             quantize: Quantize::None,
+            optimizer: Optimizer::AdamW,
         };
         let ids: Vec<u32> = (3..).take(TOKENS).collect();
         let mut targets = [IGNORE; TOKENS];

@@ -18,10 +18,10 @@ mod workspace;
 
 pub use adapters::{
     AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, InitWeights, Keep, LoraPlan, ModuleChange,
-    Shrunk, Smaller, Span, Targets, inspect, shrink,
+    Optimizer, Shrunk, Smaller, Span, Targets, inspect, shrink,
 };
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
-pub use engine::{Batch, Engine, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
+pub use engine::{Batch, Engine, Held, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, outline};

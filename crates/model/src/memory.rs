@@ -119,7 +119,7 @@ impl<'a> Needs<'a> {
     ) -> Result<Needs<'a>, ModelError> {
         check(config, limits)?;
         let modules = config.modules();
-        let estimate = estimate(adapter, config.tied, &modules)?;
+        let estimate = estimate(adapter, config.tied, &modules, limits.optimizer)?;
         let (mut parameters, mut held, mut plain, mut packed) = (0, 0, 0, 0);
         let shared = config.tied == Tied::Yes && !estimate.whole.contains(HEAD);
         let (mut layers, mut as_held) = (vec![Vec::new(); config.layers], true);
@@ -191,7 +191,7 @@ impl<'a> Needs<'a> {
             weights: if form == Form::Packed { self.packed } else { self.plain - read + stages },
             weights_packed: form == Form::Packed,
             adapter: 2 * trained + F32 * self.estimate.principal,
-            optimiser: 2 * trained + 2 * F32 * self.estimate.scored,
+            optimiser: self.estimate.moments + 2 * F32 * self.estimate.scored,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
             program: PROGRAM + F32 * self.estimate.tensor_max,
             limit,

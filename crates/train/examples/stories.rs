@@ -3,7 +3,7 @@
 //! base knew before it was tuned.
 
 use data::{Control, LossOn, Template, TextPipeline, TextPlan};
-use model::{AdapterPlan, Engine, Limits, Precision, Quantize, sample};
+use model::{AdapterPlan, Engine, Limits, Optimizer, Precision, Quantize, sample};
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         threads: None,
         precision: Precision::F32,
         quantize: Quantize::None,
+        optimizer: Optimizer::AdamW,
     };
     let mut engine = Engine::load(&model, &AdapterPlan::None, &limits)?;
     let first = text.bos_id().unwrap_or(text.eos_id());

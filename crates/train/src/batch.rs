@@ -132,7 +132,7 @@ pub(crate) fn feed<'a>(
     }
 }
 
-/// Optimiser steps of a run: as given, or ⌈epochs · steps of an epoch⌉. With packing, epochs differ in their number
+/// Optimizer steps of a run: as given, or ⌈epochs · steps of an epoch⌉. With packing, epochs differ in their number
 /// of rows, so that each whole epoch is counted for itself.
 pub(crate) fn steps_total(length: RunLength, data: &Dataset, lengths: &LengthPlan, seed: u64, batch: usize) -> u64 {
     match length {

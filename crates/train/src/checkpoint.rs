@@ -1,11 +1,11 @@
 //! What a checkpoint holds, and whether this run may go on from it.
 //!
-//! `checkpoints/step-…/`: `params.safetensors` (the trained tensors, exact f32), `adamw.safetensors` (both moments),
-//! `state.json`. Nothing in it depends on the time or on the machine: the same run always writes the same bytes.
+//! `checkpoints/step-…/`: `params.safetensors` (the trained tensors, exact f32), `adamw.safetensors` (both moments, in f32
+//! or as codes in 8 bits with their blocks' magnitudes), `state.json`. Nothing in it depends on the time or on the machine: the same run always writes the same bytes.
 
 use crate::batch::Cursor;
 use crate::{Event, Plan, TrainError};
-use model::{Engine, ParamInfo, State};
+use model::{Engine, Held, State};
 use runfs::{Checkpoints, Fs, RunFsError};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -13,12 +13,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use weights::HEADER_BYTES_MAX;
+use weights::{Declared, HEADER_BYTES_MAX};
 
 /// What each file holds of every parameter, behind which prefix of its name.
 const FILES: [(&str, &[(&str, State)]); 3] = [
     ("params.safetensors", &[("", State::Value)]),
-    ("adamw.safetensors", &[("m.", State::MomentM), ("v.", State::MomentV)]),
+    (
+        "adamw.safetensors",
+        &[
+            ("m.", State::MomentM),
+            ("v.", State::MomentV),
+            // In place of those, where they are in 8 bits.
+            ("m.", State::CodesM),
+            ("v.", State::CodesV),
+            ("m_absmax.", State::MagnitudesM),
+            ("v_absmax.", State::MagnitudesV),
+        ],
+    ),
     // Of AdaLoRA alone.
     ("importance.safetensors", &[("importance.", State::Importance), ("uncertainty.", State::Uncertainty)]),
 ];
@@ -29,7 +40,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Everything about a run that changes from step to step, besides tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// Whether the validation and checkpoint due after `step` have been done. False only in a checkpoint of an
     /// interrupt: the resumed run begins with them.
@@ -119,11 +130,8 @@ pub(crate) fn publish(
 pub(crate) fn bytes(engine: &Engine) -> u64 {
     const SMALL_FILES: u64 = 64 << 10;
     const HEADER_PER_TENSOR: u64 = 512;
-    let each = |(i, p): (usize, &ParamInfo)| {
-        let tensors = FILES.iter().flat_map(|(_, states)| *states).filter(|(_, state)| engine.has(*state, i)).count();
-        tensors as u64 * (p.shape.iter().product::<usize>() as u64 * 4 + HEADER_PER_TENSOR)
-    };
-    engine.params().iter().enumerate().map(each).sum::<u64>() + SMALL_FILES
+    let tensors = FILES.iter().flat_map(|(_, states)| entries(engine, states));
+    tensors.map(|(t, ..)| t.bytes() as u64 + HEADER_PER_TENSOR).sum::<u64>() + SMALL_FILES
 }
 
 /// The newest valid checkpoint; torn or altered ones are skipped with a note. None: none was ever published.
@@ -193,21 +201,31 @@ impl Loaded {
 
 /// Those of [`FILES`] that hold something.
 fn files_of(engine: &Engine) -> Vec<(&'static str, &'static [(&'static str, State)])> {
-    let params = engine.params().len();
-    FILES.into_iter().filter(|(_, states)| (0..params).any(|i| engine.has(states[0].1, i))).collect()
+    FILES.into_iter().filter(|(_, states)| !entries(engine, states).is_empty()).collect()
+}
+
+/// The tensors of a file, and where each one's values are: type by type, the widest first, so that each begins where its
+/// type may; then by name.
+fn entries(engine: &Engine, states: &[(&str, State)]) -> Vec<(Declared, State, usize)> {
+    let mut all = Vec::new();
+    for (i, p) in engine.params().iter().enumerate() {
+        for (prefix, state) in states {
+            let Some((dtype, shape)) = engine.held_as(*state, i) else { continue };
+            all.push((Declared { name: format!("{prefix}{}", p.name), dtype, shape }, *state, i));
+        }
+    }
+    all.sort_by(|(a, ..), (b, ..)| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
+    all
 }
 
 /// `prefix + name` of every parameter's tensors, one of them in memory at a time.
 fn write_tensors(out: &mut dyn std::io::Write, engine: &Engine, states: &[(&str, State)]) -> std::io::Result<()> {
-    let params = engine.params();
-    let each = states.iter().flat_map(|(prefix, state)| (0..params.len()).map(move |i| (*prefix, *state, i)));
-    let each: Vec<(&str, State, usize)> = each.filter(|(_, state, i)| engine.has(*state, *i)).collect();
-    let named =
-        |(prefix, _, i): &(&str, State, usize)| (format!("{prefix}{}", params[*i].name), params[*i].shape.clone());
-    let names: Vec<_> = each.iter().map(named).collect();
-    weights::write_safetensors_with(out, &names, &BTreeMap::new(), &mut |t| {
-        let (_, state, i) = each[t];
-        Ok(engine.tensor(state, i).map_err(std::io::Error::other)?.values.into())
+    let (declared, places): (Vec<Declared>, Vec<(State, usize)>) =
+        entries(engine, states).into_iter().map(|(t, state, i)| (t, (state, i))).unzip();
+    out.write_all(&weights::safetensors_head(&declared, &BTreeMap::new()).map_err(std::io::Error::other)?)?;
+    places.into_iter().try_for_each(|(state, i)| {
+        let held = engine.held(state, i).map_err(std::io::Error::other)?;
+        out.write_all(held.bytes())
     })
 }
 
@@ -231,27 +249,26 @@ fn read_tensors(
         return Err(damaged(format!("a header of {length} bytes")));
     }
     let header: Metadata = serde_json::from_slice(&read(length as usize)?).map_err(|e| damaged(e.to_string()))?;
-    let params = engine.params();
-    let mut awaited = BTreeMap::new();
-    for (prefix, state) in states {
-        let there = params.iter().enumerate().filter(|(i, _)| engine.has(*state, *i));
-        awaited.extend(there.map(|(i, p)| (format!("{prefix}{}", p.name), (*state, i))));
-    }
+    let mut awaited: BTreeMap<String, (Declared, State, usize)> =
+        entries(engine, states).into_iter().map(|entry| (entry.0.name.clone(), entry)).collect();
     // In the order of their bytes.
     for name in header.offset_keys() {
-        let (state, i) = awaited.remove(&name).ok_or_else(|| refuse(&name, "not one of this run's tensors"))?;
+        let (expected, state, i) =
+            awaited.remove(&name).ok_or_else(|| refuse(&name, "not one of this run's tensors"))?;
         let found = header.info(&name).ok_or_else(|| refuse(&name, "missing"))?;
-        let expected = &params[i].shape;
-        if found.shape != *expected {
-            let (path, expected, got) = (path.to_owned(), expected.clone(), found.shape.clone());
+        if found.shape != expected.shape {
+            let (path, expected, got) = (path.to_owned(), expected.shape, found.shape.clone());
             return Err(TrainError::StateShape { path, tensor: name, expected, got });
         }
-        if found.dtype != Dtype::F32 {
-            return Err(refuse(&name, "not of type F32"));
+        if found.dtype != expected.dtype {
+            return Err(refuse(&name, if expected.dtype == Dtype::U8 { "not of type U8" } else { "not of type F32" }));
         }
-        let bytes = read(4 * expected.iter().product::<usize>())?;
-        let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        engine.set_tensor(state, i, &values)?;
+        let bytes = read(expected.bytes())?;
+        let held = match expected.dtype {
+            Dtype::U8 => Held::U8(bytes),
+            _ => Held::F32(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        };
+        engine.set_held(state, i, &held)?;
     }
     match awaited.into_keys().next() {
         None => Ok(()),
@@ -337,6 +354,7 @@ mod tests {
             threads: Some(1),
             precision: model::Precision::F32,
             quantize: model::Quantize::None,
+            optimizer: model::Optimizer::AdamW,
         };
         let mut engine = Engine::load(dir, &plan, &limits).unwrap();
         let temp = tempfile::tempdir().unwrap();

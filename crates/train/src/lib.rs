@@ -24,7 +24,7 @@ mod tensorboard;
 
 pub use error::TrainError;
 pub use merge::{MergePlan, Merged, merge};
-pub use model::Precision;
+pub use model::{Optimizer, Precision};
 pub use plan::{EarlyStop, Plan, RunLength, Schedule, TrainPlan, Warmup};
 pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, preview, resume, run};

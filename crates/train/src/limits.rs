@@ -130,8 +130,8 @@ fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, 
 }
 
 fn measure(plan: &Plan, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
-    let TrainPlan { memory, threads, precision, .. } = plan.train;
-    let limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize: plan.quantize };
+    let TrainPlan { memory, threads, precision, optimizer, .. } = plan.train;
+    let limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize: plan.quantize, optimizer };
     let Outline { memory, trainable, parameters } = model::outline(&plan.model, &plan.adapter, &limits)?;
     let fits = memory.total <= memory.limit;
     Ok(Fit { limits, memory, trainable, parameters, fits })

@@ -3,7 +3,9 @@
 use crate::publish::publish_model;
 use crate::{Event, TrainError};
 use model::adapters::plan_from;
-use model::{AdapterPlan, Batch, Engine, IGNORE, Limits, ModelConfig, Precision, Quantize, divergence, sample};
+use model::{
+    AdapterPlan, Batch, Engine, IGNORE, Limits, ModelConfig, Optimizer, Precision, Quantize, divergence, sample,
+};
 use runfs::{Fs, RunFsError};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +88,7 @@ fn limits(model: &Path, plan: &MergePlan) -> Result<Limits, TrainError> {
         threads: plan.threads,
         precision: Precision::F32,
         quantize: Quantize::None,
+        optimizer: Optimizer::AdamW,
     })
 }
 

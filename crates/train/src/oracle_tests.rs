@@ -69,6 +69,7 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
         threads: Some(1),
         precision: Precision::F32,
         quantize: plan.quantize,
+        optimizer: plan.train.optimizer,
     };
     let AdapterPlan::Lora(lora) = &plan.adapter else { panic!("a LoRA") };
     let ranks = lora.ada.as_ref().map(|ada| ada.schedule(STEPS).unwrap());
@@ -222,6 +223,7 @@ fn plan_of(base: &Path, quantize: Quantize, dir: &Path, case: &Value, out: &Path
             batch: ROWS_PER_STEP,
             micro_tokens: Some(40),
             lr: number("learning_rate"),
+            optimizer: model::Optimizer::AdamW,
             schedule: Schedule::Cosine,
             warmup: Warmup::Steps(hyper["warmup_steps"].as_u64().unwrap()),
             weight_decay: number("weight_decay"),

@@ -1,7 +1,7 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
 use crate::TrainError;
-use model::{Precision, Quantize};
+use model::{Optimizer, Precision, Quantize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -29,6 +29,8 @@ pub struct TrainPlan {
     pub batch: usize,
     /// Most tokens in one forward pass; a step's batch is cut into as many passes as needed. None: from the memory plan.
     pub micro_tokens: Option<usize>,
+    #[serde(default)]
+    pub optimizer: Optimizer,
     pub lr: f64,
     pub schedule: Schedule,
     pub warmup: Warmup,

@@ -62,7 +62,7 @@ pub struct Summary {
     /// What came out, and the name of its folder in `out`: `adapter` or `model`.
     #[serde(skip)]
     pub result: &'static str,
-    /// Optimiser steps done: fewer than planned after an early stop.
+    /// Optimizer steps done: fewer than planned after an early stop.
     pub steps: u64,
     /// Nats per supervised token of the last step.
     pub final_train_loss: f64,

@@ -108,6 +108,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
             page.row("", "and in 16 bits with NF4's values; a smaller train.memory keeps them in 4");
         }
     }
+    if plan.train.optimizer == train::Optimizer::AdamW8bit {
+        page.row("", &eight_bit_line(p));
+    }
     page.row("total", &format!("{:>10} of {}", bytes(m.total), bytes(m.limit)));
     if m.layers_recomputed > 0 {
         let layers = m.layers_kept + m.layers_recomputed;
@@ -121,6 +124,15 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         sample(&mut page, p);
     }
     page.text
+}
+
+/// What moments in 8 bits take of what they would in f32.
+fn eight_bit_line(p: &Preview) -> String {
+    let each = p.memory.optimiser as f64 / p.trainable.max(1) as f64;
+    format!(
+        "AdamW's moments are in 8 bits, {each:.1} bytes a trained parameter instead of 8 (in f32 stay those of tensors \
+         below 4,096 elements and of the embedding)"
+    )
 }
 
 /// What a pass reads, and whether it waits for that.

@@ -429,6 +429,7 @@ impl Cx<'_> {
             length: self.length(&file)?,
             batch: as_usize(self.whole("train.batch", file.batch, BATCH, 1..=BATCH_MAX)?),
             micro_tokens: micro.map(as_usize),
+            optimizer: file.optimizer.unwrap_or_default(),
             lr: self.positive("train.lr", file.lr, LR)?,
             schedule: file.schedule.unwrap_or(Schedule::Cosine),
             warmup: self.warmup(file.warmup)?,

@@ -28,6 +28,7 @@ pub fn translated(word: &str) -> Option<&'static str> {
         "num_train_epochs" | "num_epochs" => "train.epochs",
         "max_steps" => "train.steps",
         "per_device_train_batch_size" | "batch_size" | "gradient_accumulation_steps" => "train.batch",
+        "optim" | "optimiser" => "train.optimizer",
         "lr_scheduler_type" | "lr_scheduler" => "train.schedule",
         "warmup_ratio" | "warmup_steps" => "train.warmup",
         "max_grad_norm" => "train.clip",

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use train::Schedule;
+use train::{Optimizer, Schedule};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "keys and values")]
@@ -110,6 +110,7 @@ pub struct TrainFile {
     pub batch: Option<u64>,
     pub micro_tokens: Option<u64>,
     pub seq_len_max: Option<u64>,
+    pub optimizer: Option<Optimizer>,
     pub lr: Option<f64>,
     pub schedule: Option<Schedule>,
     pub warmup: Option<f64>,

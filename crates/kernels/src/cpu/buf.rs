@@ -38,14 +38,35 @@ impl Buf {
     }
 }
 
+/// u8 memory of a fixed length.
+#[derive(Debug)]
+pub struct Bytes(Box<[u8]>);
+
+impl Bytes {
+    /// Zeroed.
+    pub(super) fn new(len: usize) -> Result<Bytes> {
+        let bytes = bytemuck::allocation::try_zeroed_slice_box(len)
+            .map_err(|()| KernelError::OutOfMemory { what: "bytes", bytes: len })?;
+        Ok(Bytes(bytes))
+    }
+
+    pub(super) fn values(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn values_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
 /// The first `len` values, or the refusal that names `what`.
-pub(super) fn head<'a>(what: &'static str, data: &'a [f32], len: usize) -> Result<&'a [f32]> {
+pub(super) fn head<'a, T>(what: &'static str, data: &'a [T], len: usize) -> Result<&'a [T]> {
     let have = data.len();
     let need = len;
     data.get(..len).ok_or(KernelError::TooSmall { what, need, have })
 }
 
-pub(super) fn head_mut<'a>(what: &'static str, data: &'a mut [f32], len: usize) -> Result<&'a mut [f32]> {
+pub(super) fn head_mut<'a, T>(what: &'static str, data: &'a mut [T], len: usize) -> Result<&'a mut [T]> {
     let have = data.len();
     let need = len;
     data.get_mut(..len).ok_or(KernelError::TooSmall { what, need, have })
@@ -129,26 +150,26 @@ impl<'a> Rows<'a> {
 /// A writable matrix whose rows do not overlap. It can be cut into parts for several threads, which
 /// slices cannot express when the rows have gaps.
 #[derive(Debug)]
-pub(super) struct RowsMut<'a> {
-    start: *mut f32,
+pub(super) struct RowsMut<'a, T = f32> {
+    start: *mut T,
     ld: usize,
     rows: usize,
     cols: usize,
-    life: PhantomData<&'a mut [f32]>,
+    life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a RowsMut is a unique borrow of its f32 elements, like `&mut [f32]`.
-unsafe impl Send for RowsMut<'_> {}
+// SAFETY: a RowsMut is a unique borrow of its elements, like `&mut [T]`.
+unsafe impl<T: Send> Send for RowsMut<'_, T> {}
 // SAFETY: through a shared reference only `part` and `as_ptr` can be called, whose callers take over the proof.
-unsafe impl Sync for RowsMut<'_> {}
+unsafe impl<T: Send> Sync for RowsMut<'_, T> {}
 
-impl<'a> RowsMut<'a> {
+impl<'a, T> RowsMut<'a, T> {
     pub(super) fn new(
         what: &'static str,
-        data: &'a mut [f32],
+        data: &'a mut [T],
         (off, ld): (usize, usize),
         (rows, cols): (usize, usize),
-    ) -> Result<RowsMut<'a>> {
+    ) -> Result<RowsMut<'a, T>> {
         if rows > 1 && ld < cols {
             return Err(KernelError::Overlap { what, cols, ld });
         }
@@ -169,11 +190,11 @@ impl<'a> RowsMut<'a> {
     pub(super) fn ld(&self) -> usize {
         self.ld
     }
-    pub(super) fn as_ptr(&self) -> *mut f32 {
+    pub(super) fn as_ptr(&self) -> *mut T {
         self.start
     }
 
-    pub(super) fn row(&mut self, r: usize) -> &mut [f32] {
+    pub(super) fn row(&mut self, r: usize) -> &mut [T] {
         assert!(r < self.rows);
         if self.cols == 0 {
             return &mut [];
@@ -183,20 +204,20 @@ impl<'a> RowsMut<'a> {
     }
 
     /// All of `data` in rows of `cols`, without gaps.
-    pub(super) fn dense(data: &'a mut [f32], cols: usize) -> RowsMut<'a> {
+    pub(super) fn dense(data: &'a mut [T], cols: usize) -> RowsMut<'a, T> {
         let rows = data.len().checked_div(cols).unwrap_or(0);
         let start = data.as_mut_ptr();
         RowsMut { start, ld: cols, rows, cols, life: PhantomData }
     }
 
     /// Its upper left corner.
-    pub(super) fn corner(self, rows: usize, cols: usize) -> RowsMut<'a> {
+    pub(super) fn corner(self, rows: usize, cols: usize) -> RowsMut<'a, T> {
         assert!(rows <= self.rows && cols <= self.cols);
         RowsMut { rows, cols, ..self }
     }
 
     /// The same memory for a shorter time.
-    pub(super) fn reborrow(&mut self) -> RowsMut<'_> {
+    pub(super) fn reborrow(&mut self) -> RowsMut<'_, T> {
         RowsMut { ..*self }
     }
 
@@ -204,7 +225,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Safety
     /// Of two parts that live at the same time, no element may be in both.
-    pub(super) unsafe fn part(&self, rows: Range<usize>, cols: Range<usize>) -> RowsMut<'a> {
+    pub(super) unsafe fn part(&self, rows: Range<usize>, cols: Range<usize>) -> RowsMut<'a, T> {
         assert!(rows.end <= self.rows && cols.end <= self.cols);
         // wrapping: an empty part may start one row past the buffer, and is never read
         let start = self.start.wrapping_add(rows.start * self.ld + cols.start);

@@ -28,16 +28,17 @@ mod scratch;
 mod unpack;
 mod weight;
 
-pub use buf::Buf;
+pub use buf::{Buf, Bytes};
 pub use level::Level;
 pub use weight::Weight;
 
 use crate::{
-    Activation, AdamW, Attention, Backend, Form, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op, PARTS_MAX, Part,
-    Precision, Result, Smoothing, Values, ValuesMut, Write,
+    Activation, AdamW, Attention, Backend, EightBit, Form, Gemm, KernelError, Mat, MatMut, Norm, NormShape, Op,
+    PARTS_MAX, Part, Precision, Result, Smoothing, Values, ValuesMut, Write, eight_bit,
 };
 use buf::{Rows, RowsMut, head, head_mut, size};
 use gemm::{Kernels, Operand, Product, Source};
+use par::Blocks;
 use pool::Pool;
 use scratch::Scratch;
 
@@ -193,6 +194,13 @@ fn stack(parts: &[Part<Cpu>]) -> Result<(usize, usize)> {
     }
 }
 
+/// The first `len` values of a tensor in 8 bits.
+fn blocks<'a>(what: &'static str, x: &'a mut EightBit<Cpu>, len: usize) -> Result<Blocks<'a>> {
+    let codes = head_mut(what, x.codes.values_mut(), len)?;
+    let shared = head_mut(what, x.absmax.values_mut(), len.div_ceil(eight_bit::BLOCK))?;
+    Ok(Blocks { codes, shared })
+}
+
 fn check_rope(dim: usize, half: usize) -> Result<()> {
     match size(half, 2) <= dim {
         true => Ok(()),
@@ -214,6 +222,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     type Buf = Buf;
+    type Bytes = Bytes;
     type Idx = Idx;
     type Weight = Weight;
 
@@ -234,6 +243,20 @@ impl Backend for Cpu {
     fn download(&self, src: &Buf, off: usize, out: &mut [f32]) -> Result<()> {
         let end = off.saturating_add(out.len());
         out.copy_from_slice(&head("download", src.values(), end)?[off..]);
+        Ok(())
+    }
+
+    fn alloc_bytes(&self, len: usize) -> Result<Bytes> {
+        Bytes::new(len)
+    }
+
+    fn upload_bytes(&self, dst: &mut Bytes, src: &[u8]) -> Result<()> {
+        head_mut("upload_bytes", dst.values_mut(), src.len())?.copy_from_slice(src);
+        Ok(())
+    }
+
+    fn download_bytes(&self, src: &Bytes, out: &mut [u8]) -> Result<()> {
+        out.copy_from_slice(head("download_bytes", src.values(), out.len())?);
         Ok(())
     }
 
@@ -650,6 +673,22 @@ impl Backend for Cpu {
         let g = head("adamw: g", g.values(), len)?;
         let m = head_mut("adamw: m", m.values_mut(), len)?;
         optim::adamw(self, a, p, g, m, head_mut("adamw: v", v.values_mut(), len)?);
+        Ok(())
+    }
+
+    fn adamw_8bit(
+        &self,
+        len: usize,
+        a: &AdamW,
+        p: &mut Buf,
+        g: &Buf,
+        m: &mut EightBit<Cpu>,
+        v: &mut EightBit<Cpu>,
+    ) -> Result<()> {
+        let p = head_mut("adamw_8bit: p", p.values_mut(), len)?;
+        let g = head("adamw_8bit: g", g.values(), len)?;
+        let (m, v) = (blocks("adamw_8bit: m", m, len)?, blocks("adamw_8bit: v", v, len)?);
+        optim::adamw_8bit(self, a, p, g, m, v);
         Ok(())
     }
 }

@@ -2,7 +2,9 @@
 
 use super::buf::RowsMut;
 use super::level::{Fma, per_level};
+use super::par::Blocks;
 use super::{Cpu, par};
+use crate::eight_bit::{BLOCK, SIGNED, UNSIGNED};
 use crate::{AdamW, Smoothing};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -97,6 +99,33 @@ fn update_body<M: Fma>(f: Factors, p: &mut [f32], g: &[f32], m: &mut [f32], v: &
 pub(super) fn adamw(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     let f = Factors::new(a);
     par::elements3(&cpu.pool, [p, m, v], |at, p, m, v| update(cpu.level, f, p, &g[at], m, v));
+}
+
+per_level! {
+    fn update_blocks(f: Factors, p: &mut [f32], g: &[f32], m: Blocks, v: Blocks) = update_blocks_body
+}
+
+#[inline(always)]
+fn update_blocks_body<M: Fma>(f: Factors, p: &mut [f32], g: &[f32], m: Blocks, v: Blocks) {
+    let (signed, unsigned) = (&*SIGNED, &*UNSIGNED);
+    let (mut wide_m, mut wide_v) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let m = m.codes.chunks_mut(BLOCK).zip(m.shared);
+    let v = v.codes.chunks_mut(BLOCK).zip(v.shared);
+    let blocks = p.chunks_mut(BLOCK).zip(g.chunks(BLOCK)).zip(m.zip(v));
+    for ((p, g), ((m, m_max), (v, v_max))) in blocks {
+        let (wide_m, wide_v) = (&mut wide_m[..p.len()], &mut wide_v[..p.len()]);
+        signed.read(m, *m_max, wide_m);
+        unsigned.read(v, *v_max, wide_v);
+        update_body::<M>(f, p, g, wide_m, wide_v);
+        *m_max = signed.write(wide_m, m);
+        *v_max = unsigned.write(wide_v, v);
+    }
+}
+
+/// Values and codes are of one length, and there is a magnitude for each block of them.
+pub(super) fn adamw_8bit(cpu: &Cpu, a: &AdamW, p: &mut [f32], g: &[f32], m: Blocks, v: Blocks) {
+    let f = Factors::new(a);
+    par::blocks2(&cpu.pool, BLOCK, p, [m, v], |at, p, [m, v]| update_blocks(cpu.level, f, p, &g[at], m, v));
 }
 
 pub(super) fn smooth_importance(

@@ -94,3 +94,36 @@ pub(super) fn elements3(
         f(at, a.row(0), b.row(0), c.row(0));
     });
 }
+
+/// Codes of one byte, and what each block of them shares.
+pub(super) struct Blocks<'a> {
+    pub codes: &'a mut [u8],
+    pub shared: &'a mut [f32],
+}
+
+/// f(range, that part of x, those of each set): for work on whole blocks of `block` values, as many as x has.
+pub(super) fn blocks2(
+    pool: &Pool,
+    block: usize,
+    x: &mut [f32],
+    sets: [Blocks; 2],
+    f: impl Fn(Range<usize>, &mut [f32], [Blocks; 2]) + Sync,
+) {
+    let (len, blocks) = (x.len(), x.len().div_ceil(block));
+    assert!(sets.iter().all(|set| set.codes.len() == len && set.shared.len() == blocks));
+    let x = RowsMut::dense(x, len);
+    let sets = sets.map(|set| (RowsMut::dense(set.codes, len), RowsMut::dense(set.shared, blocks)));
+    let step = (GRAIN / block).max(1);
+    pool.each(blocks.div_ceil(step), |i| {
+        let at = piece(i, step, blocks);
+        let values = at.start * block..(at.end * block).min(len);
+        // SAFETY: the pieces of different tasks share no block.
+        let mut x = unsafe { x.part(0..1, values.clone()) };
+        // SAFETY: as above.
+        let mut sets = sets
+            .each_ref()
+            .map(|(codes, shared)| unsafe { (codes.part(0..1, values.clone()), shared.part(0..1, at.clone())) });
+        let sets = sets.each_mut().map(|(codes, shared)| Blocks { codes: codes.row(0), shared: shared.row(0) });
+        f(values, x.row(0), sets);
+    });
+}

@@ -2,7 +2,8 @@
 
 use crate::support::{Random, buf, everywhere_in, idx, values};
 use half::bf16;
-use kernels::nf4::{BLOCK, NESTED_BLOCK, Scales, dynamic_map};
+use kernels::eight_bit::signed_map;
+use kernels::nf4::{BLOCK, NESTED_BLOCK, Scales};
 use kernels::{Backend, Cpu, Form, KernelError, Nf4, Part, Precision, Values, Write, mat, mat_mut};
 
 fn identity(n: usize) -> Vec<f32> {
@@ -70,14 +71,14 @@ fn blocks_that_are_not_whole_are_refused() {
     let single = |n: usize| Scales::Single(vec![1.0; n]);
     let double = |n: usize, outer: Vec<f32>, block: usize, offset: f32| Scales::Double {
         codes: vec![0; n],
-        map: Box::new(dynamic_map()),
+        map: Box::new(signed_map()),
         absmax: outer,
         block,
         offset,
     };
     Nf4::new(len, codes(), BLOCK, single(blocks)).unwrap();
     Nf4::new(len, codes(), BLOCK, double(blocks, vec![1.0], NESTED_BLOCK, 0.5)).unwrap();
-    let mut no_number = dynamic_map();
+    let mut no_number = signed_map();
     no_number[3] = f32::NAN;
     let map = Box::new(no_number);
     let broken = Scales::Double { codes: vec![0; blocks], map, absmax: vec![1.0], block: NESTED_BLOCK, offset: 0.5 };

@@ -6,12 +6,13 @@ use super::embedding::{Embedding, EmbeddingLora, Gain};
 use super::estimate::{RANK_MAX, layer_of};
 use super::init;
 use super::load::plan_from;
-use super::params::{Layout, ParamId, Params};
+use super::params::{Layout, Optimizer, ParamId, Params};
 use super::pissa::Principal;
 use super::slot::{Lora, Matrix, Slot, SlotScratch, Vector, Widths};
 use super::state::{Adapted, AdapterState, Whole};
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
+use crate::config::EMBEDDING;
 use crate::memory::Holding;
 use crate::stored::{self, Mold, Source, check_shape};
 use crate::stream::{Sources, streams};
@@ -45,6 +46,7 @@ pub struct Builder<'a, B: Backend> {
     tied: Tied,
     holding: Holding,
     tokens_max: usize,
+    optimizer: Optimizer,
     lora: Option<(&'a LoraPlan, Rules<'a>)>,
     /// The tensors to continue from, and what their folder says of them.
     start: Option<(Checkpoint, LoraPlan)>,
@@ -76,6 +78,7 @@ impl<'a, B: Backend> Builder<'a, B> {
         checkpoint: &'a Checkpoint,
         (tied, holding): (Tied, Holding),
         (tokens_max, widths): (usize, Widths),
+        optimizer: Optimizer,
     ) -> Result<Self, ModelError> {
         let lora = match plan {
             AdapterPlan::None => None,
@@ -91,6 +94,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             tied,
             holding,
             tokens_max,
+            optimizer,
             lora,
             start,
             params: Params::default(),
@@ -506,7 +510,8 @@ impl<'a, B: Backend> Builder<'a, B> {
         let ratio = self.lora.as_ref().map_or(1.0, |(plan, _)| plan.lr_ratio);
         let rate = if faster { ratio as f32 } else { 1.0 };
         let info = ParamInfo { name: name.to_owned(), shape, decays: decays(name), rate };
-        self.params.add(self.backend, info, layout, &values)
+        let in_eight_bits = self.optimizer.in_eight_bits(values.len(), name == saved(EMBEDDING, "weight"));
+        self.params.add(self.backend, info, layout, &values, in_eight_bits)
     }
 
     fn remember(

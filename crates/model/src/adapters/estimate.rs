@@ -1,6 +1,7 @@
 //! How large an adapter will be, before anything is allocated.
 
 use super::dora::WIDTH as ROW_NORMS;
+use super::params::Optimizer;
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, Bias, BiasTraining, InitWeights, Tied, Widths};
 use crate::ModelError;
@@ -25,11 +26,13 @@ pub enum Shape {
     Gain { dim: usize },
 }
 
-/// Elements, not bytes.
+/// Elements, where not bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     pub trainable: u64,
-    /// Of those, elements whose importance is measured.
+    /// Bytes of AdamW's moments.
+    pub moments: u64,
+    /// Elements whose importance is measured.
     pub scored: u64,
     /// Of starts that are remembered.
     pub principal: u64,
@@ -47,7 +50,12 @@ pub struct Estimate {
 }
 
 /// What `plan` would train on these modules, in the order of a forward pass.
-pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Result<Estimate, ModelError> {
+pub fn estimate(
+    plan: &AdapterPlan,
+    tied: Tied,
+    modules: &[ModuleShape],
+    optimizer: Optimizer,
+) -> Result<Estimate, ModelError> {
     let mut e = Estimate::default();
     let AdapterPlan::Lora(plan) = plan else { return Ok(e) };
     let rules = Rules::new(plan)?;
@@ -62,20 +70,20 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
             Shape::Gain { dim } => {
                 if rules.saved_whole(&m.module) {
                     e.whole.insert(m.module.clone());
-                    e.count(&m.module, dim);
+                    e.count(&m.module, &[dim], |len| optimizer.moment_bytes(len, false));
                 }
                 continue;
             }
         };
         let targeted = rules.targeted(&m.module, kind)?;
-        let mut trained = 0;
+        let mut trained = Vec::new();
         if targeted {
             let (r, _) = rules.rank_and_scale(&m.module)?;
             let max = rows.min(cols).min(RANK_MAX);
             if r == 0 || r > max {
                 return Err(ModelError::Rank { module: m.module.clone(), r, max });
             }
-            trained += r * (rows + cols);
+            trained.extend([r * rows, r * cols]);
             e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
             e.keep(&m.module, kind, r);
             if (plan.dora || plan.ada.is_some()) && kind != Kind::Linear {
@@ -85,12 +93,12 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
                 e.principal += (r * (rows + cols)) as u64;
             }
             if plan.ada.is_some() {
-                trained += r;
-                e.scored += trained as u64;
+                trained.push(r);
+                e.scored += trained.iter().sum::<usize>() as u64;
                 e.widths.scaled = e.widths.fan;
             }
             if plan.dora {
-                trained += rows;
+                trained.push(rows);
                 e.widths.wide = e.widths.wide.max(rows);
                 e.widths.cross = e.widths.cross.max(r.saturating_mul(rows));
                 e.widths.gram = e.widths.gram.max(r.saturating_mul(r));
@@ -106,15 +114,18 @@ pub fn estimate(plan: &AdapterPlan, tied: Tied, modules: &[ModuleShape]) -> Resu
             whole |= head_whole;
         }
         let shared = one_matrix && kind == Kind::Head && embedding_whole;
-        trained += if whole && !shared { rows * cols } else { 0 };
         e.tensor_max = e.tensor_max.max(if whole { (rows * cols) as u64 } else { 0 });
         if whole || shared {
             e.whole.insert(m.module.clone());
         }
         let bias_trained = whole || plan.bias == BiasTraining::All || (plan.bias == BiasTraining::LoraOnly && targeted);
-        trained += if bias == Bias::Present && bias_trained { rows } else { 0 };
-        e.count(&m.module, trained);
-        e.embedding |= kind == Kind::Embedding && trained > 0;
+        trained.extend((bias == Bias::Present && bias_trained).then_some(rows));
+        e.count(&m.module, &trained, |len| optimizer.moment_bytes(len, false));
+        if whole && !shared {
+            let embeds = kind == Kind::Embedding;
+            e.count(&m.module, &[rows * cols], |len| optimizer.moment_bytes(len, embeds));
+        }
+        e.embedding |= kind == Kind::Embedding && (whole || !trained.is_empty());
         embedding_whole |= kind == Kind::Embedding && whole;
     }
     Ok(e)
@@ -139,9 +150,11 @@ impl Estimate {
         self.widths.fan = self.kept_max().max(self.head_kept).max(self.widths.embedding);
     }
 
-    fn count(&mut self, module: &str, trained: usize) {
-        self.trainable += trained as u64;
-        if let (Some(layer), true) = (layer_of(module), trained > 0) {
+    /// Tensors of so many elements, with the bytes of each one's moments.
+    fn count(&mut self, module: &str, trained: &[usize], moments: impl Fn(usize) -> u64) {
+        self.trainable += trained.iter().sum::<usize>() as u64;
+        self.moments += trained.iter().map(|len| moments(*len)).sum::<u64>();
+        if let (Some(layer), false) = (layer_of(module), trained.is_empty()) {
             self.lowest_layer = Some(self.lowest_layer.map_or(layer, |l| l.min(layer)));
         }
     }

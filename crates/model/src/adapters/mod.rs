@@ -27,7 +27,7 @@ pub use fan::Fan;
 pub use inspect::{Keep, ModuleChange, Shrunk, Smaller, inspect, shrink};
 pub use load::plan_from;
 pub use merge::MergedShape;
-pub use params::{Param, ParamId, Params};
+pub use params::{Optimizer, Param, ParamId, Params};
 pub use slot::{Cx, Mode, Slot, SlotScratch, Widths};
 pub use state::{AdapterFile, AdapterState};
 

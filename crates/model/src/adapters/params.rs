@@ -1,9 +1,12 @@
 //! The arena of trainable tensors. Slots hold ids, so that a tensor can be shared (a tied embedding) and
 //! iterated in one fixed order.
 
-use crate::{ModelError, ParamInfo, State, Tensor};
-use kernels::{AdamW, Backend, Smoothing};
+use crate::{Held, ModelError, ParamInfo, State, Tensor};
+use kernels::eight_bit::BLOCK;
+use kernels::{AdamW, Backend, EightBit, Smoothing};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use weights::Dtype;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(usize);
@@ -16,6 +19,54 @@ pub enum Layout {
     Transposed,
 }
 
+/// Tensors of fewer elements keep their moments in f32, as bitsandbytes has it: they are few, and among them are those of
+/// vectors, which need the precision most.
+const EIGHT_BIT_MIN: usize = 4096;
+
+/// What AdamW's moments are held in between two steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Optimizer {
+    /// f32
+    #[default]
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// 8 bits, and a magnitude for every block, in tensors of 4096 elements or more; f32 in the others and in the matrix of
+    /// a token embedding, whose rows have gradients of their own rarely (as transformers sets bitsandbytes up).
+    #[serde(rename = "adamw_8bit")]
+    AdamW8bit,
+}
+
+impl Optimizer {
+    /// Whether the moments of a tensor of `len` elements are in 8 bits; `embeds`: it is a token embedding's matrix.
+    pub(super) fn in_eight_bits(self, len: usize, embeds: bool) -> bool {
+        self == Optimizer::AdamW8bit && len >= EIGHT_BIT_MIN && !embeds
+    }
+
+    /// Bytes of both moments of such a tensor.
+    pub(super) fn moment_bytes(self, len: usize, embeds: bool) -> u64 {
+        let one = if self.in_eight_bits(len, embeds) { len + 4 * len.div_ceil(BLOCK) } else { 4 * len };
+        2 * one as u64
+    }
+}
+
+/// AdamW's two moments of a tensor.
+pub enum Moments<B: Backend> {
+    F32 { m: B::Buf, v: B::Buf },
+    EightBit { m: EightBit<B>, v: EightBit<B> },
+}
+
+impl<B: Backend> Moments<B> {
+    fn new(backend: &B, len: usize, in_eight_bits: bool) -> Result<Self, ModelError> {
+        let codes = || -> Result<EightBit<B>, ModelError> {
+            Ok(EightBit { codes: backend.alloc_bytes(len)?, absmax: backend.alloc(len.div_ceil(BLOCK))? })
+        };
+        Ok(match in_eight_bits {
+            true => Moments::EightBit { m: codes()?, v: codes()? },
+            false => Moments::F32 { m: backend.alloc(len)?, v: backend.alloc(len)? },
+        })
+    }
+}
+
 /// One trainable tensor with its gradient and its AdamW moments, all of `len` elements.
 pub struct Param<B: Backend> {
     pub info: ParamInfo,
@@ -23,8 +74,7 @@ pub struct Param<B: Backend> {
     pub len: usize,
     pub value: B::Buf,
     pub grad: B::Buf,
-    pub m: B::Buf,
-    pub v: B::Buf,
+    pub moments: Moments<B>,
     /// Importance and its uncertainty, of those that are scored.
     pub scores: Option<[B::Buf; 2]>,
 }
@@ -44,22 +94,23 @@ impl<B: Backend> Default for Params<B> {
 }
 
 impl<B: Backend> Params<B> {
-    /// Adds a tensor; `values` are in the order of files.
+    /// Adds a tensor; `values` are in the order of files. `in_eight_bits`: its moments are.
     pub(super) fn add(
         &mut self,
         backend: &B,
         info: ParamInfo,
         layout: Layout,
         values: &[f32],
+        in_eight_bits: bool,
     ) -> Result<ParamId, ModelError> {
         let len = values.len();
         let mut value = backend.alloc(len)?;
         backend.upload(&mut value, 0, &to_memory(layout, &info.shape, values))?;
-        let (grad, m, v) = (backend.alloc(len)?, backend.alloc(len)?, backend.alloc(len)?);
+        let (grad, moments) = (backend.alloc(len)?, Moments::new(backend, len, in_eight_bits)?);
         let id = self.list.len();
         let at = self.order.partition_point(|&i| self.list[i].info.name < info.name);
         self.order.insert(at, id);
-        self.list.push(Param { info, layout, len, value, grad, m, v, scores: None });
+        self.list.push(Param { info, layout, len, value, grad, moments, scores: None });
         Ok(ParamId(id))
     }
 
@@ -105,11 +156,6 @@ impl<B: Backend> Params<B> {
         self.list.is_empty()
     }
 
-    /// Bytes of values, gradients and moments.
-    pub fn bytes(&self) -> u64 {
-        self.list.iter().map(|p| 4 * 4 * p.len as u64).sum()
-    }
-
     /// The L2 norm over all gradients, summed in f64 in order of name.
     pub fn grad_norm(&self, backend: &B) -> Result<f64, ModelError> {
         let mut sum = 0.0;
@@ -126,7 +172,10 @@ impl<B: Backend> Params<B> {
         for p in &mut self.list {
             let weight_decay = if p.info.decays { a.weight_decay } else { 0.0 };
             let own = AdamW { weight_decay, lr: a.lr * p.info.rate, ..*a };
-            backend.adamw(p.len, &own, &mut p.value, &p.grad, &mut p.m, &mut p.v)?;
+            match &mut p.moments {
+                Moments::F32 { m, v } => backend.adamw(p.len, &own, &mut p.value, &p.grad, m, v)?,
+                Moments::EightBit { m, v } => backend.adamw_8bit(p.len, &own, &mut p.value, &p.grad, m, v)?,
+            }
             if let (Some(s), Some([importance, uncertainty])) = (smoothing, &mut p.scores) {
                 backend.smooth_importance(p.len, s, &p.value, &p.grad, importance, uncertainty)?;
             }
@@ -147,27 +196,53 @@ impl<B: Backend> Params<B> {
         (0..self.order.len()).map(|i| self.tensor(backend, state, i)).collect()
     }
 
-    /// Whether the `i`-th parameter by name has such a tensor.
-    pub fn has(&self, state: State, i: usize) -> bool {
-        self.list[self.order[i]].buf(state).is_ok()
+    /// Type and shape of a tensor of the `i`-th parameter by name; None where it has no such one.
+    pub fn held_as(&self, state: State, i: usize) -> Option<(Dtype, Vec<usize>)> {
+        let p = &self.list[self.order[i]];
+        match p.codes(state) {
+            Some(_) => Some((Dtype::U8, p.shape(state))),
+            None => p.buf(state).ok().map(|_| (Dtype::F32, p.shape(state))),
+        }
+    }
+
+    /// A tensor of the `i`-th parameter by name, to the last bit: f32 in the order of files; codes, and the magnitudes of
+    /// their blocks, in that of memory.
+    pub fn held(&self, backend: &B, state: State, i: usize) -> Result<Held, ModelError> {
+        let p = &self.list[self.order[i]];
+        let Some(codes) = p.codes(state) else { return Ok(Held::F32(p.read(backend, state)?)) };
+        let mut out = vec![0; p.len];
+        backend.download_bytes(codes, &mut out)?;
+        Ok(Held::U8(out))
+    }
+
+    /// Sets what [`Params::held`] returned. Refuses another type, and more or fewer values.
+    pub fn set_held(&mut self, backend: &B, state: State, i: usize, held: &Held) -> Result<(), ModelError> {
+        let p = &mut self.list[self.order[i]];
+        let (tensor, expected) = (p.info.name.clone(), p.shape(state));
+        match (held, p.codes_mut(state)) {
+            (Held::F32(values), None) => self.set(backend, state, i, values),
+            (Held::U8(codes), Some(held)) if expected == [codes.len()] => Ok(backend.upload_bytes(held, codes)?),
+            (Held::F32(_), Some(_)) | (Held::U8(_), None) => Err(ModelError::MissingTensor { tensor }),
+            (Held::U8(codes), Some(_)) => Err(ModelError::Shape { tensor, expected, got: vec![codes.len()] }),
+        }
     }
 
     /// One tensor of the `i`-th parameter by name.
-    pub fn tensor(&self, backend: &B, state: State, i: usize) -> Result<Tensor, ModelError> {
+    fn tensor(&self, backend: &B, state: State, i: usize) -> Result<Tensor, ModelError> {
         let p = &self.list[self.order[i]];
-        let values = read(backend, p, p.buf(state)?)?;
-        Ok(Tensor { name: p.info.name.clone(), shape: p.info.shape.clone(), values })
+        Ok(Tensor { name: p.info.name.clone(), shape: p.shape(state), values: p.read(backend, state)? })
     }
 
     /// Sets one tensor of the `i`-th parameter by name. Refuses more or fewer values than it has.
     pub fn set(&mut self, backend: &B, state: State, i: usize, values: &[f32]) -> Result<(), ModelError> {
         self.changes += 1;
         let p = &mut self.list[self.order[i]];
-        if values.len() != p.len {
-            let (tensor, expected, got) = (p.info.name.clone(), p.info.shape.clone(), vec![values.len()]);
-            return Err(ModelError::Shape { tensor, expected, got });
+        let shape = p.shape(state);
+        if values.len() != shape.iter().product::<usize>() {
+            let (tensor, got) = (p.info.name.clone(), vec![values.len()]);
+            return Err(ModelError::Shape { tensor, expected: shape, got });
         }
-        let values = to_memory(p.layout, &p.info.shape, values);
+        let values = to_memory(p.layout_of(state), &shape, values);
         Ok(backend.upload(p.buf_mut(state)?, 0, &values)?)
     }
 
@@ -201,43 +276,83 @@ impl<B: Backend> Params<B> {
 impl<B: Backend> Param<B> {
     /// The values in the order of files.
     pub(super) fn values(&self, backend: &B) -> Result<Vec<f32>, ModelError> {
-        read(backend, self, &self.value)
+        self.read(backend, State::Value)
+    }
+
+    /// In files.
+    fn shape(&self, state: State) -> Vec<usize> {
+        match state {
+            State::CodesM | State::CodesV => vec![self.len],
+            State::MagnitudesM | State::MagnitudesV => vec![self.len.div_ceil(BLOCK)],
+            _ => self.info.shape.clone(),
+        }
+    }
+
+    fn layout_of(&self, state: State) -> Layout {
+        match state {
+            State::MagnitudesM | State::MagnitudesV => Layout::AsSaved,
+            _ => self.layout,
+        }
+    }
+
+    /// In the order of files.
+    fn read(&self, backend: &B, state: State) -> Result<Vec<f32>, ModelError> {
+        let shape = self.shape(state);
+        let mut values = vec![0.0; shape.iter().product()];
+        backend.download(self.buf(state)?, 0, &mut values)?;
+        Ok(match self.layout_of(state) {
+            Layout::AsSaved => values,
+            Layout::Transposed => transpose(shape[1], shape[0], &values),
+        })
+    }
+
+    fn codes(&self, state: State) -> Option<&B::Bytes> {
+        match (state, &self.moments) {
+            (State::CodesM, Moments::EightBit { m, .. }) => Some(&m.codes),
+            (State::CodesV, Moments::EightBit { v, .. }) => Some(&v.codes),
+            _ => None,
+        }
+    }
+
+    fn codes_mut(&mut self, state: State) -> Option<&mut B::Bytes> {
+        match (state, &mut self.moments) {
+            (State::CodesM, Moments::EightBit { m, .. }) => Some(&mut m.codes),
+            (State::CodesV, Moments::EightBit { v, .. }) => Some(&mut v.codes),
+            _ => None,
+        }
     }
 
     fn buf(&self, state: State) -> Result<&B::Buf, ModelError> {
         let scores = self.scores.as_ref();
-        let found = match state {
-            State::Value => Some(&self.value),
-            State::Grad => Some(&self.grad),
-            State::MomentM => Some(&self.m),
-            State::MomentV => Some(&self.v),
-            State::Importance => scores.map(|s| &s[0]),
-            State::Uncertainty => scores.map(|s| &s[1]),
+        let found = match (state, &self.moments) {
+            (State::Value, _) => Some(&self.value),
+            (State::Grad, _) => Some(&self.grad),
+            (State::MomentM, Moments::F32 { m, .. }) => Some(m),
+            (State::MomentV, Moments::F32 { v, .. }) => Some(v),
+            (State::MagnitudesM, Moments::EightBit { m, .. }) => Some(&m.absmax),
+            (State::MagnitudesV, Moments::EightBit { v, .. }) => Some(&v.absmax),
+            (State::Importance, _) => scores.map(|s| &s[0]),
+            (State::Uncertainty, _) => scores.map(|s| &s[1]),
+            _ => None,
         };
         found.ok_or_else(|| ModelError::MissingTensor { tensor: self.info.name.clone() })
     }
 
     fn buf_mut(&mut self, state: State) -> Result<&mut B::Buf, ModelError> {
         let scores = self.scores.as_mut();
-        let found = match state {
-            State::Value => Some(&mut self.value),
-            State::Grad => Some(&mut self.grad),
-            State::MomentM => Some(&mut self.m),
-            State::MomentV => Some(&mut self.v),
-            State::Importance => scores.map(|s| &mut s[0]),
-            State::Uncertainty => scores.map(|s| &mut s[1]),
+        let found = match (state, &mut self.moments) {
+            (State::Value, _) => Some(&mut self.value),
+            (State::Grad, _) => Some(&mut self.grad),
+            (State::MomentM, Moments::F32 { m, .. }) => Some(m),
+            (State::MomentV, Moments::F32 { v, .. }) => Some(v),
+            (State::MagnitudesM, Moments::EightBit { m, .. }) => Some(&mut m.absmax),
+            (State::MagnitudesV, Moments::EightBit { v, .. }) => Some(&mut v.absmax),
+            (State::Importance, _) => scores.map(|s| &mut s[0]),
+            (State::Uncertainty, _) => scores.map(|s| &mut s[1]),
+            _ => None,
         };
         found.ok_or_else(|| ModelError::MissingTensor { tensor: self.info.name.clone() })
     }
-}
-
-fn read<B: Backend>(backend: &B, p: &Param<B>, buf: &B::Buf) -> Result<Vec<f32>, ModelError> {
-    let mut values = vec![0.0; p.len];
-    backend.download(buf, 0, &mut values)?;
-    Ok(match p.layout {
-        Layout::AsSaved => values,
-        Layout::Transposed => transpose(p.info.shape[1], p.info.shape[0], &values),
-    })
 }
 
 fn to_memory<'a>(layout: Layout, shape: &[usize], values: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {

@@ -58,6 +58,7 @@ fn neither_threads_nor_recomputation_change_a_bit() {
             threads: Some(threads),
             precision: Precision::Bf16,
             quantize: model::Quantize::None,
+            optimizer: model::Optimizer::AdamW,
         };
         let (loss, gradient) = gradient(&dir, &plan, &limits, &rows);
         (loss.to_bits(), bits(&gradient))

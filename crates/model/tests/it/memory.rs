@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::AdapterPlan;
-use model::{Engine, IGNORE, Limits, LoraPlan, ModelError, Precision, outline};
+use model::{Engine, IGNORE, Limits, LoraPlan, ModelError, Optimizer, Precision, State, outline};
 use std::path::PathBuf;
 
 fn stories() -> PathBuf {
@@ -17,6 +17,7 @@ fn sized(tokens_max: usize, memory: u64) -> Limits {
         threads: Some(1),
         precision: Precision::F32,
         quantize: model::Quantize::None,
+        optimizer: Optimizer::AdamW,
     }
 }
 
@@ -51,12 +52,16 @@ fn the_plan_is_what_is_allocated() {
                 ..fresh(&[])
             }),
         ),
+        ("large", lora(LoraPlan { r: 64, ..fresh(&["embed_tokens", "q_proj", "down_proj"]) })),
         ("adalora", lora(LoraPlan { ada: Some(ranks()), dropout: 0.1, ..fresh(&[]) })),
         ("dora", lora(LoraPlan { dora: true, dropout: 0.1, ..fresh(&["q_proj", "down_proj"]) })),
     ];
     for (name, plan) in plans {
-        for memory in [1 << 30, 46 << 20] {
-            let limits = sized(1024, memory);
+        for (memory, optimizer) in [1 << 30, 46 << 20]
+            .into_iter()
+            .flat_map(|m| [Optimizer::AdamW, Optimizer::AdamW8bit].map(|optimizer| (m, optimizer)))
+        {
+            let limits = Limits { optimizer, ..sized(1024, memory) };
             let outlined = outline(&stories(), &plan, &limits).expect("outline");
             let mut loaded = None;
             let seen = allocation_counter::measure(|| loaded = Engine::load(&stories(), &plan, &limits).ok());
@@ -67,11 +72,21 @@ fn the_plan_is_what_is_allocated() {
             assert_eq!(outlined.parameters, 260_032, "{name}");
             let m = engine.memory();
             let trained_bytes = 8 * trained as u64;
-            // With AdaLoRA importance and uncertainty, too.
-            let kinds = if name == "adalora" { 2 } else { 1 };
             // PiSSA remembers its start.
             let starts = if name == "pissa" { trained_bytes / 2 } else { 0 };
-            assert_eq!((m.adapter, m.optimiser), (trained_bytes + starts, kinds * trained_bytes), "{name}");
+            let moments = moment_bytes(&engine);
+            // With AdaLoRA importance and uncertainty, too.
+            let scores = if name == "adalora" { trained_bytes } else { 0 };
+            assert_eq!((m.adapter, m.optimiser), (trained_bytes + starts, moments + scores), "{name}");
+            match (optimizer, name) {
+                (Optimizer::AdamW, _) => assert_eq!(moments, trained_bytes, "{name}"),
+                // A byte each and 4 a block of 256, but of the embedding and small tensors.
+                (Optimizer::AdamW8bit, "full") => {
+                    assert!(moments < 7 * trained_bytes / 16, "{moments} of {trained_bytes}")
+                }
+                (Optimizer::AdamW8bit, "large") => assert_eq!(256 * moments, 65 * trained_bytes, "{name}"),
+                (Optimizer::AdamW8bit, _) => assert!(moments <= trained_bytes, "{name}"),
+            }
             assert_eq!(m.total, m.weights + m.adapter + m.optimiser + m.activations + m.scratch + m.program);
             // Names, configurations and the slots themselves are the small rest.
             let (got, want) = (seen.bytes_current as f64, (m.total - m.program) as f64);
@@ -80,9 +95,24 @@ fn the_plan_is_what_is_allocated() {
     }
 }
 
+/// Of what AdamW keeps, as checkpoints have it.
+fn moment_bytes(engine: &Engine) -> u64 {
+    use State::{CodesM, CodesV, MagnitudesM, MagnitudesV, MomentM, MomentV};
+    let states = [MomentM, MomentV, CodesM, CodesV, MagnitudesM, MagnitudesV];
+    let all = (0..engine.params().len()).flat_map(|i| states.map(|state| engine.held_as(state, i)));
+    all.flatten().map(|(dtype, shape)| (dtype.bitsize() / 8 * shape.iter().product::<usize>()) as u64).sum()
+}
+
 #[test]
 fn a_step_allocates_nothing() {
-    let mut engine = Engine::load(&stories(), &lora(fresh(&[])), &sized(600, 1 << 30)).expect("stories260K");
+    let large = LoraPlan { r: 64, ..fresh(&["q_proj", "down_proj"]) };
+    for (plan, optimizer) in [(fresh(&[]), Optimizer::AdamW), (large, Optimizer::AdamW8bit)] {
+        steady_state(&lora(plan), &Limits { optimizer, ..sized(600, 1 << 30) });
+    }
+}
+
+fn steady_state(plan: &AdapterPlan, limits: &Limits) {
+    let mut engine = Engine::load(&stories(), plan, limits).expect("stories260K");
     let rows = rows(600);
     let adamw =
         model::AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t: 1, grad_scale: 1.0 };

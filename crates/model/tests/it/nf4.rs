@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use kernels::cpu::Level;
-use kernels::nf4::{BLOCK, CODE, Scales, dynamic_map};
+use kernels::eight_bit::signed_map;
+use kernels::nf4::{BLOCK, CODE, Scales};
 use kernels::{Nf4, Values};
 use model::{AdapterPlan, Engine, Limits, LoraPlan, ModelError, Quantiser, Quantize, State, outline};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ fn check(f: &File, n: &str, values: Values) {
 fn quantised_tensors_are_the_references() {
     let f = File::fixture("nf4/tensors.safetensors");
     assert_eq!(bits(&CODE), bits(&f.f32("code.nf4")));
-    assert_eq!(bits(&dynamic_map()), bits(&f.f32("code.dynamic8")));
+    assert_eq!(bits(&signed_map()), bits(&f.f32("code.dynamic8")));
     for n in ["plain", "outliers", "zero_blocks", "ties", "rows_not_multiple_of_block", "odd_numel"] {
         check(&f, n, Values::F32(&f.f32(&format!("{n}.input"))));
     }
@@ -67,7 +68,7 @@ fn a_files_own_blocks_are_read() {
     let (codes, want) = (f.bytes(&format!("{n}.packed")), f.f32(&format!("{n}.dequant_double")));
     let scales = Scales::Double {
         codes: f.bytes(&format!("{n}.nested.absmax_u8")),
-        map: Box::new(dynamic_map()),
+        map: Box::new(signed_map()),
         absmax: f.f32(&format!("{n}.nested.absmax")),
         block: 256,
         offset: f.f32(&format!("{n}.nested.offset"))[0],
@@ -319,7 +320,7 @@ fn damaged_four_bits_are_refused() {
         (b"\"blocksize\": 64", b"\"blocksize\": 32", false, "expected 256 values"),
         (b"_proj.weight.quant_map", b"_proj.weight.quant_nap", false, "weight.quant_map is missing"),
         (&code(&CODE[3..6]), &code(&[-0.39, CODE[4], CODE[5]]), false, "its quant_map is not that of NF4"),
-        (&code(&dynamic_map()[3..6]), &code(&[f32::NAN; 3]), false, "the map of NF4 magnitudes: value 3 is not finite"),
+        (&code(&signed_map()[3..6]), &code(&[f32::NAN; 3]), false, "the map of NF4 magnitudes: value 3 is not finite"),
     ] {
         let error = damaged(from, to, all);
         assert!(error.contains(says) && error.contains("_proj.weight"), "{error}\n{says}");

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::{AdapterPlan, Targets, plan_from};
-use model::{Batch, Engine, IGNORE, Limits, LoraPlan, ModelError, Precision, State, outline};
+use model::{Batch, Engine, Held, IGNORE, Limits, LoraPlan, ModelError, Precision, State, outline};
 use weights::WeightsError;
 
 fn refused(plan: LoraPlan) -> ModelError {
@@ -127,6 +127,43 @@ fn checkpoints_that_do_not_fit_their_config_are_refused() {
     std::fs::remove_file(dir.path().join("model.safetensors")).expect("remove");
     let none = with("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2");
     assert!(matches!(none, ModelError::Weights(_)), "{none}");
+}
+
+/// What is held in 8 bits goes out and in as it is, and as nothing else.
+#[test]
+fn moments_in_8_bits_are_no_others() {
+    use State::{CodesM, CodesV, MagnitudesM, MagnitudesV, MomentM};
+    let limits = model::Limits { optimizer: model::Optimizer::AdamW8bit, ..limits() };
+    let plan = lora(LoraPlan { r: 64, ..fresh(&["embed_tokens", "down_proj"]) });
+    let mut engine = Engine::load(&model_dir("llama"), &plan, &limits).expect("llama");
+    for (i, p) in engine.params().into_iter().enumerate() {
+        let len = p.shape.iter().product::<usize>();
+        assert!(len >= 4096, "{}", p.name);
+        let codes = Held::U8((0..len).map(|i| (i * 31 % 256) as u8).collect());
+        let magnitudes = Held::F32((0..len.div_ceil(256)).map(|i| 1.0 / (1 + i) as f32).collect());
+        for (state, held) in
+            [(CodesM, &codes), (CodesV, &codes), (MagnitudesM, &magnitudes), (MagnitudesV, &magnitudes)]
+        {
+            engine.set_held(state, i, held).expect("set");
+            assert_eq!(engine.held(state, i).expect("held"), *held, "{}", p.name);
+            let (dtype, shape) = engine.held_as(state, i).expect("there");
+            assert_eq!(held.bytes().len(), dtype.bitsize() / 8 * shape[0], "{}", p.name);
+        }
+        for (state, wrong) in [(CodesM, Held::U8(vec![0; len - 1])), (MagnitudesV, Held::F32(vec![0.0; len]))] {
+            let error = engine.set_held(state, i, &wrong).expect_err("refused");
+            assert!(matches!(error, ModelError::Shape { ref tensor, .. } if *tensor == p.name), "{error}");
+        }
+        for (state, wrong) in
+            [(CodesM, &magnitudes), (MagnitudesM, &codes), (MomentM, &magnitudes), (State::Value, &codes)]
+        {
+            let error = engine.set_held(state, i, wrong).expect_err("refused");
+            let unlike = matches!(error, ModelError::MissingTensor { .. } | ModelError::Shape { .. });
+            assert!(unlike, "{state:?}: {error}");
+        }
+        assert!(engine.held_as(MomentM, i).is_none() && engine.held_as(State::Value, i).is_some());
+    }
+    let error = engine.export(MomentM).expect_err("refused");
+    assert!(matches!(error, ModelError::MissingTensor { .. }), "{error}");
 }
 
 #[test]

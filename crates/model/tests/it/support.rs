@@ -172,6 +172,7 @@ pub fn limits() -> Limits {
         threads: Some(1),
         precision: model::Precision::F32,
         quantize: model::Quantize::None,
+        optimizer: model::Optimizer::AdamW,
     }
 }
 

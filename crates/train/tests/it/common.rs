@@ -64,6 +64,7 @@ pub fn bench() -> Bench {
             length: RunLength::Steps(7),
             batch: 3,
             micro_tokens: Some(40),
+            optimizer: model::Optimizer::AdamW,
             lr: 1e-2,
             schedule: Schedule::Cosine,
             warmup: Warmup::Steps(2),
@@ -129,6 +130,13 @@ impl Bench {
             AdapterPlan::Lora(lora) => lora,
             AdapterPlan::None => panic!("the bench's plan is a LoRA plan"),
         }
+    }
+
+    /// The model itself is trained, all of it.
+    pub fn train_whole(&mut self) {
+        let lora = self.lora_mut();
+        (lora.full, lora.ensure_weight_tying, lora.modules_to_save) = (true, true, vec![String::new()]);
+        lora.targets = Targets::Names(Vec::new());
     }
 
     pub fn write_train(&self, text: &str) {

@@ -178,6 +178,7 @@ fn a_changed_plan_is_named_by_its_field() {
         ("\"lr\": 0.01", "\"lr\": 0.02", "train.lr"),
         ("\"r\": 4", "\"r\": 8", "adapter.r"),
         ("\"batch\": 3", "\"batch\": 4", "train.batch"),
+        ("\"optimizer\": \"adamw\"", "\"optimizer\": \"adamw_8bit\"", "train.optimizer"),
         ("\"quantize\": \"none\"", "\"quantize\": {\"nf4\":{\"double\":true}}", "quantize"),
     ] {
         let b = cut_run();

@@ -68,9 +68,7 @@ fn killed_anywhere_from_singular_directions() {
 #[test]
 fn killed_anywhere_while_the_model_itself_is_trained() {
     let mut b = bench();
-    let lora = b.lora_mut();
-    (lora.full, lora.ensure_weight_tying, lora.modules_to_save) = (true, true, vec![String::new()]);
-    lora.targets = model::Targets::Names(Vec::new());
+    b.train_whole();
     kill_everywhere(&b, 7);
     // What comes out is a model that runs like any other.
     let mut names: Vec<_> = fs::read_dir(b.out().join("model")).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -81,6 +79,29 @@ fn killed_anywhere_while_the_model_itself_is_trained() {
     b.plan.out = b.temp.path().join("again");
     let again = b.run().unwrap();
     assert_eq!(again.steps, 7);
+}
+
+/// Moments in 8 bits and, of small tensors and the embedding, in f32.
+#[test]
+fn killed_anywhere_with_moments_in_8_bits() {
+    let mut b = bench();
+    b.train_whole();
+    b.plan.train.optimizer = train::Optimizer::AdamW8bit;
+    kill_everywhere(&b, 7);
+    let state = fs::read(b.out().join("checkpoints/step-00000007/adamw.safetensors")).unwrap();
+    let length = u64::from_le_bytes(state[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&state[8..8 + length]).unwrap();
+    let held = |name: &str| (header[name]["dtype"].clone(), header[name]["shape"].clone());
+    let full = "base_model.model.model.";
+    for moment in ["m", "v"] {
+        let name = |rest: &str| held(&format!("{moment}{rest}"));
+        let up = format!("{full}layers.0.mlp.up_proj.weight");
+        assert_eq!(name(&format!(".{up}")), ("U8".into(), serde_json::json!([172 * 64])));
+        assert_eq!(name(&format!("_absmax.{up}")), ("F32".into(), serde_json::json!([43])));
+        let small = format!(".{full}layers.0.self_attn.k_proj.weight");
+        assert_eq!(name(&small), ("F32".into(), serde_json::json!([32, 64])));
+        assert_eq!(name(&format!(".{full}embed_tokens.weight")), ("F32".into(), serde_json::json!([512, 64])));
+    }
 }
 
 /// Cut before the first masking, between two, and after the last.
@@ -116,6 +137,7 @@ fn killed_anywhere_with_layers_on_the_disk() {
         threads: Some(1),
         precision: train::Precision::F32,
         quantize: model::Quantize::None,
+        optimizer: model::Optimizer::AdamW,
     };
     let mut memory = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     // Rows are shorter than 64 tokens, so the run may need less than that.
@@ -147,6 +169,7 @@ fn less_memory_on_resume_changes_no_byte() {
         threads: Some(1),
         precision: train::Precision::F32,
         quantize: model::Quantize::None,
+        optimizer: model::Optimizer::AdamW,
     };
     let least = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     assert!(least.layers_recomputed > 0);

@@ -21,6 +21,36 @@ fn the_loss_falls() {
     assert!(summary.tokens_per_second > 0.0);
 }
 
+/// Moments in 8 bits learn what those in f32 do, step by step, the model itself as well as an adapter large enough for them.
+#[test]
+fn moments_in_8_bits_learn_as_those_in_f32() {
+    for whole in [true, false] {
+        let curve = |optimizer| {
+            let mut b = bench();
+            if whole {
+                b.train_whole();
+            } else {
+                b.lora_mut().r = 64;
+                b.lora_mut().targets = model::Targets::Names(vec!["q_proj".into(), "down_proj".into()]);
+            }
+            b.plan.train.optimizer = optimizer;
+            b.plan.train.length = RunLength::Steps(40);
+            b.plan.train.lr = 3e-3;
+            b.plan.train.checkpoint_every = 40;
+            let summary = b.run().unwrap();
+            (step_losses(b.out()), summary.final_valid_loss.unwrap())
+        };
+        let (wide, wide_valid) = curve(train::Optimizer::AdamW);
+        let (narrow, narrow_valid) = curve(train::Optimizer::AdamW8bit);
+        assert_ne!(wide, narrow, "nothing was in 8 bits");
+        let worst = wide.iter().zip(&narrow).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let mean = |l: &[f64]| l.iter().sum::<f64>() / l.len() as f64;
+        assert!(mean(&wide[36..]) < 0.6 * mean(&wide[..4]), "{wide:?}");
+        assert!(worst < 0.05, "{whole}: {worst}\n{wide:?}\n{narrow:?}");
+        assert!((wide_valid - narrow_valid).abs() < 0.05, "{wide_valid} {narrow_valid}");
+    }
+}
+
 #[test]
 fn the_folder_holds_what_it_should() {
     let b = bench();
