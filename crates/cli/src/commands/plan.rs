@@ -17,6 +17,8 @@ use unicode_width::UnicodeWidthStr;
 /// Most columns of text shown of the one example.
 const SAMPLE_COLUMNS: usize = 20 * COLUMNS;
 const LABEL: usize = 14;
+/// What `alpha: auto` comes to.
+const AUTO_SCALE: f64 = 2.0;
 
 pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
     let plan = crate::plan::load(&args.path, &args.overrides())?;
@@ -75,6 +77,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     let share = 100.0 * p.trainable as f64 / p.parameters.max(1) as f64;
     page.row("trains", &format!("{} of {} parameters ({share:.2} %)", count(p.trainable), count(p.parameters)));
     page.row("adapter", &adapter_line(plan));
+    if let Some(line) = scale_line(plan) {
+        page.row("scale", &line);
+    }
     page.row("base", &base_line(plan));
     page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
     page.row("rate", &rate_line(plan));
@@ -209,6 +214,38 @@ fn adapter_line(plan: &Plan) -> String {
             format!("{method}, r {}, alpha {}, dropout {}, on {}", l.r, l.alpha, l.dropout, visible(&targets))
         }
     }
+}
+
+/// Which scale follows from alpha and ranks, and what that means. None: there is no pair, or the model cannot be read.
+fn scale_line(plan: &Plan) -> Option<String> {
+    let model::AdapterPlan::Lora(l) = &plan.adapter else { return None };
+    let scales = model::adapters::scales(&plan.model, &plan.adapter).ok()?;
+    let least = scales.iter().copied().reduce(f64::min)?;
+    let most = scales.iter().copied().fold(least, f64::max);
+    let (of, auto) = if l.rslora { ("alpha / √r", "2 √r") } else { ("alpha / r", "2 r") };
+    let ranks = l.rank_pattern.len() + l.alpha_pattern.len();
+    let why = if (least, most) == (AUTO_SCALE, AUTO_SCALE) {
+        match (l.rslora, ranks) {
+            (false, 0) => format!("alpha is {auto}, so another rank keeps the scale"),
+            (false, _) => format!("alpha is {auto} of each module's own rank, so all have one scale"),
+            (true, _) => {
+                format!("alpha is {auto} of each module's own rank: LoRA's scale with 2 r, and its learning rates")
+            }
+        }
+    } else if least < most {
+        "patterns give modules scales of their own; alpha: auto would make it 2 in all".to_owned()
+    } else if l.rslora {
+        "with a fixed alpha it falls with √r as the rank grows".to_owned()
+    } else {
+        "with a fixed alpha it falls as the rank grows".to_owned()
+    };
+    let scale = if least < most { format!("{} to {}", shown(least), shown(most)) } else { shown(least) };
+    Some(format!("{scale} = {of}: {why}"))
+}
+
+/// To three decimals, without zeros at the end.
+fn shown(x: f64) -> String {
+    format!("{x:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn rate_line(plan: &Plan) -> String {

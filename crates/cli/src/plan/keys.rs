@@ -40,7 +40,7 @@ pub const KEYS: &[Key] = &[
         "lora; dora: the magnitudes of matrices' rows are trained too; adalora: ranks go to the modules that need them; full: the model itself",
     ),
     key("adapter.r", "8", "rank"),
-    key("adapter.alpha", "", "scale is alpha / r; 2 r without it"),
+    key("adapter.alpha", "", "scale is alpha / r; 2 r without it; auto: 2 r of each module's own rank, 2 √r with rslora, which is a scale of 2"),
     key("adapter.dropout", "0.0", "on the adapter's input"),
     key("adapter.targets", "all-linear", "all-linear, [names or suffixes], or {regex: \"…\"} on the whole path"),
     key("adapter.exclude", "[]", "names or suffixes left out"),

@@ -3,8 +3,8 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile, RanksFile,
-    SourceFile, TemplateFile, TrainFile, ValidFile,
+    AdapterFile, AlphaFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile,
+    RanksFile, SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
@@ -115,6 +115,11 @@ fn fresh(seed: u64) -> LoraPlan {
         seed,
         base_name: String::new(),
     }
+}
+
+/// `alpha: auto`: the scale is 2 at every rank, as alpha / r of 2 r and as alpha / √r of 2 √r.
+fn auto_alpha(r: u64, rslora: bool) -> f64 {
+    2.0 * if rslora { (r as f64).sqrt() } else { r as f64 }
 }
 
 fn pairs<A, B>(list: Vec<(String, A)>, value: impl Fn(A) -> B) -> Vec<(String, B)> {
@@ -243,14 +248,27 @@ impl Cx<'_> {
             return Err(self.out_of_range("adapter.method", &expected, method.name()));
         }
         let r = self.whole("adapter.r", file.r, old.r as u64, 1..=R_MAX)?;
-        let alpha = if as_usize(r) == old.r { old.alpha } else { 2.0 * r as f64 };
+        let rslora = file.rslora.unwrap_or(old.rslora);
+        let alpha = match file.alpha {
+            Some(AlphaFile::Auto) => auto_alpha(r, rslora),
+            Some(AlphaFile::At(alpha)) => self.positive("adapter.alpha", Some(alpha), 1.0)?,
+            None if as_usize(r) == old.r => old.alpha,
+            None => 2.0 * r as f64,
+        };
         let rank_pattern = file.rank_pattern.map_or(pairs(old.rank_pattern, |r| r as u64), |p| p.0);
         for (regex, rank) in &rank_pattern {
             self.whole(&format!("adapter.rank_pattern.{regex}"), Some(*rank), R, 1..=R_MAX)?;
         }
-        let alpha_pattern = file.alpha_pattern.map_or(old.alpha_pattern, |p| p.0);
+        let mut alpha_pattern = file.alpha_pattern.map_or(old.alpha_pattern, |p| p.0);
         for (regex, alpha) in &alpha_pattern {
             self.positive(&format!("adapter.alpha_pattern.{regex}"), Some(*alpha), 1.0)?;
+        }
+        if matches!(file.alpha, Some(AlphaFile::Auto)) {
+            // Behind those that are typed, in the order of the ranks: the first that matches counts, here as there.
+            let open = |(regex, _): &&(String, u64)| alpha_pattern.iter().all(|(typed, _)| typed != regex);
+            let follow = |(regex, r): &(String, u64)| (regex.clone(), auto_alpha(*r, rslora));
+            let following: Vec<_> = rank_pattern.iter().filter(open).map(follow).collect();
+            alpha_pattern.extend(following);
         }
         let targets = file.targets.map_or(old.targets, |t| t.0);
         if matches!(&targets, Targets::Names(names) if names.is_empty()) {
@@ -270,11 +288,11 @@ impl Cx<'_> {
         };
         Ok(LoraPlan {
             r: as_usize(r),
-            alpha: self.positive("adapter.alpha", file.alpha, alpha)?,
+            alpha,
             dropout: self.number("adapter.dropout", file.dropout, old.dropout, "from 0 to below 1", |x| {
                 (0.0..1.0).contains(&x)
             })?,
-            rslora: file.rslora.unwrap_or(old.rslora),
+            rslora,
             dora: method == Method::Dora,
             full: false,
             ada: self.ranks(file.ranks, method, old.ada, as_usize(r))?,

@@ -104,6 +104,43 @@ fn a_key_left_out_means_its_documented_default() {
     assert_eq!(lora(&good(SMALL, &["adapter.r=5"])).alpha, 10.0, "alpha is 2 r");
 }
 
+/// As if alpha had been typed for every rank; what is typed stays, and comes first.
+#[test]
+fn alpha_auto_follows_each_rank() {
+    let at = |set: &str| good(SMALL, &[set]).adapter;
+    let root = |r: f64| 2.0 * r.sqrt();
+    for (auto, typed) in [
+        ("{r: 5, alpha: auto}".to_owned(), "{r: 5, alpha: 10}".to_owned()),
+        ("{alpha: auto, method: dora}".into(), "{alpha: 16, method: dora}".into()),
+        ("{r: 12, alpha: auto, method: adalora}".into(), "{r: 12, alpha: 24, method: adalora}".into()),
+        ("{r: 9, alpha: auto, rslora: true}".into(), "{r: 9, alpha: 6, rslora: true}".into()),
+        (
+            "{alpha: auto, rank_pattern: {q_proj: 2, '.*_proj': 16}}".into(),
+            "{alpha: 16, rank_pattern: {q_proj: 2, '.*_proj': 16}, alpha_pattern: {q_proj: 4, '.*_proj': 32}}".into(),
+        ),
+        (
+            "{alpha: auto, rslora: true, rank_pattern: {q_proj: 2}}".into(),
+            format!(
+                "{{alpha: {}, rslora: true, rank_pattern: {{q_proj: 2}}, alpha_pattern: {{q_proj: {}}}}}",
+                root(8.0),
+                root(2.0)
+            ),
+        ),
+        (
+            "{alpha: auto, rank_pattern: {q_proj: 2, k_proj: 3}, alpha_pattern: {q_proj: 7}}".into(),
+            "{alpha: 16, rank_pattern: {q_proj: 2, k_proj: 3}, alpha_pattern: {q_proj: 7, k_proj: 6}}".into(),
+        ),
+    ] {
+        assert_eq!(at(&format!("adapter={auto}")), at(&format!("adapter={typed}")), "{auto}");
+    }
+    // Without it alpha stays that of adapter.r, as in PEFT.
+    assert_eq!(lora(&good(SMALL, &["adapter={rank_pattern: {q_proj: 2}}"])).alpha_pattern, []);
+    let wrong = refusal(SMALL, &["adapter.alpha=half"]);
+    assert!(wrong.contains("`adapter.alpha` must be a number above 0, or auto, not \"half\""), "{wrong}");
+    let wrong = refusal(SMALL, &["adapter.alpha=0"]);
+    assert!(wrong.contains("`adapter.alpha` must be a number above 0, not 0"), "{wrong}");
+}
+
 #[test]
 fn the_readme_shows_the_table() {
     let row = |k: &super::keys::Key| {

@@ -73,7 +73,7 @@ impl ValidFile {
 pub struct AdapterFile {
     pub method: Option<String>,
     pub r: Option<u64>,
-    pub alpha: Option<f64>,
+    pub alpha: Option<AlphaFile>,
     pub dropout: Option<f64>,
     pub targets: Option<TargetsFile>,
     pub exclude: Option<Vec<String>>,
@@ -279,6 +279,18 @@ impl<'de> Deserialize<'de> for TargetsFile {
 }
 
 #[derive(Clone, Copy, Debug)]
+pub enum AlphaFile {
+    Auto,
+    At(f64),
+}
+
+impl<'de> Deserialize<'de> for AlphaFile {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        word_or_number(d, "a number above 0, or auto", "auto").map(|x| x.map_or(AlphaFile::Auto, AlphaFile::At))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 pub enum ClipFile {
     None,
     At(f64),
@@ -286,27 +298,39 @@ pub enum ClipFile {
 
 impl<'de> Deserialize<'de> for ClipFile {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct V;
-        impl Visitor<'_> for V {
-            type Value = ClipFile;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number above 0, or none")
-            }
-            fn visit_f64<E: de::Error>(self, x: f64) -> Result<ClipFile, E> {
-                Ok(ClipFile::At(x))
-            }
-            fn visit_i64<E: de::Error>(self, i: i64) -> Result<ClipFile, E> {
-                Ok(ClipFile::At(i as f64))
-            }
-            fn visit_str<E: de::Error>(self, s: &str) -> Result<ClipFile, E> {
-                match s {
-                    "none" => Ok(ClipFile::None),
-                    _ => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
-                }
+        word_or_number(d, "a number above 0, or none", "none").map(|x| x.map_or(ClipFile::None, ClipFile::At))
+    }
+}
+
+/// A number, or None for `word`.
+fn word_or_number<'de, D: Deserializer<'de>>(
+    d: D,
+    expected: &'static str,
+    word: &'static str,
+) -> Result<Option<f64>, D::Error> {
+    struct V {
+        expected: &'static str,
+        word: &'static str,
+    }
+    impl Visitor<'_> for V {
+        type Value = Option<f64>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.expected)
+        }
+        fn visit_f64<E: de::Error>(self, x: f64) -> Result<Option<f64>, E> {
+            Ok(Some(x))
+        }
+        fn visit_i64<E: de::Error>(self, i: i64) -> Result<Option<f64>, E> {
+            Ok(Some(i as f64))
+        }
+        fn visit_str<E: de::Error>(self, s: &str) -> Result<Option<f64>, E> {
+            match s == self.word {
+                true => Ok(None),
+                false => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
             }
         }
-        d.deserialize_any(V)
     }
+    d.deserialize_any(V { expected, word })
 }
 
 /// Bytes: `8GiB`, `512MiB`, `8GB`, or a whole number.

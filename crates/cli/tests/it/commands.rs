@@ -27,6 +27,52 @@ fn plan_shows_the_run_and_trains_nothing() {
     assert!(!bench.path("run").exists());
 }
 
+/// In the plan's words, and in the file from which PEFT computes the scale: 2 in each module.
+#[test]
+fn alpha_auto_is_explained_and_saved() {
+    let bench = Bench::new("llama");
+    let plan = |adapter: &str| {
+        let text = bench.done(&["plan", "plan.yaml", "--set", adapter]).stdout;
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let auto = [
+        ("r: 8", "scale 2 = alpha / r: alpha is 2 r, so another rank keeps the scale"),
+        ("r: 8, rank_pattern: {q_proj: 2, up_proj: 4}", "scale 2 = alpha / r: alpha is 2 r of each module's own rank"),
+        (
+            "r: 8, rslora: true, rank_pattern: {q_proj: 2}",
+            "scale 2 = alpha / √r: alpha is 2 √r of each module's own rank: LoRA's scale with 2 r",
+        ),
+    ];
+    for (i, (adapter, says)) in auto.into_iter().enumerate() {
+        let adapter = format!("adapter={{alpha: auto, {adapter}}}");
+        let text = plan(&adapter);
+        assert!(text.contains(says), "{adapter}: {text}");
+        let out = format!("out=auto-{i}");
+        bench.done(&["train", "plan.yaml", "--set", &adapter, "--set", "train.steps=1", "--set", &out]);
+        let file = bench.path(&format!("auto-{i}/adapter/adapter_config.json"));
+        let config = json(&std::fs::read_to_string(file).expect("a file"));
+        let scale = |alpha: &Value, r: &Value| {
+            let (alpha, r) = (alpha.as_f64().expect("a number"), r.as_f64().expect("a number"));
+            alpha / if config["use_rslora"] == true { r.sqrt() } else { r }
+        };
+        assert_eq!(scale(&config["lora_alpha"], &config["r"]), 2.0, "{config}");
+        let (ranks, alphas) = (&config["rank_pattern"], &config["alpha_pattern"]);
+        for (key, r) in ranks.as_object().expect("an object") {
+            assert_eq!(scale(&alphas[key], r), 2.0, "{key}: {config}");
+        }
+        assert_eq!(ranks.as_object().map(|o| o.len()), alphas.as_object().map(|o| o.len()), "{config}");
+    }
+    for (adapter, says) in [
+        ("adapter={r: 8, alpha: 4}", "scale 0.5 = alpha / r: with a fixed alpha it falls as the rank grows"),
+        ("adapter={r: 8, rslora: true}", "scale 5.657 = alpha / √r: with a fixed alpha it falls with √r"),
+        ("adapter={rank_pattern: {q_proj: 2}}", "scale 2 to 8 = alpha / r: patterns give modules scales of their own"),
+    ] {
+        let text = plan(adapter);
+        assert!(text.contains(says), "{adapter}: {text}");
+    }
+}
+
 #[test]
 fn plan_says_what_the_base_is_held_in() {
     let bench = Bench::new("llama");

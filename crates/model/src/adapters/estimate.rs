@@ -4,8 +4,9 @@ use super::dora::WIDTH as ROW_NORMS;
 use super::params::Optimizer;
 use super::targets::{Kind, Rules};
 use super::{AdapterPlan, Bias, BiasTraining, InitWeights, Tied, Widths};
-use crate::ModelError;
+use crate::{ModelConfig, ModelError};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// No matrix has a rank beyond this; it keeps what a hostile adapter asks for countable.
 pub(super) const RANK_MAX: usize = 1 << 16;
@@ -129,6 +130,25 @@ pub fn estimate(
         embedding_whole |= kind == Kind::Embedding && whole;
     }
     Ok(e)
+}
+
+/// The scale of every module that gets a pair, in the order of a forward pass.
+pub fn scales(dir: &Path, plan: &AdapterPlan) -> Result<Vec<f64>, ModelError> {
+    let AdapterPlan::Lora(plan) = plan else { return Ok(Vec::new()) };
+    let rules = Rules::new(plan)?;
+    let mut scales = Vec::new();
+    for m in ModelConfig::read(dir)?.modules() {
+        let kind = match m.shape {
+            Shape::Linear { .. } => Kind::Linear,
+            Shape::Embedding { .. } => Kind::Embedding,
+            Shape::Head { .. } => Kind::Head,
+            Shape::Gain { .. } => continue,
+        };
+        if rules.targeted(&m.module, kind)? {
+            scales.push(rules.rank_and_scale(&m.module)?.1);
+        }
+    }
+    Ok(scales)
 }
 
 impl Estimate {

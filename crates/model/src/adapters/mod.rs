@@ -22,7 +22,7 @@ pub use adalora::{AdaSchedule, Allotment, Span};
 pub use build::{Bias, Builder, Built, Tied};
 pub use embedding::{Embedding, Gain};
 pub(crate) use estimate::layer_of;
-pub use estimate::{Estimate, ModuleShape, Shape, estimate};
+pub use estimate::{Estimate, ModuleShape, Shape, estimate, scales};
 pub use fan::Fan;
 pub use inspect::{Keep, ModuleChange, Shrunk, Smaller, inspect, shrink};
 pub use load::plan_from;
