@@ -1,7 +1,7 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
 use crate::TrainError;
-use model::{Optimizer, Precision, Quantize};
+use model::{AdaSchedule, AdapterPlan, Optimizer, Precision, Quantize, Span};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -82,6 +82,21 @@ pub struct EarlyStop {
 }
 
 impl Plan {
+    /// When AdaLoRA masks ranks in a run of so many steps; None: ranks stay.
+    ///
+    /// # Errors
+    /// `TooFewSteps`.
+    pub(crate) fn rank_schedule(&self, steps: u64) -> Result<Option<AdaSchedule>, TrainError> {
+        let AdapterPlan::Lora(lora) = &self.adapter else { return Ok(None) };
+        let Some(ada) = &lora.ada else { return Ok(None) };
+        let shown = |span: Span| match span {
+            Span::Steps(n) => n.to_string(),
+            Span::Share(share) => format!("{:.0} %", 100.0 * share),
+        };
+        let few = || TrainError::TooFewSteps { steps, warmup: shown(ada.warmup), last: shown(ada.last) };
+        ada.schedule(steps).ok_or_else(few).map(Some)
+    }
+
     /// Refuses what no run can mean, naming the key. Whether data, model and memory agree with the plan is found later.
     pub fn check(&self) -> Result<(), TrainError> {
         let t = &self.train;
@@ -89,7 +104,7 @@ impl Plan {
             true => Ok(()),
             false => Err(TrainError::Plan { field, why: why.to_owned() }),
         };
-        require(!matches!(self.adapter, model::AdapterPlan::None), "adapter.method", "none trains nothing")?;
+        require(!matches!(self.adapter, AdapterPlan::None), "adapter.method", "none trains nothing")?;
         require(
             self.data.lengths.seq_len_max >= 2,
             "train.seq_len_max",
@@ -100,6 +115,10 @@ impl Plan {
             RunLength::Epochs(e) => {
                 require(e.is_finite() && e > 0.0 && e <= EPOCHS_MAX, "train.epochs", "above 0, at most 1000000")?
             }
+        }
+        // How many steps epochs have is known when the data are.
+        if let RunLength::Steps(steps) = t.length {
+            self.rank_schedule(steps)?;
         }
         require(t.batch >= 1, "train.batch", "at least 1")?;
         require(t.micro_tokens.is_none_or(|n| n >= 2), "train.micro_tokens", "at least 2")?;

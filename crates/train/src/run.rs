@@ -10,7 +10,7 @@ use crate::record::{self, Facts};
 use crate::steps::{self, Training};
 use crate::{Plan, TrainError};
 use data::{DataError, Prepared, TextPipeline};
-use model::{AdaSchedule, AdapterPlan, Engine, ModelConfig, ModelError, Span};
+use model::{AdaSchedule, Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,7 +156,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     let fit = limits::fit(plan, &prepared)?;
     limits::require(&fit, plan, &prepared)?;
     let steps = steps_of(plan, &prepared);
-    rank_schedule(plan, steps)?;
+    plan.rank_schedule(steps)?;
     let pace = model::pace(&plan.model, &fit.limits, &fit.memory)?;
     let example = prepared.train.example(0)?;
     let text = TextPipeline::open(&plan.data.text).map_err(DataError::from)?;
@@ -207,6 +207,8 @@ fn set_up(
     let prepared = read_data(&plan, &dir.join("cache"), step_saved, setting, on)?;
     let fit = limits::fit(&plan, &prepared)?;
     limits::require(&fit, &plan, &prepared)?;
+    let steps = steps_of(&plan, &prepared);
+    let ranks = plan.rank_schedule(steps)?;
     // The cut into passes decides the order of sums, and free memory decides the cut: it is fixed here for every
     // later sitting.
     plan.train.micro_tokens = Some(fit.limits.tokens_max);
@@ -221,8 +223,6 @@ fn set_up(
     if stop.load(Ordering::Relaxed) {
         return Err(TrainError::Interrupted { step: step_saved });
     }
-    let steps = steps_of(&plan, &prepared);
-    let ranks = rank_schedule(&plan, steps)?;
     let mut engine = Engine::load(&plan.model, &plan.adapter, &fit.limits)?;
     if let Some(ranks) = ranks {
         engine.set_schedule(ranks);
@@ -238,18 +238,6 @@ fn set_up(
 
 fn steps_of(plan: &Plan, prepared: &Prepared) -> u64 {
     steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch)
-}
-
-/// When AdaLoRA masks ranks, from the run's own number of steps.
-fn rank_schedule(plan: &Plan, steps: u64) -> Result<Option<AdaSchedule>, TrainError> {
-    let AdapterPlan::Lora(lora) = &plan.adapter else { return Ok(None) };
-    let Some(ada) = &lora.ada else { return Ok(None) };
-    let shown = |span: Span| match span {
-        Span::Steps(n) => n.to_string(),
-        Span::Share(share) => format!("{:.0} %", 100.0 * share),
-    };
-    let few = || TrainError::TooFewSteps { steps, warmup: shown(ada.warmup), last: shown(ada.last) };
-    ada.schedule(steps).ok_or_else(few).map(Some)
 }
 
 fn read_data(

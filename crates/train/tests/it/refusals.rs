@@ -1,6 +1,7 @@
 //! What a run refuses, when, and in which words.
 
 use crate::common::{Bench, assert_same, bench, copy_dir, promised, repository, resume};
+use model::{AdaPlan, Span};
 use runfs::{RealFs, RunFsError, RunLock};
 use serde_json::Value;
 use std::fs;
@@ -74,6 +75,40 @@ fn a_folder_in_use_names_the_process() {
         Err(TrainError::Folder(RunFsError::InUse { pid, .. })) => assert_eq!(pid, Some(std::process::id())),
         other => panic!("{other:?}"),
     }
+}
+
+/// Before the data are read where steps are counted, which leaves no folder; before the model is where epochs are.
+#[test]
+fn too_few_steps_for_ranks_to_be_masked() {
+    let ranks = |b: &mut Bench, warmup| {
+        let last = Span::Steps(2);
+        let (beta1, beta2, orthogonality) = (0.85, 0.85, 0.5);
+        b.lora_mut().ada = Some(AdaPlan { target_r: 2, warmup, last, every: Some(2), beta1, beta2, orthogonality });
+    };
+    let mut b = bench();
+    ranks(&mut b, Span::Steps(3));
+    let mut phases = Vec::new();
+    let result = b.run_with(&AtomicBool::new(false), &mut |e| {
+        if let Event::Phase(phase) = e {
+            phases.push(phase.to_owned());
+        }
+    });
+    match result {
+        Err(TrainError::TooFewSteps { steps: 7, warmup, last }) => assert_eq!((&*warmup, &*last), ("3", "2")),
+        other => panic!("{other:?}"),
+    }
+    assert!(phases.is_empty() && !b.out().exists(), "{phases:?}");
+
+    // 11 rows in batches of 3, twice.
+    let mut b = bench();
+    b.plan.train.length = RunLength::Epochs(2.0);
+    ranks(&mut b, Span::Share(0.5));
+    match refused_early(&b) {
+        TrainError::TooFewSteps { steps: 8, warmup, .. } => assert_eq!(warmup, "50 %"),
+        other => panic!("{other}"),
+    }
+    ranks(&mut b, Span::Share(0.1));
+    b.run().unwrap();
 }
 
 #[test]
