@@ -49,16 +49,19 @@ impl<'a> MergedFiles<'a> {
         &self.config
     }
 
-    /// Of all tensors.
+    /// Of all weight files.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().flatten().map(|t| t.bytes() as u64).sum()
+        let file = |tensors: &Vec<Declared>| {
+            let head = weights::safetensors_head(tensors, &metadata()).map_or(0, |head| head.len() as u64);
+            head + tensors.iter().map(|t| t.bytes() as u64).sum::<u64>()
+        };
+        self.files.iter().map(file).sum()
     }
 
     /// Writes file `i` of [`MergedFiles::names`], with one tensor in memory at a time. What is no error of `out` is a
     /// [`ModelError`] in it.
     pub fn write(&self, i: usize, out: &mut dyn Write) -> io::Result<()> {
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        out.write_all(&weights::safetensors_head(&self.files[i], &metadata).map_err(io::Error::other)?)?;
+        out.write_all(&weights::safetensors_head(&self.files[i], &metadata()).map_err(io::Error::other)?)?;
         for t in &self.files[i] {
             let Tensor { values, .. } = self.engine.merged_tensor(&self.base, &t.name).map_err(io::Error::other)?;
             match t.dtype {
@@ -77,6 +80,10 @@ impl<'a> MergedFiles<'a> {
         }
         Ok(())
     }
+}
+
+fn metadata() -> BTreeMap<String, String> {
+    BTreeMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 /// The base's, without what it says of being quantised; a head of its own where merging made one.

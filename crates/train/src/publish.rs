@@ -35,6 +35,41 @@ pub(crate) fn publish_result(engine: &Engine, fs: &dyn Fs, base: &Path, dir: &Pa
     }
 }
 
+/// Bytes that [`publish_result`] writes at most, before ranks are masked or after.
+pub(crate) fn bytes(engine: &Engine, base: &Path) -> Result<u64, TrainError> {
+    /// The manifest, and what folders take.
+    const SMALL_FILES: u64 = 64 << 10;
+    /// A rank's place in AdaLoRA's `rank_pattern`.
+    const MASK: u64 = 128;
+    if engine.is_full() {
+        let merged = engine.merged_files(None)?;
+        let mut bytes = merged.bytes() + merged.config().len() as u64 + merged.index().map_or(0, |i| i.len() as u64);
+        for (_, path) in beside_the_weights(base)? {
+            bytes += fs::metadata(&path).map_err(|e| RunFsError::io("ask the size of", &path, e))?.len();
+        }
+        return Ok(bytes + SMALL_FILES);
+    }
+    let mut counter = Counter(0);
+    for file in engine.adapter_files().iter().chain(&engine.plain_adapter_files()?) {
+        file.write(&mut counter).map_err(|e| RunFsError::io("count the bytes of", Path::new(file.name), e))?;
+    }
+    Ok(counter.0 + engine.budgets().map_or(0, |(first, _)| MASK * first as u64) + SMALL_FILES)
+}
+
+/// Keeps nothing of what is written but its length.
+struct Counter(u64);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// As PEFT reads it.
 fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
     let files = engine.adapter_files();

@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
 use crate::limits::{self, Fit};
 use crate::metrics::{self, Records};
-use crate::publish::{publish_result, result_name};
+use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
 use crate::steps::{self, Training};
 use crate::{Plan, TrainError};
@@ -277,15 +277,18 @@ fn read_data(
     Ok(prepared)
 }
 
-/// Refuses a run whose checkpoints would not fit on the disk: better now than at the first of them.
+/// Refuses a run whose checkpoints and results would not fit on the disk: better now than at the first of them.
 fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Result<(), TrainError> {
     let one = checkpoint::bytes(engine);
     // Those kept, the best's, and the one that is being written; a resumed run has all but one of them already.
     let many = if resumed { 2 } else { plan.train.checkpoints_keep.max(2) as u64 + 2 };
-    let needed = one.saturating_mul(many);
+    // The best so far and the one that takes its place, or the last one; of these a resumed run may have the best.
+    let best = plan.data.valid.is_some() && !(resumed && fs.exists(&plan.out.join("best")));
+    let results = publish::bytes(engine, &plan.model)?.saturating_mul(if best { 2 } else { 1 });
+    let needed = one.saturating_mul(many).saturating_add(results);
     let free = fs.free_bytes(&plan.out).map_err(|e| RunFsError::io("ask the free space of", &plan.out, e))?;
     if needed > free {
-        let (path, what) = (plan.out.clone(), "the run's checkpoints");
+        let (path, what) = (plan.out.clone(), "the run's checkpoints and results");
         return Err(TrainError::DiskSpace { path, what, needed, free });
     }
     Ok(())
