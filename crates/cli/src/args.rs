@@ -163,7 +163,7 @@ pub enum MergeType {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The adapter's folder
+    /// The adapter's folder, or the run's that it lies in
     pub adapter: PathBuf,
 
     /// The model it belongs to: changes are shown against its weights

@@ -24,6 +24,7 @@ mod tensorboard;
 
 pub use error::TrainError;
 pub use merge::{MergePlan, Merged, merge};
+pub use metrics::ranks_by_step;
 pub use model::{Optimizer, Precision};
 pub use plan::{EarlyStop, Plan, RunLength, Schedule, TrainPlan, Warmup};
 pub use quantise::{Quantised, quantize};

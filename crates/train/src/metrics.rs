@@ -147,6 +147,21 @@ pub(crate) fn seconds_trained(fs: &dyn Fs, dir: &Path) -> Result<f64, TrainError
     Ok(seconds)
 }
 
+/// What an AdaLoRA run's metrics.jsonl in `dir` says of the ranks that each step kept, of all modules together, from the
+/// first masking on: (step, ranks). Nothing where ranks stay, or where there is no such file.
+pub fn ranks_by_step(fs: &dyn Fs, dir: &Path) -> Result<Vec<(u64, u64)>, TrainError> {
+    let path = dir.join(METRICS);
+    if !fs.exists(&path) {
+        return Ok(Vec::new());
+    }
+    let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+    let of = |line: &[u8]| {
+        let line: Value = serde_json::from_slice(line).ok()?;
+        Some((line.get("step")?.as_u64()?, line.get("ranks")?.as_u64()?))
+    };
+    Ok(bytes.split(|b| *b == b'\n').filter_map(of).collect())
+}
+
 /// The last step that metrics.jsonl knows; 0 if there is none.
 pub(crate) fn last_step(fs: &dyn Fs, dir: &Path) -> Result<u64, TrainError> {
     let path = dir.join(METRICS);

@@ -1,26 +1,50 @@
-//! `athanor inspect`: what an adapter changes, where, and in how many directions.
+//! `athanor inspect`: what an adapter changes, where, and in how many directions; and how its ranks became fewer.
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
+use crate::ui::curve::Curve;
 use crate::ui::heat::{Heat, Row};
 use crate::ui::{Look, shown_path};
 use model::ModuleChange;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 pub fn inspect(args: &InspectArgs, look: Look) -> Result<(), Failure> {
-    let adapter = std::path::absolute(&args.adapter)?;
+    let (adapter, run) = places(&std::path::absolute(&args.adapter)?);
     let changes = model::inspect(&adapter, args.base.as_deref())?;
     let maps = [size_map(&changes), rank_map(&changes)];
+    let ranks = match run {
+        Some(run) => train::ranks_by_step(&runfs::RealFs, &run)?,
+        None => Vec::new(),
+    };
+    let points: Vec<_> = ranks.iter().map(|(step, ranks)| (*step, *ranks as f64)).collect();
+    let curve = (!points.is_empty()).then(|| Curve { title: "ranks kept in all modules".to_owned(), points });
     if let Some(path) = &args.svg {
-        runfs::publish_file(&runfs::RealFs, path, Heat::svg(&maps).as_bytes())?;
+        runfs::publish_file(&runfs::RealFs, path, Heat::svg(&maps, curve.as_ref()).as_bytes())?;
     }
     let text = match look {
-        Look::Json => format!("{}\n", json!({"event": "inspect", "adapter": adapter, "modules": changes})),
-        Look::Human | Look::Quiet => as_text(&shown_path(&adapter), &changes, &maps),
+        Look::Json => {
+            let page = json!({"event": "inspect", "adapter": adapter, "modules": changes, "ranks_by_step": ranks});
+            format!("{page}\n")
+        }
+        Look::Human | Look::Quiet => {
+            as_text(&shown_path(&adapter), &changes, &maps) + &curve.map_or_else(String::new, |curve| curve.text())
+        }
     };
     crate::ui::print(&text)?;
     Ok(())
+}
+
+/// The adapter's folder and the run's that it may lie in, of either.
+fn places(path: &Path) -> (PathBuf, Option<PathBuf>) {
+    let inside = path.join("adapter");
+    match path.join(ADAPTER_CONFIG).exists() || !inside.join(ADAPTER_CONFIG).exists() {
+        true => (path.to_owned(), path.parent().map(Path::to_owned)),
+        false => (inside, Some(path.to_owned())),
+    }
 }
 
 /// The part of a module's name behind its layer.

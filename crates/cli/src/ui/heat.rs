@@ -1,5 +1,6 @@
 //! Values in a grid, as blocks of a terminal and as a picture.
 
+use super::curve::Curve;
 use super::text::COLUMNS;
 
 /// Rows of one length.
@@ -16,13 +17,13 @@ pub struct Row {
     pub values: Vec<Option<f64>>,
 }
 
-const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+pub(super) const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Columns for a row's name.
 const NAME: usize = 13;
 /// Pixels.
 const CELL: usize = 18;
-const LABEL: usize = 110;
-const LINE: usize = 22;
+pub(super) const LABEL: usize = 110;
+pub(super) const LINE: usize = 22;
 
 impl Heat {
     fn most(&self) -> f64 {
@@ -56,11 +57,11 @@ impl Heat {
         text
     }
 
-    /// Several below one another, each with its scale.
-    pub fn svg(maps: &[Heat]) -> String {
+    /// Several below one another, each with its scale, and a curve below these.
+    pub fn svg(maps: &[Heat], curve: Option<&Curve>) -> String {
         let width = LABEL + 20 + CELL * maps.iter().map(Heat::width).max().unwrap_or(0).max(16);
         let heights = maps.iter().map(|m| 3 * LINE + CELL * m.rows.len());
-        let height = 20 + heights.clone().sum::<usize>();
+        let height = 20 + heights.clone().sum::<usize>() + curve.map_or(0, Curve::height);
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
              font-family=\"system-ui, sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
@@ -69,6 +70,9 @@ impl Heat {
         for (map, height) in maps.iter().zip(heights) {
             map.draw(top, &mut out);
             top += height;
+        }
+        if let Some(curve) = curve {
+            curve.draw(top, width, &mut out);
         }
         out.push_str("</svg>\n");
         out
@@ -104,7 +108,7 @@ impl Heat {
     }
 }
 
-fn level(value: f64, most: f64, levels: usize) -> usize {
+pub(super) fn level(value: f64, most: f64, levels: usize) -> usize {
     if most > 0.0 { ((value / most * levels as f64) as usize).min(levels - 1) } else { 0 }
 }
 
@@ -114,7 +118,7 @@ fn colour(share: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", between(240.0, 8.0), between(245.0, 48.0), between(252.0, 107.0))
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_sound_xml_with_a_cell_for_each_value() {
-        let svg = Heat::svg(&[map(8), map(3)]);
+        let svg = Heat::svg(&[map(8), map(3)], None);
         assert_eq!(svg.matches("<title>").count(), 11);
         assert!(svg.contains("a &lt; b") && svg.contains("no &amp; ne") && !svg.contains("a < b"));
         assert!(svg.contains(&colour(1.0)) && svg.contains(&colour(0.0)));

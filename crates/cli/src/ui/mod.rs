@@ -1,5 +1,6 @@
 //! What a person or a program sees: lines, a bar, or JSON.
 
+pub mod curve;
 mod events;
 pub mod heat;
 mod report;

@@ -195,6 +195,31 @@ fn an_adapter_is_merged_and_compared() {
     assert!(wrong.code == 12 && !bench.path("other").exists(), "{wrong:?}");
 }
 
+/// Of a run whose ranks are masked: the run's folder and its adapter's say how many were kept when.
+#[test]
+fn ranks_over_time_are_shown() {
+    let bench = Bench::new("llama");
+    let adapter = "adapter={method: adalora, r: 4, ranks: {target: 2, warmup: 1, last: 2, every: 1}}";
+    bench.done(&["train", "plan.yaml", "--set", adapter]);
+    let metrics = std::fs::read_to_string(bench.path("run/metrics.jsonl")).expect("a file");
+    let lines: Vec<Value> = metrics.lines().map(json).filter(|line| line["ranks"].is_u64()).collect();
+    let told: Vec<Value> = lines.iter().map(|line| serde_json::json!([line["step"], line["ranks"]])).collect();
+    assert!(told.len() >= 3, "{metrics}");
+    let (first, last) = (&lines[0], &lines[lines.len() - 1]);
+    let says = format!(
+        "ranks kept in all modules: {} after step {}, {} after step {}",
+        first["ranks"], first["step"], last["ranks"], last["step"]
+    );
+    for of in ["run", "run/adapter"] {
+        let text = bench.done(&["inspect", of, "--svg", "ranks.svg"]).stdout;
+        assert!(text.contains(&says) && text.lines().all(|line| line.width() <= 80), "no {says:?} in {text}");
+        let svg = std::fs::read_to_string(bench.path("ranks.svg")).expect("a file");
+        assert!(svg.contains(&says) && svg.contains("<polyline"), "{svg}");
+        let one = json(&bench.done(&["inspect", of, "--json"]).stdout);
+        assert_eq!(one["ranks_by_step"], Value::Array(told.clone()));
+    }
+}
+
 #[test]
 fn an_adapter_is_inspected_and_shrunk() {
     let bench = Bench::new("llama");
