@@ -64,6 +64,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Write one adapter that does what several of the same base do together
+    Combine {
+        #[command(flatten)]
+        combine: CombineArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Write a model with its layers in 4 bits (NF4), as bitsandbytes saves it
     Quantize {
         #[command(flatten)]
@@ -89,6 +96,7 @@ impl Command {
             | Command::Merge { output, .. }
             | Command::Inspect { output, .. }
             | Command::Shrink { output, .. }
+            | Command::Combine { output, .. }
             | Command::Quantize { output, .. }
             | Command::Doctor { output } => output.look(),
             Command::Completions { .. } => Look::Human,
@@ -197,6 +205,69 @@ pub struct KeepArgs {
     /// Keep in each module as few ranks as hold this share of ‖ΔW‖², such as 0.99
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub energy: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct CombineArgs {
+    /// The new folder; it appears whole or not at all
+    pub out: PathBuf,
+
+    /// An adapter's folder, and what its change is multiplied with; 1 without it
+    /// (repeatable)
+    #[arg(long = "adapter", value_name = "DIR[=WEIGHT]", required = true, value_parser = weighted)]
+    pub adapters: Vec<(PathBuf, f64)>,
+
+    /// How the changes ΔW become one
+    #[arg(long, value_name = "METHOD", default_value = "linear")]
+    pub method: CombineMethod,
+
+    /// Share of each ΔW's elements that stays, with ties and dare; 0.5 without it
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub density: Option<f64>,
+
+    /// Which elements dare leaves out; 0 without it
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// At most N ranks in each module; without it as many as the adapters have
+    /// together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536), conflicts_with = "energy")]
+    pub rank: Option<u32>,
+
+    /// With linear: in each module as few ranks as hold this share of ‖ΔW‖²
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub energy: Option<f64>,
+
+    /// Also adapters that name different bases
+    #[arg(long)]
+    pub other_base: bool,
+
+    /// Threads to use; the result does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum CombineMethod {
+    /// Their weighted sum: exact, unless --rank or --energy ask for fewer ranks
+    Linear,
+    /// Of each the largest elements; of these the mean of those with the elected sign
+    Ties,
+    /// Of each a random choice, scaled up; then their weighted sum
+    DareLinear,
+    /// Of each a random choice, scaled up; then the mean of those with the elected sign
+    DareTies,
+}
+
+/// `DIR` or `DIR=WEIGHT`; what stands behind the last `=` is a weight where it is a number.
+fn weighted(text: &str) -> Result<(PathBuf, f64), String> {
+    let Some((dir, weight)) = text.rsplit_once('=') else { return Ok((text.into(), 1.0)) };
+    match weight.trim().parse::<f64>() {
+        Ok(x) if x.is_finite() && x != 0.0 => Ok((dir.into(), x)),
+        Ok(_) => Err("a weight is a number other than 0".to_owned()),
+        Err(_) => Ok((text.into(), 1.0)),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

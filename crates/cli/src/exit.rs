@@ -77,6 +77,11 @@ impl Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
+    /// Flags that do not belong together, where the parser cannot know it.
+    pub fn usage(sentence: &str, hint: &str) -> Failure {
+        Failure::new(Code::Usage, sentence).hint(hint)
+    }
+
     /// An error of a run, with the code of the signal that interrupted it where one did.
     pub fn of_run(e: TrainError, signals: &Signals) -> Failure {
         let failure = Failure::from(e);
@@ -325,6 +330,7 @@ impl From<ModelError> for Failure {
             ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }
+            ModelError::NotCombined { instead, .. } => say(Code::Model).hint(instead),
             ModelError::Pattern { field, .. } => say(Code::Plan).hint(format!("change `{}`", adapter_key(field))),
             ModelError::NothingTargeted { .. } => say(Code::Plan)
                 .hint("change `adapter.targets`, or `adapter.layers` and `adapter.exclude`, which narrow it"),

@@ -35,6 +35,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Merge { merge, output } => commands::merge::merge(merge, output.look()),
         Command::Inspect { inspect, output } => commands::inspect::inspect(inspect, output.look()),
         Command::Shrink { shrink, output } => commands::shrink::shrink(shrink, output.look()),
+        Command::Combine { combine, output } => commands::combine::combine(combine, output.look()),
         Command::Doctor { output } => commands::doctor::show(output.look()),
         Command::Completions { shell } => commands::completions::print(*shell),
     }

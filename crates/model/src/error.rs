@@ -85,4 +85,7 @@ pub enum ModelError {
     OtherBase { adapter: PathBuf, tensor: String },
     #[error("adapter {adapter}: {what} is not supported here")]
     UnsupportedAdapter { adapter: PathBuf, what: String },
+    /// `instead`: what to do about it.
+    #[error("adapter {adapter} cannot be combined with others: {why}")]
+    NotCombined { adapter: PathBuf, why: String, instead: &'static str },
 }

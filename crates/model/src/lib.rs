@@ -17,8 +17,8 @@ mod stream;
 mod workspace;
 
 pub use adapters::{
-    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, InitWeights, Keep, LoraPlan, ModuleChange,
-    Optimizer, Shrunk, Smaller, Span, Targets, inspect, shrink,
+    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, Combination, Combined, InitWeights, Keep,
+    LoraPlan, Mix, ModuleChange, Optimizer, Part, Shrunk, Signs, Smaller, Span, Targets, Trim, inspect, shrink,
 };
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, Held, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};

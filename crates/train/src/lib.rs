@@ -5,6 +5,7 @@
 
 mod batch;
 mod checkpoint;
+mod combine;
 mod error;
 mod evaluate;
 mod limits;
@@ -22,6 +23,7 @@ mod shrink;
 mod steps;
 mod tensorboard;
 
+pub use combine::{CombinePlan, Joined, combine};
 pub use error::TrainError;
 pub use merge::{MergePlan, Merged, merge};
 pub use metrics::ranks_by_step;

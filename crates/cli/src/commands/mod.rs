@@ -1,3 +1,4 @@
+pub mod combine;
 pub mod completions;
 pub mod doctor;
 pub mod inspect;

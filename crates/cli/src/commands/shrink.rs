@@ -4,7 +4,7 @@ use crate::args::ShrinkArgs;
 use crate::exit::Failure;
 use crate::ui::text::count;
 use crate::ui::{Look, shown_path};
-use model::{Keep, Shrunk};
+use model::Keep;
 use serde_json::json;
 
 /// Modules that are named because they lost the most.
@@ -24,32 +24,39 @@ pub fn shrink(args: &ShrinkArgs, look: Look) -> Result<(), Failure> {
         crate::ui::print(&format!("{value}\n"))?;
         return Ok(());
     }
-    let ranks = |of: fn(&Shrunk) -> usize| -> String {
-        let all = || done.modules.iter().map(of);
-        match (all().min(), all().max()) {
-            (Some(low), Some(high)) if low < high => format!("{low} to {high}"),
-            (_, high) => high.unwrap_or(0).to_string(),
-        }
-    };
     let mut text = format!(
         "adapter  {}\nrank     {}, before {}; {} values\nlost     {} of ‖ΔW‖ over {} modules\n",
         shown_path(&out),
-        ranks(|m| m.after),
-        ranks(|m| m.before),
+        range(done.modules.iter().map(|m| m.after)),
+        range(done.modules.iter().map(|m| m.before)),
         count(done.elements as u64),
         percent(done.lost),
         done.modules.len(),
     );
-    let mut worst: Vec<&Shrunk> = done.modules.iter().filter(|m| m.lost > 0.0).collect();
-    worst.sort_by(|x, y| y.lost.total_cmp(&x.lost));
-    for (i, m) in worst.iter().take(WORST).enumerate() {
-        let label = if i == 0 { "most" } else { "" };
-        text.push_str(&format!("{label:<9}{:>7}  {}\n", percent(m.lost), m.module));
-    }
+    text.push_str(&worst(done.modules.iter().map(|m| (m.module.as_str(), m.lost))));
     crate::ui::print(&text)?;
     Ok(())
 }
 
-fn percent(share: f64) -> String {
+/// `4`, or `2 to 8`.
+pub fn range(ranks: impl Iterator<Item = usize> + Clone) -> String {
+    match (ranks.clone().min(), ranks.max()) {
+        (Some(low), Some(high)) if low < high => format!("{low} to {high}"),
+        (_, high) => high.unwrap_or(0).to_string(),
+    }
+}
+
+/// The modules that lost the most, a line each.
+pub fn worst<'a>(modules: impl Iterator<Item = (&'a str, f64)>) -> String {
+    let mut lost: Vec<_> = modules.filter(|(_, lost)| *lost > 0.0).collect();
+    lost.sort_by(|x, y| y.1.total_cmp(&x.1));
+    let line = |(i, (module, lost)): (usize, &(&str, f64))| {
+        let label = if i == 0 { "most" } else { "" };
+        format!("{label:<9}{:>7}  {module}\n", percent(*lost))
+    };
+    lost.iter().take(WORST).enumerate().map(line).collect()
+}
+
+pub fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }

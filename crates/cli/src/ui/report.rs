@@ -122,6 +122,7 @@ fn phase_name(phase: &str) -> &str {
         "save" => "saving",
         "quantise" => "quantising",
         "merge" => "merging",
+        "combine" => "combining the adapters",
         "compare" => "comparing it with the adapter beside its base",
         other => other,
     }

@@ -333,3 +333,79 @@ fn doctor_and_completions() {
         assert!(script.contains("athanor") && script.contains("resume"), "{shell}");
     }
 }
+
+#[test]
+fn adapters_are_combined_and_merged_as_one() {
+    let bench = Bench::new("llama");
+    let model = fixture("models/llama").display().to_string();
+    for (out, sets) in [
+        ("one", ["--set", "adapter={r: 4, alpha: 32}", "--set", "train.lr=1e-2"]),
+        ("two", ["--set", "adapter={r: 2, targets: [q_proj, v_proj], rslora: true}", "--set", "train.lr=1e-1"]),
+    ] {
+        let out = format!("out={out}");
+        bench.done(&[&["train", "plan.yaml", "--set", &out][..], &sets].concat());
+    }
+    let both = ["--adapter", "one/adapter=0.5", "--adapter", "two/adapter"];
+    let text = bench.done(&[&["combine", "sum"][..], &both].concat()).stdout;
+    assert!(text.contains("rank     4 to 6, the 2 adapters' together 4 to 6"), "{text}");
+    assert!(text.contains("lost     0.00 % of ‖ΔW‖ over 14 modules"), "{text}");
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    // It is an adapter like any other.
+    let merged = bench.done(&["merge", "sum", "whole", "--base", &model, "--json"]).stdout;
+    let merged = json(merged.lines().last().expect("a line"));
+    assert!(merged["kl"].as_f64().is_some_and(|kl| kl.abs() < 1e-9), "{merged}");
+    bench.done(&["train", "plan.yaml", "--set", "out=again", "--set", "adapter={start_from: sum}"]);
+
+    for (method, flags) in [
+        ("ties", &["--density", "0.3", "--rank", "2"][..]),
+        ("dare_linear", &["--seed", "5"]),
+        ("dare_ties", &["--seed", "5", "--density", "0.9"]),
+        ("linear", &["--energy", "0.9"]),
+    ] {
+        let args = [&["combine", method, "--method", method, "--threads", "2", "--json"][..], &both, flags].concat();
+        let done = json(bench.done(&args).stdout.lines().last().expect("a line"));
+        assert_eq!((done["event"].as_str(), done["modules"].as_array().map(Vec::len)), (Some("done"), Some(14)));
+        assert!(done["lost"].as_f64().is_some_and(|lost| lost > 0.0 && lost < 1.0), "{done}");
+        bench.done(&["merge", method, "merged", "--base", &model, "--no-check"]);
+        std::fs::remove_dir_all(bench.path("merged")).expect("ours");
+        // The same bytes again, with any number of threads.
+        let tensors = |dir: &str| std::fs::read(bench.path(dir).join("adapter_model.safetensors")).expect("a file");
+        bench.done(&[&["combine", "again2", "--method", method, "--threads", "1"][..], &both, flags].concat());
+        assert_eq!(tensors(method), tensors("again2"), "{method}");
+        std::fs::remove_dir_all(bench.path("again2")).expect("ours");
+    }
+}
+
+#[test]
+fn what_cannot_be_combined_is_refused_with_what_to_do() {
+    let bench = Bench::new("llama");
+    let folder = |case: &str| fixture("peft").join(case).join("final").display().to_string();
+    let [all, dora, save, other] =
+        ["llama/lora_all", "llama/dora_all", "llama/lora_save", "qwen2/lora_all"].map(folder);
+    for (adapter, says, hint) in [
+        (&dora, "magnitudes of rows do not add up", "athanor merge"),
+        (&save, "whole, and not as a change of the base", "modules_to_save"),
+        (&other, "it names qwen2 as its base", "--other-base"),
+        (&"absent".to_owned(), "absent", "hint:"),
+    ] {
+        let ran = bench.run(&["combine", "out", "--adapter", &all, "--adapter", adapter]);
+        assert!(ran.code == 12 && ran.stderr.contains(says) && ran.stderr.contains(hint), "{ran:?}");
+        assert!(!bench.path("out").exists() && !bench.path("out.tmp").exists());
+    }
+    for wrong in [
+        &["--method", "linear", "--density", "0.5"][..],
+        &["--seed", "1"],
+        &["--method", "ties", "--seed", "1"],
+        &["--method", "ties", "--energy", "0.5"],
+        &["--rank", "2", "--energy", "0.5"],
+        &["--method", "ties", "--density", "0"],
+        &["--adapter", "x=0"],
+    ] {
+        let ran = bench.run(&[&["combine", "out2", "--adapter", &all], wrong].concat());
+        assert!(ran.code == 2 && !bench.path("out2").exists(), "{wrong:?} {ran:?}");
+    }
+    assert_eq!(bench.run(&["combine", "out2"]).code, 2);
+    bench.done(&["combine", "one", "--adapter", &all]);
+    let again = bench.run(&["combine", "one", "--adapter", &all]);
+    assert!(again.code == 10 && again.stderr.contains("there already"), "{again:?}");
+}

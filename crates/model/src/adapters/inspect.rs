@@ -1,19 +1,15 @@
 //! What an adapter folder changes, module by module, and the same adapter with fewer ranks.
 
-use super::adalora::RANK_EPS;
-use super::build::PREFIX;
 use super::estimate::layer_of;
-use super::load::plan_from;
-use super::spectrum::{self, Svd};
+use super::pairs::pairs;
 use super::state::number;
-use super::targets::Rules;
 use crate::{ModelError, stored};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use weights::Checkpoint;
-use weights::peft::{self, ADALORA, AdapterConfig};
+use weights::peft::{self, AdapterConfig};
 
 /// One module's ΔW.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,24 +29,6 @@ pub struct ModuleChange {
     pub relative: Option<f64>,
 }
 
-/// A low-rank pair as an adapter folder has it.
-struct Pair {
-    module: String,
-    /// Where its tensors' names differ: `lora_A.weight`, `lora_A`, `lora_embedding_A`.
-    names: [String; 2],
-    rank: usize,
-    scale: f64,
-    /// s·B [rows, rank] and A (with AdaLoRA's E) [rank, cols]
-    left: Vec<f64>,
-    right: Vec<f64>,
-}
-
-impl Pair {
-    fn svd(&self) -> Svd {
-        spectrum::of_product(&self.left, &self.right, self.rank)
-    }
-}
-
 /// Every adapted module of the adapter in `dir`, in the order of names; `base`: the model it belongs to, for the size of
 /// its matrices.
 ///
@@ -61,14 +39,14 @@ pub fn inspect(dir: &Path, base: Option<&Path>) -> Result<Vec<ModuleChange>, Mod
     let base = base.map(Checkpoint::open).transpose()?;
     let mut out = Vec::new();
     for pair in pairs(dir, &config, &tensors)? {
-        let singular = pair.svd().s;
+        let singular = pair.read(&tensors)?.svd().s;
         let norm = frobenius(&singular);
         let relative = match &base {
             None => None,
             Some(base) => Some(norm / base_norm(base, &pair.module)?),
         };
         let effective_rank = effective_rank(&singular);
-        let Pair { module, rank, scale, .. } = pair;
+        let (module, rank, scale) = (pair.module, pair.rank, pair.scale);
         out.push(ModuleChange {
             layer: layer_of(&module),
             module,
@@ -112,49 +90,6 @@ fn base_norm(base: &Checkpoint, module: &str) -> Result<f64, ModelError> {
     Ok(values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
 }
 
-fn pairs(dir: &Path, config: &AdapterConfig, tensors: &Checkpoint) -> Result<Vec<Pair>, ModelError> {
-    let ada = config.peft_type == ADALORA;
-    let unsupported = |what: &str| ModelError::UnsupportedAdapter { adapter: dir.to_owned(), what: what.to_owned() };
-    let plan = if ada { None } else { Some(plan_from(dir, 0)?) };
-    let rules = plan.as_ref().map(Rules::new).transpose()?;
-    let mut out = Vec::new();
-    for name in tensors.names() {
-        let ends = [".lora_A.weight", ".lora_A", ".lora_embedding_A"];
-        let Some((path, end)) = ends.iter().find_map(|end| Some((name.strip_suffix(end)?, *end))) else { continue };
-        let module = path.strip_prefix(PREFIX).unwrap_or(path).to_owned();
-        let other = format!("{path}{}", end.replace("_A", "_B"));
-        let (a, b) = (tensors.get(name)?, tensors.get(&other)?);
-        let ([rank, _], [_, columns]) = (a.shape, b.shape) else {
-            let (tensor, got) = (name.to_owned(), a.shape.to_vec());
-            return Err(ModelError::Shape { tensor, expected: vec![config.r, 0], got });
-        };
-        if rank != columns {
-            return Err(ModelError::Shape { tensor: other, expected: vec![b.shape[0], *rank], got: b.shape.to_vec() });
-        }
-        let scale = match &rules {
-            Some(rules) => rules.rank_and_scale(&module)?.1,
-            None => {
-                let init = config.other.get("init_r").and_then(Value::as_f64);
-                config.lora_alpha / (init.ok_or_else(|| unsupported("a missing init_r"))? + RANK_EPS)
-            }
-        };
-        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
-        let (mut right, mut left) = (wide(a.to_f32()?), wide(b.to_f32()?));
-        left.iter_mut().for_each(|v| *v *= scale);
-        if ada {
-            let e = tensors.get(&format!("{path}.lora_E"))?.to_f32()?;
-            let cols = right.len() / e.len().max(1);
-            let rows = right.chunks_exact_mut(cols.max(1)).zip(e);
-            rows.for_each(|(row, e)| row.iter_mut().for_each(|v| *v *= f64::from(e)));
-        }
-        out.push(Pair { module, names: [name.to_owned(), other], rank: *rank, scale, left, right });
-    }
-    if out.is_empty() {
-        return Err(unsupported("a folder without low-rank pairs"));
-    }
-    Ok(out)
-}
-
 /// How many ranks stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Keep {
@@ -162,6 +97,17 @@ pub enum Keep {
     Rank(usize),
     /// In each module as few as hold this share of ‖ΔW‖².
     Energy(f64),
+}
+
+impl Keep {
+    /// How many of these singular values, which fall.
+    pub(super) fn count(self, s: &[f64]) -> usize {
+        let square = |s: &[f64]| s.iter().map(|s| s * s).sum::<f64>();
+        match self {
+            Keep::Rank(most) => most.min(s.len()),
+            Keep::Energy(share) => (1..s.len()).find(|k| square(&s[..*k]) >= share * square(s)).unwrap_or(s.len()),
+        }
+    }
 }
 
 /// A module's ranks before and after, and what went: ‖ΔW − ΔW'‖ / ‖ΔW‖.
@@ -195,45 +141,32 @@ pub fn shrink(dir: &Path, keep: Keep) -> Result<Smaller, ModelError> {
     let (mut gone, mut whole) = (0.0, 0.0);
     let pairs = pairs(dir, &config, &file)?;
     for pair in &pairs {
-        let Svd { u, s, v } = pair.svd();
-        let square = |s: &[f64]| s.iter().map(|s| s * s).sum::<f64>();
-        let all = square(&s);
-        let after = match keep {
-            Keep::Rank(most) => most.min(pair.rank),
-            Keep::Energy(share) => (1..pair.rank).find(|k| square(&s[..*k]) >= share * all).unwrap_or(pair.rank),
-        };
-        let lost = square(&s[after..]);
+        let svd = pair.read(&file)?.svd();
+        let after = keep.count(&svd.s);
+        let (lost, all) = svd.squares(after);
         (gone, whole) = (gone + lost, whole + all);
-        let root: Vec<f64> = s[..after].iter().map(|s| (s / pair.scale.abs()).sqrt()).collect();
-        let (rows, cols) = (u.len() / pair.rank, v.len() / pair.rank);
-        let sign = pair.scale.signum();
-        let b =
-            (0..rows * after).map(|x| (sign * u[x / after * pair.rank + x % after] * root[x % after]) as f32).collect();
-        let a = (0..after * cols).map(|x| (v[x % cols * pair.rank + x / cols] * root[x / cols]) as f32).collect();
-        let plain = |name: &str| match name.ends_with("lora_A") || name.ends_with("lora_B") {
-            true => format!("{name}.weight"),
-            false => name.to_owned(),
-        };
-        tensors.push((plain(&pair.names[0]), vec![after, cols], a));
-        tensors.push((plain(&pair.names[1]), vec![rows, after], b));
+        let (a, b) = svd.halves(after, pair.scale);
+        let (rows, cols) = (pair.rows, pair.cols);
+        let [a_name, b_name] = pair.plain_names();
+        tensors.push((a_name, vec![after, cols], a));
+        tensors.push((b_name, vec![rows, after], b));
         sizes.insert(pair.module.clone(), (after, pair.scale * after as f64));
         let lost = if all > 0.0 { (lost / all).sqrt() } else { 0.0 };
         modules.push(Shrunk { module: pair.module.clone(), before: pair.rank, after, lost });
     }
     for name in file.names() {
-        let pair = pairs.iter().any(|p| p.names.iter().any(|n| n == name)) || name.ends_with(".lora_E");
-        if !pair {
+        if !pairs.iter().any(|p| p.holds(name)) {
             let view = file.get(name)?;
             tensors.push((name.to_owned(), view.shape.to_vec(), view.to_f32()?));
         }
     }
-    let config = smaller_config(config, &sizes).to_json();
+    let config = with_sizes(config, &sizes).to_json();
     let lost = if whole > 0.0 { (gone / whole).sqrt() } else { 0.0 };
     Ok(Smaller { config, tensors, modules, lost })
 }
 
-/// With the rank and alpha that most modules have, and patterns for the others.
-fn smaller_config(config: AdapterConfig, sizes: &BTreeMap<String, (usize, f64)>) -> AdapterConfig {
+/// A plain LoRA's, with the rank and alpha that most modules have, and patterns for the others.
+pub(super) fn with_sizes(config: AdapterConfig, sizes: &BTreeMap<String, (usize, f64)>) -> AdapterConfig {
     let mut counts: Vec<((usize, f64), usize)> = Vec::new();
     for size in sizes.values() {
         match counts.iter_mut().find(|(s, _)| s == size) {

@@ -2,6 +2,7 @@
 
 mod adalora;
 mod build;
+mod combine;
 mod dora;
 mod embedding;
 mod estimate;
@@ -10,6 +11,7 @@ mod init;
 mod inspect;
 mod load;
 mod merge;
+mod pairs;
 mod params;
 mod pissa;
 mod ranks;
@@ -20,6 +22,7 @@ mod targets;
 
 pub use adalora::{AdaSchedule, Allotment, Span};
 pub use build::{Bias, Builder, Built, Tied};
+pub use combine::{Combination, Combined, Mix, Part, Signs, Trim};
 pub use embedding::{Embedding, Gain};
 pub(crate) use estimate::layer_of;
 pub use estimate::{Estimate, ModuleShape, Shape, estimate, scales};

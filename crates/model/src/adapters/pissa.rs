@@ -36,18 +36,15 @@ impl Principal {
             let wide: Vec<f64> = w.iter().map(|v| f64::from(*v)).collect();
             let unit = |n: usize| (0..n * n).map(|x| f64::from(u8::from(x / n == x % n))).collect::<Vec<f64>>();
             match n_in <= n_out {
-                true => (spectrum::of_product(&wide, &unit(n_in), n_in), n_in),
-                false => (spectrum::of_product(&unit(n_out), &wide, n_out), n_out),
+                true => spectrum::of_product(&wide, &unit(n_in), n_in),
+                false => spectrum::of_product(&unit(n_out), &wide, n_out),
             }
         } else {
             let rank = (r + SPARE).min(n_out.min(n_in));
             let (q, qw) = subspace(backend, w, (n_out, n_in), rank, (seed, name))?;
-            (spectrum::of_product(&q, &qw, rank), rank)
+            spectrum::of_product(&q, &qw, rank)
         };
-        let (spectrum::Svd { u, s, v }, width) = svd;
-        let root: Vec<f64> = s[..r].iter().map(|s| (s / scale).sqrt()).collect();
-        let a = (0..r * n_in).map(|x| (v[x % n_in * width + x / n_in] * root[x / n_in]) as f32).collect();
-        let b = (0..n_out * r).map(|x| (u[x / r * width + x % r] * root[x % r]) as f32).collect();
+        let (a, b) = svd.halves(r, scale);
         Ok(Principal { r, a, b })
     }
 

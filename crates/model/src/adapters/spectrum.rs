@@ -10,6 +10,25 @@ pub(super) struct Svd {
     pub v: Vec<f64>,
 }
 
+impl Svd {
+    /// A [rank, n] and B [m, rank] with s·B A = ΔW's best approximation of that rank; both carry √(σ/|s|).
+    pub fn halves(&self, rank: usize, scale: f64) -> (Vec<f32>, Vec<f32>) {
+        let width = self.s.len().max(1);
+        let (m, n) = (self.u.len() / width, self.v.len() / width);
+        let root: Vec<f64> = self.s[..rank].iter().map(|s| (s / scale.abs()).sqrt()).collect();
+        let sign = scale.signum();
+        let a = (0..rank * n).map(|x| (self.v[x % n * width + x / n] * root[x / n]) as f32).collect();
+        let b = (0..m * rank).map(|x| (sign * self.u[x / rank * width + x % rank] * root[x % rank]) as f32).collect();
+        (a, b)
+    }
+
+    /// Σσ² of all but the first `rank`, and of all.
+    pub fn squares(&self, rank: usize) -> (f64, f64) {
+        let of = |s: &[f64]| s.iter().map(|s| s * s).sum::<f64>();
+        (of(&self.s[rank..]), of(&self.s))
+    }
+}
+
 /// Of L R; `l` [m, r] and `r` [r, n], row-major. At most min(m, n, r) values are above zero.
 pub(super) fn of_product(l: &[f64], right: &[f64], rank: usize) -> Svd {
     if rank == 0 {

@@ -1,6 +1,7 @@
 //! The model against what `transformers` and PEFT compute, and against itself.
 
 mod bf16;
+mod combine;
 mod config;
 mod forward;
 mod inspect;
