@@ -157,6 +157,10 @@ pub struct MergeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
 
+    /// Also where it was trained on another base
+    #[arg(long)]
+    pub other_base: bool,
+
     /// Do not compare the merged model with the adapter beside its base
     #[arg(long)]
     pub no_check: bool,
@@ -177,6 +181,10 @@ pub struct InspectArgs {
     /// The model it belongs to: changes are shown against its weights
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
+
+    /// Also where it was trained on another base
+    #[arg(long, requires = "base")]
+    pub other_base: bool,
 
     /// Also draw the maps into this file
     #[arg(long, value_name = "FILE")]
@@ -238,7 +246,7 @@ pub struct CombineArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub energy: Option<f64>,
 
-    /// Also adapters that name different bases
+    /// Also adapters of different bases
     #[arg(long)]
     pub other_base: bool,
 

@@ -330,6 +330,10 @@ impl From<ModelError> for Failure {
             ModelError::OtherBase { .. } | ModelError::UnsupportedAdapter { .. } => {
                 say(Code::Model).hint("change `adapter.start_from`, or set `model` to the base it was trained on")
             }
+            ModelError::TrainedElsewhere { .. } => say(Code::Model).hint(
+                "name the base it was trained on (`model`, or --base); to take this one all the same, set \
+                 `adapter.other_base: true`, or pass --other-base",
+            ),
             ModelError::NotCombined { instead, .. } => say(Code::Model).hint(instead),
             ModelError::Pattern { field, .. } => say(Code::Plan).hint(format!("change `{}`", adapter_key(field))),
             ModelError::NothingTargeted { .. } => say(Code::Plan)

@@ -1,8 +1,8 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
 use crate::adapters::{
-    AdaSchedule, AdapterFile, AdapterState, Allotment, Builder, Built, Cx, MergedShape, Mode, Optimizer, Params,
-    SlotScratch,
+    AdaSchedule, AdapterFile, AdapterState, Allotment, BaseRecord, Builder, Built, Cx, MergedShape, Mode, Optimizer,
+    Params, SlotScratch,
 };
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
@@ -380,6 +380,11 @@ impl Engine {
     /// from; else nothing.
     pub fn plain_adapter_files(&self) -> Result<Vec<AdapterFile<'_>>, ModelError> {
         self.adapter.plain_files(&self.backend, &self.params)
+    }
+
+    /// What the adapter's folder says of its base; None without an adapter.
+    pub fn base_record(&self) -> Option<&BaseRecord> {
+        self.adapter.record()
     }
 
     /// Whether the model itself is trained: what comes out is [`Engine::merged_files`], not an adapter.

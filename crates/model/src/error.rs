@@ -83,6 +83,9 @@ pub enum ModelError {
     Rank { module: String, r: usize, max: usize },
     #[error("adapter {adapter} was trained on another base: its copy of {tensor} differs from this model's")]
     OtherBase { adapter: PathBuf, tensor: String },
+    /// By what its folder says, not by its tensors.
+    #[error("adapter {adapter} was trained on another base: the weights of {base} are not those it names")]
+    TrainedElsewhere { adapter: PathBuf, base: PathBuf },
     #[error("adapter {adapter}: {what} is not supported here")]
     UnsupportedAdapter { adapter: PathBuf, what: String },
     /// `instead`: what to do about it.

@@ -17,8 +17,9 @@ mod stream;
 mod workspace;
 
 pub use adapters::{
-    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BiasTraining, Combination, Combined, InitWeights, Keep,
-    LoraPlan, Mix, ModuleChange, Optimizer, Part, Shrunk, Signs, Smaller, Span, Targets, Trim, inspect, shrink,
+    AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BASE_FILE, BaseRecord, BiasTraining, Combination,
+    Combined, InitWeights, Keep, LoraPlan, Mix, ModuleChange, Optimizer, OtherBase, Part, Shrunk, Signs, Smaller, Span,
+    Targets, Trim, inspect, refuse_other_base, shrink,
 };
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, Held, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};

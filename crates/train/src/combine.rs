@@ -1,8 +1,8 @@
 //! `athanor combine`: several adapters as one, in a folder of its own.
 
-use crate::publish::own;
+use crate::publish::{own, write_base};
 use crate::{Event, TrainError};
-use model::{Combination, Combined, Mix, Part};
+use model::{Combination, Combined, Mix, OtherBase, Part};
 use runfs::Fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ pub struct CombinePlan {
     pub adapters: Vec<Part>,
     pub out: PathBuf,
     pub mix: Mix,
-    /// Also adapters whose folders name different bases.
-    pub other_base: bool,
+    /// What becomes of adapters whose folders name different bases.
+    pub other_base: OtherBase,
     pub threads: Option<usize>,
 }
 
@@ -56,6 +56,7 @@ pub fn combine(
             });
             written.map_err(|e| own(e, &mut refused))
         })?;
+        write_base(staged, combination.base())?;
         staged.file(CONFIG_FILE, &mut |file| file.write_all(combination.config().as_bytes()))
     });
     match (published, refused) {

@@ -4,7 +4,8 @@ use crate::publish::publish_model;
 use crate::{Event, TrainError};
 use model::adapters::plan_from;
 use model::{
-    AdapterPlan, Batch, Engine, IGNORE, Limits, ModelConfig, Optimizer, Precision, Quantize, divergence, sample,
+    AdapterPlan, Batch, Engine, IGNORE, Limits, LoraPlan, ModelConfig, Optimizer, Precision, Quantize, divergence,
+    sample,
 };
 use runfs::{Fs, RunFsError};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub struct MergePlan {
     /// Of every tensor; None: the base's own types.
     pub dtype: Option<weights::Dtype>,
     pub threads: Option<usize>,
+    /// Also where the adapter was trained on another base.
+    pub other_base: bool,
     /// Whether to measure what merging changed.
     pub check: bool,
 }
@@ -45,7 +48,7 @@ pub fn merge(plan: &MergePlan, fs: &dyn Fs, on: &mut dyn FnMut(Event)) -> Result
         return Err(TrainError::OutExists { dir: out.clone() });
     }
     on(Event::Phase("model"));
-    let lora = AdapterPlan::Lora(Box::new(plan_from(adapter, 0)?));
+    let lora = AdapterPlan::Lora(Box::new(LoraPlan { other_base: plan.other_base, ..plan_from(adapter, 0)? }));
     let mut engine = Engine::load(base, &lora, &limits(base, plan)?)?;
     let files = engine.merged_files(*dtype)?;
     let bytes = files.bytes();

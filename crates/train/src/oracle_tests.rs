@@ -280,6 +280,7 @@ fn lora_of(dir: &Path, config: &Value) -> LoraPlan {
         init: if dir.ends_with("pissa") { InitWeights::Pissa } else { InitWeights::Kaiming },
         lr_ratio: 1.0,
         start_from: Some(dir.join("init")),
+        other_base: false,
         seed: 0,
         base_name: "base".into(),
     }

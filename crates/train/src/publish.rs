@@ -1,7 +1,7 @@
 //! What a run leaves: an adapter, or a model where that is what was trained; whole or not at all.
 
 use crate::TrainError;
-use model::{Engine, MergedFiles, ModelError};
+use model::{BASE_FILE, BaseRecord, Engine, MergedFiles, ModelError};
 use runfs::{Fs, RunFsError, Staged};
 use std::fs;
 use std::io;
@@ -73,8 +73,10 @@ impl io::Write for Counter {
 /// As PEFT reads it.
 fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), TrainError> {
     let files = engine.adapter_files();
+    let base = engine.base_record();
     runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
-        files.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
+        files.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))?;
+        write_base(staged, base)
     })?;
     // The same for loaders that do not know the method, where there is such a form.
     let plain = engine.plain_adapter_files()?;
@@ -82,10 +84,16 @@ fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), Train
         let mut name = dir.file_name().unwrap_or_default().to_owned();
         name.push("-plain");
         runfs::publish_dir(fs, &dir.with_file_name(name), &mut |staged: &mut Staged| {
-            plain.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))
+            plain.iter().try_for_each(|file| staged.file(file.name, &mut |out| file.write(out)))?;
+            write_base(staged, base)
         })?;
     }
     Ok(())
+}
+
+/// What an adapter was trained beside, where that is known.
+pub(crate) fn write_base(staged: &mut Staged, base: Option<&BaseRecord>) -> Result<(), RunFsError> {
+    base.map_or(Ok(()), |base| staged.file(BASE_FILE, &mut |out| out.write_all(&base.to_json())))
 }
 
 /// As transformers reads it, with the base's tokenizer.

@@ -252,6 +252,7 @@ fn read_data(
     if seq_len_max > position_max {
         return Err(ModelError::SequenceLimit { seq_len_max, position_max }.into());
     }
+    model::refuse_other_base(&plan.model, &plan.adapter)?;
     on(Event::Phase("data"));
     let mut progress = |rows, bytes, bytes_total| {
         on(Event::Preparing { rows, bytes, bytes_total });

@@ -1,6 +1,7 @@
 //! `athanor shrink`: an adapter with fewer ranks, in a folder of its own.
 
 use crate::TrainError;
+use crate::publish::write_base;
 use model::{Keep, Shrunk};
 use runfs::Fs;
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub fn shrink(dir: &Path, out: &Path, keep: Keep, fs: &dyn Fs) -> Result<Reduced
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     runfs::publish_dir(fs, out, &mut |staged| {
         staged.file(TENSORS_FILE, &mut |file| weights::write_safetensors(file, &tensors, &metadata))?;
+        write_base(staged, smaller.base.as_ref())?;
         staged.file(CONFIG_FILE, &mut |file| file.write_all(smaller.config.as_bytes()))
     })?;
     let elements = smaller.tensors.iter().map(|(_, _, values)| values.len()).sum();

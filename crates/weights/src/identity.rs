@@ -82,6 +82,6 @@ fn hash_file(path: &Path) -> Result<FileIdentity, WeightsError> {
     Ok(FileIdentity { name, bytes, modified, sha256: hex(hash) })
 }
 
-fn hex(hash: Sha256) -> String {
+pub(crate) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

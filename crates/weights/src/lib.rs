@@ -11,6 +11,7 @@ compile_error!("safetensors files are little-endian and are mapped as they are")
 
 mod checkpoint;
 mod error;
+mod fingerprint;
 mod four_bit;
 mod header;
 mod identity;
@@ -26,10 +27,12 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
+pub use fingerprint::fingerprint;
 pub use four_bit::{Absmax, FourBit, FourBitRegions, NewFourBit, four_bit_owner};
 pub use header::{HEADER_BYTES_MAX, RANK_MAX};
 pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
 pub use quantized::{Quantization, quantization};
+pub use read::read_small;
 pub use region::{FloatsMut, Region};
 pub use safetensors::Dtype;
 pub use view::{Floats, View};

@@ -17,6 +17,14 @@ pub(crate) fn open_regular(path: &Path) -> Result<File, WeightsError> {
     File::open(path).map_err(|e| WeightsError::io("open", path, e))
 }
 
+/// The whole of a small JSON file: a configuration, or what stands beside one.
+///
+/// # Errors
+/// `FileTooLarge` above 16 MiB, `NotAFile`, `Io`.
+pub fn read_small(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    read_limited(path, CONFIG_BYTES_MAX)
+}
+
 /// The whole of a small file.
 pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, WeightsError> {
     let file = open_regular(path)?;

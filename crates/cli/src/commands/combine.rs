@@ -1,6 +1,7 @@
 //! `athanor combine`: several adapters of one base as one.
 
 use crate::args::{CombineArgs, CombineMethod};
+use crate::commands::other_base;
 use crate::commands::shrink::{percent, range, worst};
 use crate::exit::Failure;
 use crate::signals::Signals;
@@ -19,7 +20,7 @@ pub fn combine(args: &CombineArgs, look: Look) -> Result<(), Failure> {
         adapters: args.adapters.iter().map(part).collect::<io::Result<_>>()?,
         out: std::path::absolute(&args.out)?,
         mix: mix(args)?,
-        other_base: args.other_base,
+        other_base: other_base(args.other_base),
         threads: args.threads.map(|n| n as usize),
     };
     let signals = Signals::install()?;

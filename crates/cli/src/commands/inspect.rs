@@ -14,7 +14,7 @@ const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 pub fn inspect(args: &InspectArgs, look: Look) -> Result<(), Failure> {
     let (adapter, run) = places(&std::path::absolute(&args.adapter)?);
-    let changes = model::inspect(&adapter, args.base.as_deref())?;
+    let changes = model::inspect(&adapter, args.base.as_deref(), super::other_base(args.other_base))?;
     let maps = [size_map(&changes), rank_map(&changes)];
     let ranks = match run {
         Some(run) => train::ranks_by_step(&runfs::RealFs, &run)?,

@@ -18,6 +18,7 @@ pub fn merge(args: &MergeArgs, look: Look) -> Result<(), Failure> {
             MergeType::Bf16 => weights::Dtype::BF16,
         }),
         threads: args.threads.map(|n| n as usize),
+        other_base: args.other_base,
         check: !args.no_check,
     };
     let mut reporter = Reporter::new(look);

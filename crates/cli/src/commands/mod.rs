@@ -7,3 +7,8 @@ pub mod plan;
 pub mod quantize;
 pub mod shrink;
 pub mod train;
+
+/// What `--other-base` means.
+fn other_base(flag: bool) -> model::OtherBase {
+    if flag { model::OtherBase::Taken } else { model::OtherBase::Refused }
+}

@@ -54,6 +54,7 @@ pub const KEYS: &[Key] = &[
     key("adapter.init", "kaiming", "of A: kaiming, gaussian, with B zero; pissa: both from the matrix's largest directions, or from adapter.start_from"),
     key("adapter.lr_ratio", "1", "B, and vectors, learn so many times as fast as A (LoRA+)"),
     key("adapter.start_from", "", "an adapter folder to go on from; its own settings are then the defaults"),
+    key("adapter.other_base", "false", "with adapter.start_from: also an adapter that was trained on another base"),
     key("adapter.ranks.target", "", "adalora: mean rank of a module at the end, from adapter.r; two thirds of that without it"),
     key("adapter.ranks.warmup", "0.1", "first steps, in which every rank stays; below 1: share of the steps"),
     key("adapter.ranks.last", "0.3", "last steps, in which the choice of ranks is final; below 1: share of the steps"),

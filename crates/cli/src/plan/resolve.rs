@@ -112,6 +112,7 @@ fn fresh(seed: u64) -> LoraPlan {
         init: InitWeights::Kaiming,
         lr_ratio: 1.0,
         start_from: None,
+        other_base: false,
         seed,
         base_name: String::new(),
     }
@@ -307,6 +308,7 @@ impl Cx<'_> {
             init: file.init.unwrap_or(old.init),
             lr_ratio: self.positive("adapter.lr_ratio", file.lr_ratio, 1.0)?,
             start_from,
+            other_base: file.other_base.unwrap_or(false),
             seed,
             base_name,
         })
@@ -314,7 +316,7 @@ impl Cx<'_> {
 
     /// Full fine-tuning: all modules, or those that `adapter.targets` names.
     fn full(&self, file: AdapterFile, seed: u64) -> Result<LoraPlan, PlanError> {
-        const OTHERS: [&str; 15] = [
+        const OTHERS: [&str; 16] = [
             "r",
             "alpha",
             "dropout",
@@ -328,6 +330,7 @@ impl Cx<'_> {
             "lr_ratio",
             "modules_to_save",
             "start_from",
+            "other_base",
             "base_name",
             "ranks",
         ];

@@ -87,6 +87,7 @@ pub struct AdapterFile {
     pub init: Option<InitWeights>,
     pub lr_ratio: Option<f64>,
     pub start_from: Option<PathBuf>,
+    pub other_base: Option<bool>,
     pub base_name: Option<String>,
     pub ranks: Option<RanksFile>,
 }

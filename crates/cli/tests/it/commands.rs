@@ -409,3 +409,49 @@ fn what_cannot_be_combined_is_refused_with_what_to_do() {
     let again = bench.run(&["combine", "one", "--adapter", &all]);
     assert!(again.code == 10 && again.stderr.contains("there already"), "{again:?}");
 }
+
+/// An adapter knows the weights it was trained beside, whatever their folder is called.
+#[test]
+fn an_adapter_of_another_base_is_refused() {
+    let bench = Bench::new("llama");
+    bench.done(&["train", "plan.yaml"]);
+    let model = fixture("models/llama").display().to_string();
+    std::fs::create_dir(bench.path("other")).expect("a folder");
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(fixture("models/llama").join(file), bench.path("other").join(file)).expect("a copy");
+    }
+    let mut bytes = std::fs::read(fixture("models/llama/model.safetensors")).expect("weights");
+    let begin = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+    bytes[begin..].chunks_exact_mut(4).for_each(|v| v[0] ^= 1);
+    std::fs::write(bench.path("other/model.safetensors"), bytes).expect("weights");
+
+    let on = "adapter={start_from: run/adapter}";
+    let on_it = ["--set", "model=other", "--set", on, "--set", "out=on"];
+    for (args, flag) in [
+        (&["merge", "run/adapter", "whole", "--base", "other"][..], &["--other-base"][..]),
+        (&["inspect", "run/adapter", "--base", "other"], &["--other-base"]),
+        (&[&["plan", "plan.yaml"][..], &on_it].concat(), &["--set", "adapter.other_base=true"]),
+        (&[&["train", "plan.yaml"][..], &on_it].concat(), &["--set", "adapter.other_base=true"]),
+    ] {
+        let ran = bench.run(args);
+        assert!(ran.code == 12 && ran.stderr.contains("was trained on another base"), "{ran:?}");
+        assert!(ran.stderr.contains("hint: name the base it was trained on"), "{ran:?}");
+        bench.done(&[args, flag].concat());
+    }
+    bench.done(&["inspect", "run/adapter", "--base", &model]);
+    // A smaller adapter, and one that is made of it, know it too.
+    bench.done(&["shrink", "run/adapter", "small", "--rank", "1"]);
+    bench.done(&["combine", "sum", "--adapter", "small", "--adapter", "run/adapter"]);
+    for adapter in ["small", "sum"] {
+        assert_eq!(bench.run(&["inspect", adapter, "--base", "other"]).code, 12, "{adapter}");
+    }
+    // The two were trained on different bases, whatever they are called.
+    let mixed = ["combine", "mixed", "--adapter", "run/adapter", "--adapter", "on/adapter"];
+    let ran = bench.run(&mixed);
+    assert!(ran.code == 12 && ran.stderr.contains("it was trained on other weights than"), "{ran:?}");
+    bench.done(&[&mixed[..], &["--other-base"]].concat());
+    bench.done(&["inspect", "mixed", "--base", "other"]);
+    // PEFT's folders say nothing.
+    let peft = fixture("peft/llama/lora_all/final").display().to_string();
+    bench.done(&["inspect", &peft, "--base", "other"]);
+}

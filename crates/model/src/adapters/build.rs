@@ -1,6 +1,7 @@
 //! Turns a checkpoint and a plan into slots, one module at a time, and notices what was left over.
 
 use super::adalora::{RANK_EPS, START};
+use super::base::BaseRecord;
 use super::dora::{Magnitude, RowNorms};
 use super::embedding::{Embedding, EmbeddingLora, Gain};
 use super::estimate::{RANK_MAX, layer_of};
@@ -22,7 +23,7 @@ use kernels::{Backend, Form, Values};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use weights::{Checkpoint, Dtype, Floats, peft};
+use weights::{Checkpoint, Dtype, Floats, fingerprint, peft};
 
 /// Every saved tensor's name starts with PEFT's two wrappers.
 pub(super) const PREFIX: &str = "base_model.model.";
@@ -88,6 +89,9 @@ impl<'a, B: Backend> Builder<'a, B> {
             Some(dir) => Some((peft::open(dir)?.1, plan_from(dir, 0)?)),
             None => None,
         };
+        if let Some((LoraPlan { start_from: Some(dir), other_base: false, .. }, _)) = &lora {
+            BaseRecord::check(dir, checkpoint)?;
+        }
         Ok(Builder {
             backend,
             checkpoint,
@@ -176,7 +180,12 @@ impl<'a, B: Backend> Builder<'a, B> {
             self.refuse_empty(p)?;
         }
         let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths, self.norms)?;
-        let adapter = AdapterState::new(
+        let quantize = if self.quantised.is_empty() { Quantize::None } else { self.holding.quantize };
+        let record = match plan {
+            Some(plan) if !plan.full => Some(BaseRecord { fingerprint: fingerprint(self.checkpoint)?, quantize }),
+            _ => None,
+        };
+        let mut adapter = AdapterState::new(
             plan.cloned(),
             self.tied,
             self.adapted,
@@ -184,6 +193,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             self.quantised,
             self.holding.quantize,
         );
+        adapter.record = record;
         Ok(Built { params: self.params, scratch, adapter, streamed: self.streamed })
     }
 

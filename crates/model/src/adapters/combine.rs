@@ -3,6 +3,7 @@
 //! All of it acts on ΔW = s·B A and not on A and B alone, whose sums are no sum of changes (PEFT's `cat`, `ties_svd`,
 //! `dare_linear_svd` and `dare_ties_svd`; its `linear`, `ties` and so on, without `svd`, mix factors).
 
+use super::base::{BaseRecord, OtherBase};
 use super::build::PREFIX;
 use super::init::place;
 use super::inspect::{Keep, with_sizes};
@@ -98,15 +99,16 @@ pub struct Combination {
     /// The base's own matrices that are saved beside an adapter, and the adapter that has them.
     copies: Vec<(String, usize)>,
     config: AdapterConfig,
+    base: Option<BaseRecord>,
 }
 
 impl Combination {
-    /// Opens the adapters; `any_base`: also where their folders name different bases.
+    /// Opens the adapters; of different bases, as far as their folders tell, where `other` allows it.
     ///
     /// # Errors
     /// `NotCombined` for DoRA, for tensors that are trained whole, and for adapters of different bases; what is wrong with a
     /// folder.
-    pub fn open(parts: &[Part], mix: Mix, threads: Option<usize>, any_base: bool) -> Result<Self, ModelError> {
+    pub fn open(parts: &[Part], mix: Mix, threads: Option<usize>, other: OtherBase) -> Result<Self, ModelError> {
         let backend = Cpu::new(threads, Precision::F32)?;
         let (mut sources, mut configs) = (Vec::new(), Vec::new());
         for part in parts {
@@ -114,18 +116,24 @@ impl Combination {
             configs.push(config);
             sources.push(source);
         }
-        if !any_base {
-            one_base(parts, &configs)?;
+        let records = parts.iter().map(|part| BaseRecord::read(&part.dir)).collect::<Result<Vec<_>, _>>()?;
+        if other == OtherBase::Refused {
+            one_base(parts, &configs, &records)?;
         }
         let copies = copies(parts, &sources)?;
         let targets = targets(parts, &sources, mix)?;
         let config = config(&configs, &sources, &targets);
-        Ok(Combination { mix, backend, sources, targets, copies, config })
+        Ok(Combination { mix, backend, sources, targets, copies, config, base: base(&records) })
     }
 
     /// Of adapter_config.json.
     pub fn config(&self) -> String {
         self.config.to_json()
+    }
+
+    /// What all of the adapters that say so were trained beside.
+    pub fn base(&self) -> Option<&BaseRecord> {
+        self.base.as_ref()
     }
 
     /// Elements of the tensors.
@@ -246,22 +254,38 @@ impl Source {
     }
 }
 
-/// Refuses adapters whose configurations name different bases. A base has many paths: only the last part of each counts.
-fn one_base(parts: &[Part], configs: &[AdapterConfig]) -> Result<(), ModelError> {
+/// Refuses adapters of different bases. Where one of two folders does not say what its base's weights are, their names
+/// count, and of those the last part: a base has many paths.
+fn one_base(parts: &[Part], configs: &[AdapterConfig], records: &[Option<BaseRecord>]) -> Result<(), ModelError> {
     let name = |c: &AdapterConfig| {
         let path = c.base_model_name_or_path.as_deref()?.trim_end_matches(['/', '\\']);
         path.rsplit(['/', '\\']).next().filter(|n| !n.is_empty()).map(ToOwned::to_owned)
     };
-    let mut named = parts.iter().zip(configs).filter_map(|(part, c)| Some((part, name(c)?)));
-    let Some((_, first)) = named.next() else { return Ok(()) };
-    match named.find(|(_, other)| *other != first) {
-        None => Ok(()),
-        Some((part, other)) => Err(ModelError::NotCombined {
-            adapter: part.dir.clone(),
-            why: format!("it names {other} as its base, and the first one {first}"),
-            instead: "combine adapters of one base; where these are two names of the same, pass --other-base",
-        }),
+    for (i, part) in parts.iter().enumerate() {
+        let why = (0..i).find_map(|first| match (&records[first], &records[i]) {
+            (Some(x), Some(y)) if x.fingerprint == y.fingerprint => None,
+            (Some(_), Some(_)) => Some(format!("it was trained on other weights than {}", parts[first].dir.display())),
+            _ => match (name(&configs[first]), name(&configs[i])) {
+                (Some(x), Some(y)) if x != y => Some(format!("it names {y} as its base, and the first one {x}")),
+                _ => None,
+            },
+        });
+        if let Some(why) = why {
+            return Err(ModelError::NotCombined {
+                adapter: part.dir.clone(),
+                why,
+                instead: "combine adapters of one base; where these are two names or forms of the same, pass --other-base",
+            });
+        }
     }
+    Ok(())
+}
+
+/// What they agree on.
+fn base(records: &[Option<BaseRecord>]) -> Option<BaseRecord> {
+    let mut known = records.iter().flatten();
+    let first = known.next()?;
+    known.all(|r| r == first).then(|| first.clone())
 }
 
 /// The base's matrices that PEFT saves beside an adapted embedding or head: each once, and the same in all adapters.

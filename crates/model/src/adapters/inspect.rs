@@ -1,5 +1,6 @@
 //! What an adapter folder changes, module by module, and the same adapter with fewer ranks.
 
+use super::base::{BaseRecord, OtherBase};
 use super::estimate::layer_of;
 use super::pairs::pairs;
 use super::state::number;
@@ -33,10 +34,13 @@ pub struct ModuleChange {
 /// its matrices.
 ///
 /// # Errors
-/// What is wrong with the folder; `MissingTensor` and `Shape` where a pair is not one.
-pub fn inspect(dir: &Path, base: Option<&Path>) -> Result<Vec<ModuleChange>, ModelError> {
+/// What is wrong with the folder; `MissingTensor` and `Shape` where a pair is not one; `TrainedElsewhere`.
+pub fn inspect(dir: &Path, base: Option<&Path>, other: OtherBase) -> Result<Vec<ModuleChange>, ModelError> {
     let (config, tensors) = peft::open(dir)?;
     let base = base.map(Checkpoint::open).transpose()?;
+    if let (Some(base), OtherBase::Refused) = (&base, other) {
+        BaseRecord::check(dir, base)?;
+    }
     let mut out = Vec::new();
     for pair in pairs(dir, &config, &tensors)? {
         let singular = pair.read(&tensors)?.svd().s;
@@ -126,6 +130,8 @@ pub struct Smaller {
     /// Of adapter_model.safetensors: name, shape, values.
     pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
     pub modules: Vec<Shrunk>,
+    /// What the adapter was trained beside, where that is known.
+    pub base: Option<BaseRecord>,
     /// ‖ΔW − ΔW'‖ / ‖ΔW‖ over all modules together.
     pub lost: f64,
 }
@@ -162,7 +168,7 @@ pub fn shrink(dir: &Path, keep: Keep) -> Result<Smaller, ModelError> {
     }
     let config = with_sizes(config, &sizes).to_json();
     let lost = if whole > 0.0 { (gone / whole).sqrt() } else { 0.0 };
-    Ok(Smaller { config, tensors, modules, lost })
+    Ok(Smaller { config, tensors, modules, base: BaseRecord::read(dir)?, lost })
 }
 
 /// A plain LoRA's, with the rank and alpha that most modules have, and patterns for the others.

@@ -67,6 +67,7 @@ pub fn plan_from(dir: &Path, seed: u64) -> Result<LoraPlan, ModelError> {
         init: if c.init_lora_weights == "gaussian" { InitWeights::Gaussian } else { InitWeights::Kaiming },
         lr_ratio: 1.0,
         start_from: Some(dir.to_owned()),
+        other_base: false,
         seed,
         base_name: c.base_model_name_or_path.unwrap_or_default(),
     })

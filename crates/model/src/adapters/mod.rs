@@ -1,6 +1,7 @@
 //! Everything that knows an adaptation method by name.
 
 mod adalora;
+mod base;
 mod build;
 mod combine;
 mod dora;
@@ -21,6 +22,7 @@ mod state;
 mod targets;
 
 pub use adalora::{AdaSchedule, Allotment, Span};
+pub use base::{BASE_FILE, BaseRecord, OtherBase, refuse_other_base};
 pub use build::{Bias, Builder, Built, Tied};
 pub use combine::{Combination, Combined, Mix, Part, Signs, Trim};
 pub use embedding::{Embedding, Gain};
@@ -81,6 +83,9 @@ pub struct LoraPlan {
     pub lr_ratio: f64,
     /// Continue from this adapter folder instead of a fresh start.
     pub start_from: Option<PathBuf>,
+    /// Also where that was trained on another base.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_base: bool,
     pub seed: u64,
     /// Written to adapter_config.json as base_model_name_or_path.
     pub base_name: String,
@@ -168,6 +173,7 @@ pub(crate) mod tests {
             init: InitWeights::Kaiming,
             lr_ratio: 1.0,
             start_from: None,
+            other_base: false,
             seed: 0,
             base_name: "base".into(),
         }

@@ -1,6 +1,7 @@
 //! What an adapter is besides its tensors, and the files that PEFT reads. Its sum with the base is in `merge`.
 
 use super::adalora::AdaSchedule;
+use super::base::BaseRecord;
 use super::build::{PREFIX, Tied};
 use super::params::{ParamId, Params};
 use super::pissa::Principal;
@@ -112,6 +113,8 @@ pub struct AdapterState<B: Backend> {
     /// AdaLoRA's ranks that the last masking kept, of each adapted module, and its schedule.
     pub(super) kept: Option<Vec<Vec<bool>>>,
     pub(super) schedule: Option<AdaSchedule>,
+    /// What an adapter is trained beside.
+    pub(super) record: Option<BaseRecord>,
 }
 
 impl<B: Backend> AdapterState<B> {
@@ -123,12 +126,17 @@ impl<B: Backend> AdapterState<B> {
         quantised: BTreeSet<String>,
         quantize: Quantize,
     ) -> Self {
-        AdapterState { plan, tied, adapted, whole, quantised, quantize, kept: None, schedule: None }
+        AdapterState { plan, tied, adapted, whole, quantised, quantize, kept: None, schedule: None, record: None }
     }
 
     /// Whether the model itself is trained, and what comes out is one.
     pub fn full(&self) -> bool {
         self.plan.as_ref().is_some_and(|p| p.full)
+    }
+
+    /// What the adapter's folder says of its base; None without an adapter.
+    pub fn record(&self) -> Option<&BaseRecord> {
+        self.record.as_ref()
     }
 
     /// Modules with a low-rank adapter, in the order they were built.

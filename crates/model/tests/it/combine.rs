@@ -1,7 +1,7 @@
 //! Several adapters as one, against sums and mixtures of their changes that are computed here, plainly and in f64.
 
 use crate::support::*;
-use model::{AdapterPlan, Combination, Combined, Keep, Mix, ModelError, Part, Signs, Trim, inspect};
+use model::{AdapterPlan, Combination, Combined, Keep, Mix, ModelError, OtherBase, Part, Signs, Trim, inspect};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
@@ -27,7 +27,7 @@ fn changes(dir: &Path) -> Changes {
         (view.shape.to_vec(), view.to_f32().expect("floats").iter().map(|v| f64::from(*v)).collect())
     };
     let mut out = Changes::new();
-    for found in inspect(dir, None).expect("inspects") {
+    for found in inspect(dir, None, OtherBase::Refused).expect("inspects") {
         let path = format!("base_model.model.{}", found.module);
         let ends = [("lora_A.weight", "lora_B.weight"), ("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B")];
         let (a, b) = ends.iter().find(|(a, _)| file.contains(&format!("{path}.{a}"))).expect("a pair");
@@ -48,7 +48,7 @@ fn changes(dir: &Path) -> Changes {
 
 /// The combination in the folder `out`, and what was said of it.
 fn combined(parts: &[Part], mix: Mix, out: &Path) -> Vec<Combined> {
-    let combination = Combination::open(parts, mix, Some(1), false).unwrap_or_else(|e| panic!("{e}"));
+    let combination = Combination::open(parts, mix, Some(1), OtherBase::Refused).unwrap_or_else(|e| panic!("{e}"));
     let (mut said, mut bytes) = (Vec::new(), Vec::new());
     let mut on = |made| {
         said.push(made);
@@ -109,8 +109,11 @@ fn the_sum_is_the_sum_of_changes_and_merges_as_such() {
     let said = combined(&parts, EXACT, out.path());
     let want = plainly(&parts, |_, c| sum(c));
     same("exact", &changes(out.path()), &want, 1e-6);
-    let ranks: BTreeMap<String, usize> =
-        inspect(out.path(), None).expect("inspects").into_iter().map(|c| (c.module, c.rank)).collect();
+    let ranks: BTreeMap<String, usize> = inspect(out.path(), None, OtherBase::Refused)
+        .expect("inspects")
+        .into_iter()
+        .map(|c| (c.module, c.rank))
+        .collect();
     for made in &said {
         let norm = size(&want[&made.module].2);
         assert!((made.norm - norm).abs() < 1e-9 * norm && ranks[&made.module] == made.after, "{made:?}");
@@ -139,7 +142,7 @@ fn fewer_ranks_lose_what_the_sums_singular_values_say() {
     let (parts, out) = (parts("llama", &MIXED), tempfile::tempdir().expect("a folder"));
     let want = plainly(&parts, |_, c| sum(c));
     combined(&parts, EXACT, out.path());
-    let whole = inspect(out.path(), None).expect("inspects");
+    let whole = inspect(out.path(), None, OtherBase::Refused).expect("inspects");
     for keep in [Keep::Rank(3), Keep::Energy(0.9), Keep::Energy(1.0)] {
         let said = combined(&parts, Mix::Linear(Some(keep)), out.path());
         let got = changes(out.path());
@@ -344,7 +347,7 @@ fn the_adapters_own_rules_stay_where_they_are_the_same() {
 }
 
 fn refused(parts: &[Part]) -> String {
-    match Combination::open(parts, EXACT, Some(1), false) {
+    match Combination::open(parts, EXACT, Some(1), OtherBase::Refused) {
         Err(ModelError::NotCombined { adapter, why, instead }) => {
             assert!(!instead.is_empty());
             format!("{}: {why}", adapter.display())
@@ -414,7 +417,8 @@ fn other_shapes_other_copies_and_no_numbers_are_refused() {
         values[0] = f32::NAN;
         (shape, values)
     });
-    let combination = Combination::open(&beside("lora_qv", bad.path()), EXACT, Some(1), false).expect("opens");
+    let combination =
+        Combination::open(&beside("lora_qv", bad.path()), EXACT, Some(1), OtherBase::Refused).expect("opens");
     let error = combination.write(&mut Vec::new(), &mut |_| true).expect_err("refused");
     assert!(error.to_string().contains("values that are no numbers"), "{error}");
 }
@@ -453,7 +457,7 @@ fn large_matrices_are_brought_back_to_low_rank() {
     }
     assert!(before < 1e-5, "all ranks: {before}");
     // The best of 12 ranks, by all singular values of what 160 ranks hold.
-    let all = inspect(out.path(), None).expect("inspects");
+    let all = inspect(out.path(), None, OtherBase::Refused).expect("inspects");
     let least = size(&all[0].singular[12..]) / all[0].norm;
     let said = combined(&parts, sparse(Trim::Smallest, 0.4, Signs::Elect, Some(12)), out.path());
     assert!(said[0].lost >= least - 1e-6 && said[0].lost < 1.01 * least, "{} {least}", said[0].lost);

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::plan_from;
-use model::{Engine, Keep, Tensor, inspect, shrink};
+use model::{Engine, Keep, OtherBase, Tensor, inspect, shrink};
 use std::path::{Path, PathBuf};
 
 const CASES: [(&str, &str); 8] = [
@@ -48,7 +48,7 @@ fn a_change_is_as_large_as_what_merging_adds() {
     for (model, case) in CASES.iter().filter(|(_, case)| *case != "adalora") {
         let base = load(&model_dir(model), &model::AdapterPlan::None).merged().expect("base");
         let with = merged(model, &adapter(model, case));
-        let changes = inspect(&adapter(model, case), Some(&model_dir(model))).expect("inspects");
+        let changes = inspect(&adapter(model, case), Some(&model_dir(model)), OtherBase::Refused).expect("inspects");
         assert!(changes.len() >= 2, "{model}/{case}");
         for c in &changes {
             // A tied head that is adapted becomes a matrix of its own.
@@ -68,7 +68,7 @@ fn a_change_is_as_large_as_what_merging_adds() {
 fn a_fresh_adapter_changes_nothing() {
     for case in ["lora_all", "adalora"] {
         let dir = fixtures().join("peft/llama").join(case).join("init");
-        let changes = inspect(&dir, None).expect("inspects");
+        let changes = inspect(&dir, None, OtherBase::Refused).expect("inspects");
         assert!(changes.iter().all(|c| c.norm == 0.0 && c.effective_rank == 0.0 && c.relative.is_none()), "{case}");
     }
 }
@@ -87,7 +87,7 @@ fn fewer_ranks_lose_what_their_singular_values_say() {
         close(&format!("{model}/{case}"), &engine.logits(probe.batch()).expect("logits"), &want, 5e-5);
 
         let whole = engine.merged().expect("merged");
-        let changes = inspect(&dir, None).expect("inspects");
+        let changes = inspect(&dir, None, OtherBase::Refused).expect("inspects");
         let smaller = shrunk(&dir, Keep::Rank(1), out.path());
         let less = merged(model, out.path());
         for (m, c) in smaller.modules.iter().zip(&changes) {
@@ -104,7 +104,7 @@ fn fewer_ranks_lose_what_their_singular_values_say() {
 fn a_share_of_energy_keeps_as_few_ranks_as_hold_it() {
     let dir = adapter("llama", "lora_all");
     let out = tempfile::tempdir().expect("a folder");
-    let changes = inspect(&dir, None).expect("inspects");
+    let changes = inspect(&dir, None, OtherBase::Refused).expect("inspects");
     for share in [0.5, 0.9, 0.99, 1.0] {
         let smaller = shrunk(&dir, Keep::Energy(share), out.path());
         for (m, c) in smaller.modules.iter().zip(&changes) {

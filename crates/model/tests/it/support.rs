@@ -148,6 +148,7 @@ pub fn fresh(targets: &[&str]) -> LoraPlan {
         init: InitWeights::Kaiming,
         lr_ratio: 1.0,
         start_from: None,
+        other_base: false,
         seed: 0,
         base_name: "base".into(),
     }

@@ -115,6 +115,7 @@ pub fn lora() -> LoraPlan {
         init: InitWeights::Kaiming,
         lr_ratio: 1.0,
         start_from: None,
+        other_base: false,
         seed: 7,
         base_name: "stories260K".into(),
     }

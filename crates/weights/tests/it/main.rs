@@ -3,6 +3,7 @@
 mod adapters;
 mod checkpoints;
 mod files;
+mod fingerprint;
 mod four_bit;
 mod fuzz;
 mod hostile;
