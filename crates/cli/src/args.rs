@@ -153,6 +153,15 @@ pub struct MergeArgs {
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<MergeType>,
 
+    /// What the base's layers go through first: nf4 for an adapter that was trained
+    /// beside them in 4 bits; without it what the adapter's folder says
+    #[arg(long, value_name = "FORM")]
+    pub quantize: Option<MergeQuantize>,
+
+    /// With --quantize nf4: the blocks' magnitudes stay in f32
+    #[arg(long, requires = "quantize")]
+    pub no_double_quant: bool,
+
     /// Threads to use
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
@@ -171,6 +180,12 @@ pub enum MergeType {
     F32,
     F16,
     Bf16,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum MergeQuantize {
+    None,
+    Nf4,
 }
 
 #[derive(Debug, Args)]

@@ -164,9 +164,10 @@ impl From<TrainError> for Failure {
             TrainError::Memory { .. } => {
                 say(Code::Memory).hint("lower `train.seq_len_max` or `train.micro_tokens`, or raise `train.memory`")
             }
-            TrainError::DiskSpace { .. } => {
-                say(Code::Disk).hint("free space, write to another disk, or (for a run) lower `train.checkpoints_keep`")
-            }
+            TrainError::DiskSpace { .. } => say(Code::Disk).hint(
+                "free space, write to another disk, (for a run) lower `train.checkpoints_keep`, or (for a merge) pass \
+                 --no-check",
+            ),
             TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
             TrainError::PlanChanged { .. } | TrainError::DataChanged { .. } | TrainError::ModelChanged { .. } => {
                 say(Code::Plan).hint("put it back as it was, or train anew with another `out` (--set out=…)")
@@ -180,6 +181,7 @@ impl From<TrainError> for Failure {
             TrainError::NumbersWentBad { .. } => say(Code::BadNumbers).hint("lower `train.lr`, or look at those rows"),
             TrainError::Interrupted { .. }
             | TrainError::InterruptedAtEnd { .. }
+            | TrainError::InterruptedComparing { .. }
             | TrainError::InterruptedWriting { .. } => say(Code::Interrupted),
         }
     }

@@ -104,7 +104,7 @@ impl ModelConfig {
     /// # Errors
     /// `ConfigRead`, `ConfigTooLarge`, `ConfigParse`, and those of [`ModelConfig::from_json`].
     pub fn read(dir: &Path) -> Result<ModelConfig, ModelError> {
-        let (path, text) = read_text(dir)?;
+        let (path, text) = read_text(dir, CONFIG)?;
         ModelConfig::from_json(&path, &text)
     }
 
@@ -186,12 +186,24 @@ impl ModelConfig {
 /// # Errors
 /// `ConfigRead`, `ConfigTooLarge`, `ConfigParse`.
 pub(crate) fn read_fields(dir: &Path) -> Result<Map<String, Value>, ModelError> {
-    let (path, text) = read_text(dir)?;
+    let (path, text) = read_text(dir, CONFIG)?;
     parse(&path, &text)
 }
 
-fn read_text(dir: &Path) -> Result<(PathBuf, Vec<u8>), ModelError> {
-    let path = dir.join("config.json");
+const CONFIG: &str = "config.json";
+
+/// `dir/generation_config.json`; empty where there is none.
+pub(crate) fn read_generation_fields(dir: &Path) -> Result<Map<String, Value>, ModelError> {
+    const NAME: &str = "generation_config.json";
+    if !dir.join(NAME).exists() {
+        return Ok(Map::new());
+    }
+    let (path, text) = read_text(dir, NAME)?;
+    parse(&path, &text)
+}
+
+fn read_text(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), ModelError> {
+    let path = dir.join(name);
     let read = |source| ModelError::ConfigRead { path: path.clone(), source };
     let mut text = Vec::new();
     let file = std::fs::File::open(&path).map_err(read)?;

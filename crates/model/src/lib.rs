@@ -29,5 +29,5 @@ pub use memory::{MemoryPlan, Outline, outline};
 pub use merged::MergedFiles;
 pub use pace::{Pace, pace};
 pub use quantise::Quantiser;
-pub use sample::{divergence, sample};
+pub use sample::{beginnings, divergence, sample};
 pub use stream::Streamed;

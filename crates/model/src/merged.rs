@@ -58,9 +58,14 @@ impl<'a> MergedFiles<'a> {
         self.files.iter().map(file).sum()
     }
 
-    /// Writes file `i` of [`MergedFiles::names`], with one tensor in memory at a time. What is no error of `out` is a
-    /// [`ModelError`] in it.
-    pub fn write(&self, i: usize, out: &mut dyn Write) -> io::Result<()> {
+    /// Whether a type that is written cannot hold the values as they are.
+    pub fn rounds(&self) -> bool {
+        self.files.iter().flatten().any(|t| t.dtype != Dtype::F32)
+    }
+
+    /// Writes file `i` of [`MergedFiles::names`], with one tensor in memory at a time; after each, `on` says whether to go
+    /// on, and a no is `Interrupted`. What is no error of `out` is a [`ModelError`] in it.
+    pub fn write(&self, i: usize, out: &mut dyn Write, on: &mut dyn FnMut() -> bool) -> io::Result<()> {
         out.write_all(&weights::safetensors_head(&self.files[i], &metadata()).map_err(io::Error::other)?)?;
         for t in &self.files[i] {
             let Tensor { values, .. } = self.engine.merged_tensor(&self.base, &t.name).map_err(io::Error::other)?;
@@ -76,6 +81,9 @@ impl<'a> MergedFiles<'a> {
                     out.write_all(bytemuck::cast_slice(&narrow))?;
                 }
                 _ => out.write_all(bytemuck::cast_slice(&values))?,
+            }
+            if !on() {
+                return Err(io::ErrorKind::Interrupted.into());
             }
         }
         Ok(())

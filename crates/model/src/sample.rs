@@ -1,27 +1,31 @@
 //! Texts that a model writes itself: side by side, token by token.
 
-use crate::{Batch, Engine, IGNORE, ModelError};
+use crate::{Batch, Engine, IGNORE, ModelError, config};
+use serde_json::Value;
+use std::path::Path;
 
 /// Of the most likely tokens, as many as have this share together are drawn from.
 const NUCLEUS: f64 = 0.9;
 
-/// `count` sequences of at most `tokens` tokens that begin with `first` and end before one of `stops`, drawn at temperature 1
-/// from the most likely tokens; the same for the same seed. The engine's passes must allow count · tokens.
+/// A sequence of at most `tokens` tokens from each of `firsts`, which ends before one of `stops`, drawn at temperature 1
+/// from the most likely tokens; the same for the same seed. The engine's passes must allow all of them. Before each pass `on`
+/// says whether to go on; after a no the sequences are as long as they are.
 ///
 /// # Errors
 /// As [`Engine::logits`].
 pub fn sample(
     engine: &mut Engine,
-    first: u32,
+    firsts: &[u32],
     stops: &[u32],
-    (count, tokens): (usize, usize),
+    tokens: usize,
     seed: u64,
+    on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
     let (vocab, mut random) = (engine.config().vocab, Random(seed));
-    let mut texts = vec![vec![first]; count];
+    let mut texts: Vec<Vec<u32>> = firsts.iter().map(|first| vec![*first]).collect();
     for length in 1..tokens {
-        let open: Vec<usize> = (0..count).filter(|s| texts[*s].len() == length).collect();
-        if open.is_empty() {
+        let open: Vec<usize> = (0..texts.len()).filter(|s| texts[*s].len() == length).collect();
+        if open.is_empty() || !on() {
             break;
         }
         let ids: Vec<u32> = open.iter().flat_map(|s| texts[*s].iter().copied()).collect();
@@ -36,6 +40,22 @@ pub fn sample(
         }
     }
     Ok(texts)
+}
+
+/// Where `count` texts of the model in `dir` begin: each with the token that its configuration says texts begin with
+/// (`bos_token_id` of generation_config.json, or of config.json); where there is none, with another token each, evenly
+/// spread over the `vocab`.
+///
+/// # Errors
+/// What is wrong with one of the files.
+pub fn beginnings(dir: &Path, vocab: usize, count: usize) -> Result<Vec<u32>, ModelError> {
+    for fields in [config::read_generation_fields(dir)?, config::read_fields(dir)?] {
+        let bos = fields.get("bos_token_id").and_then(Value::as_u64).filter(|id| *id < vocab as u64);
+        if let Some(bos) = bos.and_then(|id| u32::try_from(id).ok()) {
+            return Ok(vec![bos; count]);
+        }
+    }
+    Ok((1..=count).map(|i| (vocab * i / (count + 1)) as u32).collect())
 }
 
 /// A token by its probability among the likely ones; `at` is in 0..1.
@@ -104,6 +124,24 @@ mod tests {
         let share = counts[1] as f64 / 20_000.0;
         assert!((share - 3f64.exp() / (3f64.exp() + 2f64.exp())).abs() < 0.01, "{share}");
         assert_eq!((draw(&logits, 0.0), draw(&logits, 1.0)), (1, 3));
+    }
+
+    #[test]
+    fn texts_begin_where_the_configuration_says() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("write");
+        let of = |count| beginnings(dir.path(), 100, count).expect("beginnings");
+        write("config.json", r#"{"bos_token_id": null}"#);
+        assert_eq!(of(4), [20, 40, 60, 80]);
+        write("config.json", r#"{"bos_token_id": 7}"#);
+        assert_eq!(of(3), [7; 3]);
+        write("generation_config.json", r#"{"bos_token_id": 9}"#);
+        assert_eq!(of(2), [9; 2]);
+        // No token of this vocabulary, and no file at all.
+        write("generation_config.json", r#"{"bos_token_id": 100}"#);
+        assert_eq!(of(2), [7; 2]);
+        write("generation_config.json", "[]");
+        assert!(matches!(beginnings(dir.path(), 100, 1), Err(ModelError::ConfigParse { .. })));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let first = text.bos_id().unwrap_or(text.eos_id());
     // A text ends where the next one would begin.
     let stops = [text.eos_id(), first];
-    for ids in sample(&mut engine, first, &stops, (count, tokens), seed.parse()?)? {
+    for ids in sample(&mut engine, &vec![first; count], &stops, tokens, seed.parse()?, &mut || true)? {
         let written = text.tokenizer().decode(&ids, Control::Skip)?;
         println!("{}", serde_json::json!({"text": written.trim()}));
     }

@@ -70,6 +70,9 @@ pub enum TrainError {
     Interrupted { step: u64 },
     #[error("interrupted; {} was not written", dir.display())]
     InterruptedWriting { dir: PathBuf },
+    /// The model is written; what merging changed was not measured.
+    #[error("interrupted; {} is complete, but was not compared with the adapter beside its base", dir.display())]
+    InterruptedComparing { dir: PathBuf },
     /// The signal came too late to stop anything: adapter and record are published.
     #[error("interrupted, but the run is complete: {steps} steps, its result is in {}", result.display())]
     InterruptedAtEnd { steps: u64, result: PathBuf },

@@ -6,6 +6,7 @@ use runfs::{Fs, RunFsError, Staged};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a model folder holds besides its weights is copied, unless its name ends so: weights again, in whatever form.
 const WEIGHTS: [&str; 11] = [
@@ -30,7 +31,8 @@ pub(crate) fn result_name(engine: &Engine) -> &'static str {
 /// The engine's adapter, or its model, in `dir`; `base` is the model that was trained on.
 pub(crate) fn publish_result(engine: &Engine, fs: &dyn Fs, base: &Path, dir: &Path) -> Result<(), TrainError> {
     match engine.is_full() {
-        true => publish_model(&engine.merged_files(None)?, fs, base, dir),
+        // A signal while the result is saved lets that finish.
+        true => publish_model(&engine.merged_files(None)?, fs, base, dir, &AtomicBool::new(false)),
         false => publish_adapter(engine, fs, dir),
     }
 }
@@ -97,12 +99,19 @@ pub(crate) fn write_base(staged: &mut Staged, base: Option<&BaseRecord>) -> Resu
 }
 
 /// As transformers reads it, with the base's tokenizer.
-pub(crate) fn publish_model(merged: &MergedFiles, fs: &dyn Fs, base: &Path, dir: &Path) -> Result<(), TrainError> {
+pub(crate) fn publish_model(
+    merged: &MergedFiles,
+    fs: &dyn Fs,
+    base: &Path,
+    dir: &Path,
+    stop: &AtomicBool,
+) -> Result<(), TrainError> {
     let others = beside_the_weights(base)?;
     let mut refused = None;
     let published = runfs::publish_dir(fs, dir, &mut |staged: &mut Staged| {
         for (i, name) in merged.names().iter().enumerate() {
-            staged.file(name, &mut |out| merged.write(i, out).map_err(|e| own(e, &mut refused)))?;
+            let on = &mut || !stop.load(Ordering::Relaxed);
+            staged.file(name, &mut |out| merged.write(i, out, on).map_err(|e| own(e, &mut refused)))?;
         }
         if let Some(index) = merged.index() {
             staged.file("model.safetensors.index.json", &mut |out| out.write_all(&index))?;
@@ -112,6 +121,7 @@ pub(crate) fn publish_model(merged: &MergedFiles, fs: &dyn Fs, base: &Path, dir:
     });
     match (published, refused) {
         (Ok(_), _) => Ok(()),
+        _ if stop.load(Ordering::Relaxed) => Err(TrainError::InterruptedWriting { dir: dir.to_owned() }),
         (Err(_), Some(refused)) => Err(refused.into()),
         (Err(e), None) => Err(e.into()),
     }

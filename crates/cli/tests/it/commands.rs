@@ -455,3 +455,21 @@ fn an_adapter_of_another_base_is_refused() {
     let peft = fixture("peft/llama/lora_all/final").display().to_string();
     bench.done(&["inspect", &peft, "--base", "other"]);
 }
+
+#[test]
+fn a_merge_says_where_it_added_the_adapter_to_nf4_values() {
+    let bench = Bench::new("llama");
+    bench.done(&["train", "plan.yaml", "--set", "quantize=nf4", "--set", "train.lr=1e-1"]);
+    let model = fixture("models/llama").display().to_string();
+    let weights = |dir: &str| std::fs::read(bench.path(dir).join("model.safetensors")).expect("weights");
+    let text = bench.done(&["merge", "run/adapter", "nf4", "--base", &model]).stdout;
+    assert!(text.contains("with their values in NF4"), "{text}");
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    let text = bench.done(&["merge", "run/adapter", "floats", "--base", &model, "--quantize", "none"]).stdout;
+    assert!(!text.contains("NF4"), "{text}");
+    bench.done(&["merge", "run/adapter", "told", "--base", &model, "--quantize", "nf4", "--no-check"]);
+    let single = ["--quantize", "nf4", "--no-double-quant", "--no-check"];
+    bench.done(&[&["merge", "run/adapter", "single", "--base", &model][..], &single].concat());
+    assert!(weights("nf4") == weights("told") && weights("nf4") != weights("floats"));
+    assert!(weights("single") != weights("told"));
+}

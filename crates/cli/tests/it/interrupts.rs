@@ -98,3 +98,29 @@ fn a_second_signal_quits_at_once() {
     assert!(!ran.stderr.contains("state saved"), "{ran:?}");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }
+
+/// A merge is there whole or not at all, and nothing that it needed meanwhile stays.
+#[test]
+fn a_signal_ends_a_merge_without_leftovers() {
+    let bench = Bench::new("llama");
+    bench.done(&["train", "plan.yaml"]);
+    let base = crate::support::fixture("models/llama").display().to_string();
+    for phase in ["model", "merge", "compare"] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let mut run = bench.watch(&["merge", "run/adapter", "into/whole", "--base", &base, "--dtype", "bf16"]);
+            assert!(run.until(is_phase(phase)).is_some(), "{phase}: {:?}", run.end());
+            run.signal(signal);
+            let ran = run.end();
+            assert_eq!(ran.code, code, "{phase}: {ran:?}");
+            assert!(ran.stderr.contains("stopped: interrupted"), "{phase}: {ran:?}");
+            let Ok(folder) = std::fs::read_dir(bench.path("into")) else { continue };
+            let names: Vec<_> = folder.map(|e| e.expect("an entry").file_name()).collect();
+            assert!(names.iter().all(|n| n == "whole"), "{phase}: {names:?}");
+            if !names.is_empty() {
+                assert!(ran.stderr.contains("is complete, but was not compared"), "{phase}: {ran:?}");
+                runfs::verify_dir(&runfs::RealFs, &bench.path("into/whole")).expect("whole");
+                std::fs::remove_dir_all(bench.path("into")).expect("ours");
+            }
+        }
+    }
+}

@@ -185,7 +185,7 @@ fn a_model_trained_whole_is_saved_as_it_computes() {
         let files = engine.merged_files(None).expect("files");
         assert_eq!((files.names(), files.index()), (vec!["model.safetensors".to_owned()], None));
         let mut bytes = Vec::new();
-        files.write(0, &mut bytes).expect("written");
+        files.write(0, &mut bytes, &mut || true).expect("written");
         std::fs::write(out.path().join("model.safetensors"), bytes).expect("write");
         std::fs::write(out.path().join("config.json"), files.config()).expect("write");
         let rows = examples_of(37);

@@ -2,6 +2,7 @@
 
 mod common;
 mod faults;
+mod merge;
 mod quantise;
 mod refusals;
 mod resume;
