@@ -191,12 +191,12 @@ impl Combination {
         let (norm, gone, a, b) = match self.mix {
             Mix::Linear(keep) => {
                 let all = side_by_side(&parts, (rows, cols));
-                let svd = all.svd();
-                let norm = svd.squares(0).1.sqrt();
+                let norm = all.norm();
                 if keep.is_none() && t.after == t.before {
                     let narrow = |x: &[f64]| x.iter().map(|v| *v as f32).collect::<Vec<f32>>();
                     (norm, 0.0, narrow(&all.right), narrow(&all.left))
                 } else {
+                    let svd = all.svd();
                     let (a, b) = svd.halves(t.after, 1.0);
                     (norm, svd.squares(t.after).0.sqrt(), a, b)
                 }

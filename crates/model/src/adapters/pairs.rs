@@ -37,6 +37,25 @@ impl Factors {
     pub fn svd(&self) -> Svd {
         spectrum::of_product(&self.left, &self.right, self.rank)
     }
+
+    /// ‖L R‖, of Frobenius: its square is Σᵢⱼ (LᵀL)ᵢⱼ (R Rᵀ)ᵢⱼ.
+    pub fn norm(&self) -> f64 {
+        let r = self.rank.max(1);
+        let mut gram = vec![0.0; r * r];
+        for row in self.left.chunks_exact(r) {
+            for (x, line) in row.iter().zip(gram.chunks_exact_mut(r)) {
+                line.iter_mut().zip(row).for_each(|(g, y)| *g += x * y);
+            }
+        }
+        let cols = (self.right.len() / r).max(1);
+        let rows: Vec<&[f64]> = self.right.chunks_exact(cols).collect();
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let each = gram.iter().enumerate().map(|(at, g)| match (rows.get(at / r), rows.get(at % r)) {
+            (Some(x), Some(y)) => g * dot(x, y),
+            _ => 0.0,
+        });
+        each.sum::<f64>().max(0.0).sqrt()
+    }
 }
 
 impl Pair {
