@@ -6,9 +6,10 @@
 #![allow(unsafe_code)]
 
 use kernels::cpu::{Buf, Weight};
+use kernels::eight_bit::BLOCK;
 use kernels::{
-    Activation, Attention, Backend, Cpu, Form, Gemm, LowRank, Nf4, Norm, NormShape, Op, Part, Precision, QkvLayout,
-    Values, Write, mat, mat_mut,
+    Activation, AdamW, Attention, Backend, Cpu, EightBit, Form, Gemm, LowRank, Nf4, Norm, NormShape, Op, Part,
+    Precision, QkvLayout, Values, Write, mat, mat_mut,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -49,6 +50,7 @@ fn run(name: &str, precision: Precision, counts: &[usize], names: &[String]) {
         bench.adapter();
         bench.attention();
         bench.rows();
+        bench.updates();
     }
 }
 
@@ -256,6 +258,22 @@ impl Bench {
             cpu.rope(T, 12, 64, 32, &pos, &cos, &sin, x).expect("rope");
         });
         black_box(values(cpu, &loss));
+    }
+
+    /// Of as many elements as some layers have.
+    fn updates(&self) {
+        let (cpu, len) = (&self.cpu, 8 * F * H);
+        let a = AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, t: 10, grad_scale: 1.0 };
+        let (mut p, g) = (self.buf(len), self.buf(len));
+        let zeros = |len| cpu.alloc(len).expect("memory");
+        let (mut m, mut v) = (zeros(len), zeros(len));
+        self.memory_line("adamw", 7 * len, || cpu.adamw(len, &a, &mut p, &g, &mut m, &mut v).expect("update"));
+        let codes = || EightBit { codes: cpu.alloc_bytes(len).expect("memory"), absmax: zeros(len.div_ceil(BLOCK)) };
+        let (mut m, mut v) = (codes(), codes());
+        self.memory_line("adamw_8bit", 4 * len, || {
+            cpu.adamw_8bit(len, &a, &mut p, &g, &mut m, &mut v).expect("update")
+        });
+        black_box(values(cpu, &p));
     }
 }
 
