@@ -13,11 +13,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// Of a file on the real file system, in bounded memory.
 pub fn sha256_file(path: &Path) -> Result<String, RunFsError> {
-    Ok(hash_file(&RealFs, path).map_err(|e| RunFsError::io("read", path, e))?.1)
+    Ok(hash_file(&RealFs, path, &mut |_| true).map_err(|e| RunFsError::io("read", path, e))?.1)
 }
 
-/// Length and hash.
-pub(crate) fn hash_file(fs: &dyn Fs, path: &Path) -> io::Result<(u64, String)> {
+/// Length and hash; `on` is told of each piece's bytes, and says whether to go on.
+pub(crate) fn hash_file(fs: &dyn Fs, path: &Path, on: &mut dyn FnMut(u64) -> bool) -> io::Result<(u64, String)> {
     let mut from = fs.reader(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -28,6 +28,9 @@ pub(crate) fn hash_file(fs: &dyn Fs, path: &Path) -> io::Result<(u64, String)> {
             Ok(n) => {
                 hash.update(&buffer[..n]);
                 len += n as u64;
+                if !on(n as u64) {
+                    return Err(io::Error::other("interrupted"));
+                }
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),

@@ -31,6 +31,6 @@ pub use fs::{Fs, FsFile, create_dir_durable, writable};
 pub use hash::{sha256_file, sha256_hex};
 pub use journal::Journal;
 pub use lock::RunLock;
-pub use manifest::{Entry, MANIFEST, Manifest, verify_dir};
+pub use manifest::{Entry, MANIFEST, Manifest, verify_dir, verify_dir_with};
 pub use publish::{Staged, publish_dir, publish_file, recover_dir};
 pub use real::RealFs;

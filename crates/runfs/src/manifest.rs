@@ -34,7 +34,18 @@ pub struct Entry {
 /// # Errors
 /// [`RunFsError::Corrupt`] with the file at fault, [`RunFsError::Io`] if one cannot be read.
 pub fn verify_dir(fs: &dyn Fs, dir: &Path) -> Result<Manifest, RunFsError> {
+    verify_dir_with(fs, dir, &mut |_, _| true)
+}
+
+/// As [`verify_dir`]; `on` is told the bytes read so far and those of all files, and says whether to go on. Where it says
+/// no, reading ends with an [`RunFsError::Io`].
+pub fn verify_dir_with(fs: &dyn Fs, dir: &Path, on: &mut dyn FnMut(u64, u64) -> bool) -> Result<Manifest, RunFsError> {
     let manifest = Manifest::read(fs, dir)?;
+    let (mut read, bytes_total) = (0, manifest.bytes());
+    let mut on = |bytes: u64| {
+        read += bytes;
+        on(read, bytes_total)
+    };
     let mut extra = files_below(fs, dir)?;
     for (name, entry) in &manifest.files {
         let path = dir.join(name);
@@ -42,7 +53,7 @@ pub fn verify_dir(fs: &dyn Fs, dir: &Path) -> Result<Manifest, RunFsError> {
         if !extra.remove(name) {
             return Err(corrupt(Damage::Missing));
         }
-        let (bytes, sha256) = hash_file(fs, &path).map_err(|e| RunFsError::io("read", &path, e))?;
+        let (bytes, sha256) = hash_file(fs, &path, &mut on).map_err(|e| RunFsError::io("read", &path, e))?;
         if bytes != entry.bytes {
             return Err(corrupt(Damage::Length { expected: entry.bytes, got: bytes }));
         }
@@ -60,6 +71,11 @@ impl Manifest {
     pub(crate) fn new(files: BTreeMap<String, Entry>) -> Manifest {
         let sha256 = hash_of(&files);
         Manifest { files, sha256 }
+    }
+
+    /// Of all files together, as they should be.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|entry| entry.bytes).fold(0, u64::saturating_add)
     }
 
     /// The bytes of the file. There is only one way to write a manifest: [`Manifest::read`] accepts no other.

@@ -12,6 +12,9 @@ pub enum WeightsError {
     NotAFile { path: PathBuf },
     #[error("{}: not a directory", path.display())]
     NotADirectory { path: PathBuf },
+    /// The caller said so.
+    #[error("interrupted")]
+    Interrupted,
     /// A small file (JSON) that is larger than any real one.
     #[error("{}: {got} bytes; such a file has at most {limit}", path.display())]
     FileTooLarge { path: PathBuf, limit: u64, got: u64 },

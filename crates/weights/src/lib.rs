@@ -30,7 +30,7 @@ pub use error::WeightsError;
 pub use fingerprint::fingerprint;
 pub use four_bit::{Absmax, FourBit, FourBitRegions, NewFourBit, four_bit_owner};
 pub use header::{HEADER_BYTES_MAX, RANK_MAX};
-pub use identity::{FileIdentity, Identity, identity, sha256_checkpoint};
+pub use identity::{FileIdentity, Identity, identity, identity_with, sha256_checkpoint};
 pub use quantized::{Quantization, quantization};
 pub use read::read_small;
 pub use region::{FloatsMut, Region};

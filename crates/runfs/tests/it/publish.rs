@@ -1,5 +1,8 @@
 use crate::{fill, leftovers, text, with_every_fault};
-use runfs::{Damage, Fault, FaultyFs, Fs, MANIFEST, RunFsError, publish_dir, publish_file, recover_dir, verify_dir};
+use runfs::{
+    Damage, Fault, FaultyFs, Fs, MANIFEST, RunFsError, publish_dir, publish_file, recover_dir, verify_dir,
+    verify_dir_with,
+};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -277,4 +280,19 @@ fn an_empty_folder_can_be_published() {
     let fs = FaultyFs::new();
     publish_dir(&fs, Path::new(DIR), &mut |_| Ok(())).unwrap();
     assert!(verify_dir(&fs, Path::new(DIR)).unwrap().files.is_empty());
+}
+
+#[test]
+fn verifying_is_told_and_ends_where_it_is_not_wanted() {
+    let [fs, _] = dir_bases(Some("new"));
+    let mut told = Vec::new();
+    let manifest = verify_dir_with(&fs, Path::new(DIR), &mut |bytes, total| {
+        told.push((bytes, total));
+        true
+    });
+    let total = manifest.unwrap().bytes();
+    assert_eq!(told.last(), Some(&(total, total)));
+    assert!(told.len() > 1 && told.is_sorted(), "{told:?}");
+    let stopped = verify_dir_with(&fs, Path::new(DIR), &mut |_, _| false);
+    assert!(matches!(stopped, Err(RunFsError::Io { .. })), "{stopped:?}");
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 use tempfile::tempdir;
-use weights::{WeightsError, identity, sha256_checkpoint};
+use weights::{WeightsError, identity, identity_with, sha256_checkpoint};
 
 fn model(dir: &Path) {
     fs::write(dir.join("config.json"), "{}").unwrap();
@@ -25,6 +25,29 @@ fn it_is_a_function_of_the_files_alone() {
     }
     assert_eq!(sha256_checkpoint(copy.path()).unwrap(), id.sha256);
     assert_ne!(sha256_checkpoint(&fixtures().join("models/qwen2")).unwrap(), id.sha256);
+}
+
+#[test]
+fn reading_is_told_and_ends_where_it_is_not_wanted() {
+    let dir = tempdir().unwrap();
+    model(dir.path());
+    // More than is read between two tellings.
+    fs::write(dir.path().join("model.safetensors"), vec![1; 40 << 20]).unwrap();
+    let mut told = Vec::new();
+    let id = identity_with(dir.path(), &mut |bytes, total| {
+        told.push((bytes, total));
+        true
+    });
+    assert_eq!(id.unwrap(), identity(dir.path()).unwrap());
+    let total = (40 << 20) + 2;
+    assert_eq!(told.last(), Some(&(total, total)));
+    assert!(told.len() == 3 && told.is_sorted(), "{told:?}");
+    let mut asked = 0;
+    let stopped = identity_with(dir.path(), &mut |_, _| {
+        asked += 1;
+        asked < 2
+    });
+    assert!(matches!(stopped, Err(WeightsError::Interrupted)) && asked == 2, "{stopped:?} {asked}");
 }
 
 #[test]
