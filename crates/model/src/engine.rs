@@ -6,7 +6,7 @@ use crate::adapters::{
 };
 use crate::batch::{self, Rows};
 use crate::decoder::{Decoder, Pass, Reach};
-use crate::memory::Needs;
+use crate::memory::{Files, Needs};
 use crate::stream::{Stream, Streamed};
 use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, MergedFiles, ModelConfig, ModelError};
@@ -145,7 +145,7 @@ impl Engine {
     pub fn load(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Engine, ModelError> {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let needs = Needs::read(&config, &checkpoint, adapter, limits)?;
+        let needs = Needs::read(&config, &checkpoint, Files::Own, adapter, limits)?;
         let (memory, keep, holding) = needs.require(limits)?;
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;

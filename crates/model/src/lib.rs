@@ -25,7 +25,7 @@ pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, Held, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;
 pub use kernels::{AdamW, Precision};
-pub use memory::{MemoryPlan, Outline, outline};
+pub use memory::{MemoryPlan, Outline, needs_floats, outline, outline_quantised};
 pub use merged::MergedFiles;
 pub use pace::{Pace, pace};
 pub use quantise::Quantiser;

@@ -1,6 +1,6 @@
 //! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
-use crate::adapters::{Estimate, Shape, Tied, Widths, estimate, layer_of};
+use crate::adapters::{Estimate, ModuleShape, Shape, Tied, Widths, estimate, layer_of};
 use crate::config::{EMBEDDING, HEAD};
 use crate::engine::{Limits, Quantize};
 use crate::stored::Mold;
@@ -73,10 +73,41 @@ pub struct Outline {
 /// # Errors
 /// Those of the config, the checkpoint and the adapter's patterns; `Limit`, `SequenceLimit`.
 pub fn outline(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Outline, ModelError> {
+    outline_of(dir, Files::Own, adapter, limits)
+}
+
+/// As [`outline`], of the files that [`crate::Quantiser`] would make of `dir` as `limits.quantize` says.
+pub fn outline_quantised(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Outline, ModelError> {
+    outline_of(dir, Files::Quantised, adapter, limits)
+}
+
+fn outline_of(dir: &Path, files: Files, adapter: &AdapterPlan, limits: &Limits) -> Result<Outline, ModelError> {
     let config = ModelConfig::read(dir)?;
-    let needs = Needs::read(&config, &Checkpoint::open(dir)?, adapter, limits)?;
+    let needs = Needs::read(&config, &Checkpoint::open(dir)?, files, adapter, limits)?;
     let (memory, ..) = needs.plan(limits.tokens_max, limit(limits)?);
     Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters })
+}
+
+/// Whether `adapter` asks for a layer's matrix in floats, which NF4 does not give back: to train it, or to begin with its
+/// largest directions.
+///
+/// # Errors
+/// Those of the config and of the adapter's patterns.
+pub fn needs_floats(dir: &Path, adapter: &AdapterPlan) -> Result<bool, ModelError> {
+    let config = ModelConfig::read(dir)?;
+    let modules = config.modules();
+    let estimate = estimate(adapter, config.tied, &modules)?;
+    let whole = |m: &ModuleShape| matches!(m.shape, Shape::Linear { .. }) && estimate.whole.contains(&m.module);
+    Ok(estimate.principal > 0 || modules.iter().any(whole))
+}
+
+/// Which files a run is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// The checkpoint's.
+    Own,
+    /// The same with the layers' matrices in NF4.
+    Quantised,
 }
 
 /// How a model's frozen matrices are held.
@@ -114,6 +145,7 @@ impl<'a> Needs<'a> {
     pub fn read(
         config: &'a ModelConfig,
         checkpoint: &Checkpoint,
+        files: Files,
         adapter: &AdapterPlan,
         limits: &Limits,
     ) -> Result<Needs<'a>, ModelError> {
@@ -126,7 +158,7 @@ impl<'a> Needs<'a> {
         for m in &modules {
             let tied_head = m.module == HEAD && config.tied == Tied::Yes;
             let source = if tied_head { EMBEDDING } else { &m.module };
-            let size = weight_size(checkpoint, source, m.shape, limits)?;
+            let size = weight_size(checkpoint, files, source, m.shape, limits)?;
             let in_four_bits = size.mold.is_some_and(|m| m.in_four_bits());
             if in_four_bits && estimate.whole.contains(&m.module) {
                 return Err(ModelError::WholeInFourBits { module: m.module.clone() });
@@ -282,7 +314,13 @@ struct Size {
 }
 
 /// Matrices keep their file's type or its NF4, are rounded to bf16 or quantised, or are packed; vectors are f32.
-fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Limits) -> Result<Size, ModelError> {
+fn weight_size(
+    checkpoint: &Checkpoint,
+    files: Files,
+    module: &str,
+    shape: Shape,
+    limits: &Limits,
+) -> Result<Size, ModelError> {
     let (matrix, vector) = match shape {
         Shape::Linear { n_out, n_in, bias } => {
             (Some((n_out, n_in)), if bias == crate::adapters::Bias::Present { n_out } else { 0 })
@@ -294,7 +332,12 @@ fn weight_size(checkpoint: &Checkpoint, module: &str, shape: Shape, limits: &Lim
     let Some((rows, cols)) = matrix else {
         return Ok(Size { elements: vector as u64, plain: vector_bytes, packed: vector_bytes, mold: None });
     };
-    let mold = Mold::read(checkpoint, &format!("{module}.weight"), (rows, cols), limits.precision)?;
+    let mut mold = Mold::read(checkpoint, &format!("{module}.weight"), (rows, cols), limits.precision)?;
+    if let (Files::Quantised, Shape::Linear { .. }, Quantize::Nf4 { double }) = (files, shape, limits.quantize)
+        && !mold.in_four_bits()
+    {
+        mold = mold.quantised(double);
+    }
     let plain = match (shape, limits.quantize) {
         (Shape::Linear { .. }, Quantize::Nf4 { double }) if !mold.in_four_bits() => {
             Nf4::bytes_of(rows * cols, double) as u64

@@ -2,7 +2,7 @@
 //! that bitsandbytes saved.
 
 use crate::ModelError;
-use kernels::nf4::{CODE, Scales, ScalesMut};
+use kernels::nf4::{BLOCK, CODE, NESTED_BLOCK, Scales, ScalesMut};
 use kernels::{Backend, Form, KernelError, Nf4, Precision, Values, ValuesMut};
 use weights::{Absmax, Checkpoint, Dtype, Floats, FloatsMut, FourBit, FourBitRegions, Region};
 
@@ -108,6 +108,11 @@ impl Mold {
             (_, Precision::F32) => Kind::F32,
         };
         Ok(Mold { rows, cols, kind })
+    }
+
+    /// The same shape as [`quantise`] makes it.
+    pub fn quantised(self, double: bool) -> Mold {
+        Mold { kind: Kind::Nf4 { block: BLOCK, nested: double.then_some(NESTED_BLOCK) }, ..self }
     }
 
     pub fn in_four_bits(&self) -> bool {

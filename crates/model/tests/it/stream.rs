@@ -3,7 +3,8 @@
 use crate::support::*;
 use half::{bf16, f16};
 use model::{
-    AdamW, AdapterPlan, Allotment, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, outline,
+    AdamW, AdapterPlan, Allotment, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, needs_floats,
+    outline, outline_quantised,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,43 @@ fn what_is_quantised_while_loading_is_not_streamed() {
     let limits = Limits { quantize: model::Quantize::Nf4 { double: true }, ..limits_of(Precision::F32, 0) };
     let memory = outline(&stories(), &lora(fresh(&[])), &limits).expect("outline").memory;
     assert_eq!(memory.layers_streamed, 0);
+}
+
+/// What is planned for the files that quantising would write is what their own plan says, streamed layers included.
+#[test]
+fn files_that_are_still_to_be_written_are_planned_for() {
+    for double in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        quantised(double, dir.path());
+        for (name, plan) in &plans()[..8] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                for streamed in [0, 3, LAYERS] {
+                    let memory = memory_for(streamed, dir.path(), plan, precision);
+                    let limits = limits_of(precision, memory);
+                    let of_file = outline(dir.path(), plan, &limits).expect("outline");
+                    let limits = Limits { quantize: model::Quantize::Nf4 { double }, ..limits };
+                    assert_eq!(outline_quantised(&stories(), plan, &limits).expect("outline"), of_file, "{name}");
+                    assert_eq!(outline(dir.path(), plan, &limits).expect("outline"), of_file, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_needs_the_layers_in_floats() {
+    let saved = |module: &str| vec![module.to_owned()];
+    for (plan, needs) in [
+        (AdapterPlan::None, false),
+        (lora(fresh(&[])), false),
+        (lora(LoraPlan { modules_to_save: saved("lm_head"), ..fresh(&[]) }), false),
+        (lora(LoraPlan { modules_to_save: saved("norm"), ..fresh(&[]) }), false),
+        (lora(LoraPlan { modules_to_save: saved("layers.1.mlp.up_proj"), ..fresh(&["q_proj"]) }), true),
+        (lora(LoraPlan { init: model::InitWeights::Pissa, ..fresh(&[]) }), true),
+        (lora(LoraPlan { init: model::InitWeights::Pissa, ..fresh(&["embed_tokens"]) }), false),
+    ] {
+        assert_eq!(needs_floats(&stories(), &plan).expect("a plan"), needs, "{plan:?}");
+    }
 }
 
 /// Each layer is read once on the way up and once on the way down, but for the two where a pass turns.
