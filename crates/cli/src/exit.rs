@@ -168,6 +168,8 @@ impl From<TrainError> for Failure {
                 "free space, write to another disk, (for a run) lower `train.checkpoints_keep`, or (for a merge) pass \
                  --no-check",
             ),
+            TrainError::QuantizedCopy { source } => Failure::new(Failure::from(*source).code, &sentence)
+                .hint("set `quantize_cache` to a folder that can be written and has room, or raise `train.memory`"),
             TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
             TrainError::PlanChanged { .. } | TrainError::DataChanged { .. } | TrainError::ModelChanged { .. } => {
                 say(Code::Plan).hint("put it back as it was, or train anew with another `out` (--set out=…)")
@@ -259,6 +261,7 @@ impl From<WeightsError> for Failure {
     fn from(e: WeightsError) -> Failure {
         let failure = Failure::new(Code::Model, &e);
         match e {
+            WeightsError::Interrupted => Failure { code: Code::Interrupted, ..failure },
             WeightsError::PeftType { .. } | WeightsError::AdapterField { .. } => {
                 failure.hint("change `adapter.start_from`")
             }

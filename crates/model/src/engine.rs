@@ -143,15 +143,25 @@ impl Engine {
     /// Refuses, before it loads: a config ([`ModelConfig::read`]), a checkpoint or an adapter that is not sound, and
     /// a pass that does not fit the memory limit (`DoesNotFit`, which says what would).
     pub fn load(dir: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Engine, ModelError> {
+        Engine::load_copy(dir, dir, adapter, limits)
+    }
+
+    /// As [`Engine::load`], where `dir` may be what [`crate::Quantiser`] made of the model in `base` as `limits.quantize`
+    /// says: the adapter's is `base`.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_copy(dir: &Path, base: &Path, adapter: &AdapterPlan, limits: &Limits) -> Result<Engine, ModelError> {
         let config = ModelConfig::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
+        let copied = if dir == base { None } else { Some(Checkpoint::open(base)?) };
         let needs = Needs::read(&config, &checkpoint, Files::Own, adapter, limits)?;
         let (memory, keep, holding) = needs.require(limits)?;
         let (widths, kept) = needs.adapter();
         let backend = Device::new(limits.threads, limits.precision)?;
         let sizes = (limits.tokens_max, widths);
         let mut builder =
-            Builder::new(&backend, adapter, &checkpoint, (config.tied, holding), sizes, limits.optimizer)?;
+            Builder::new(&backend, adapter, (&checkpoint, copied), (config.tied, holding), sizes, limits.optimizer)?;
         let decoder = Decoder::build(&mut builder, &config)?;
         let Built { params, scratch, adapter, streamed } = builder.finish()?;
         drop(checkpoint);

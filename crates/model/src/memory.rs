@@ -1,6 +1,6 @@
 //! The bytes a run needs, known before it starts: from the config, the checkpoint's headers and the limits alone.
 
-use crate::adapters::{Estimate, ModuleShape, Shape, Tied, Widths, estimate, layer_of};
+use crate::adapters::{Estimate, ModuleShape, Optimizer, Shape, Tied, Widths, estimate, layer_of};
 use crate::config::{EMBEDDING, HEAD};
 use crate::engine::{Limits, Quantize};
 use crate::stored::Mold;
@@ -96,7 +96,7 @@ fn outline_of(dir: &Path, files: Files, adapter: &AdapterPlan, limits: &Limits) 
 pub fn needs_floats(dir: &Path, adapter: &AdapterPlan) -> Result<bool, ModelError> {
     let config = ModelConfig::read(dir)?;
     let modules = config.modules();
-    let estimate = estimate(adapter, config.tied, &modules)?;
+    let estimate = estimate(adapter, config.tied, &modules, Optimizer::AdamW)?;
     let whole = |m: &ModuleShape| matches!(m.shape, Shape::Linear { .. }) && estimate.whole.contains(&m.module);
     Ok(estimate.principal > 0 || modules.iter().any(whole))
 }

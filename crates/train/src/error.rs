@@ -47,6 +47,9 @@ pub enum TrainError {
     Memory { origin: String, tokens: usize, needed: u64, limit: u64, fits: String },
     #[error("{}: {what} need {needed} bytes, {free} are free", path.display())]
     DiskSpace { path: PathBuf, what: &'static str, needed: u64, free: u64 },
+    /// The base's layers could be read ahead of use, were they in NF4 on the disk.
+    #[error("{source}; the base fits in memory only with its layers read from there")]
+    QuantizedCopy { source: Box<TrainError> },
     #[error("{}: there already", dir.display())]
     OutExists { dir: PathBuf },
 

@@ -3,6 +3,7 @@
 //! A run is a function of (plan, data, base model): the same three give the same adapter, optimiser state and
 //! `metrics.jsonl`, byte for byte, however often the run was cut and resumed and with any number of threads.
 
+mod base;
 mod batch;
 mod checkpoint;
 mod combine;
@@ -23,6 +24,7 @@ mod shrink;
 mod steps;
 mod tensorboard;
 
+pub use base::QuantizedCopy;
 pub use combine::{CombinePlan, Joined, combine};
 pub use error::TrainError;
 pub use merge::{MergePlan, Merged, merge};

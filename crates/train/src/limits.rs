@@ -1,9 +1,9 @@
 //! How many tokens go through the model at once, so that the run fits its memory: decided before the model loads,
 //! from the longest row.
 
-use crate::{Plan, TrainError, TrainPlan};
+use crate::{Plan, TrainError, TrainPlan, base};
 use data::{Dataset, Origin, Packing, Prepared};
-use model::{Limits, MemoryPlan, ModelConfig, Outline};
+use model::{Limits, MemoryPlan, Outline};
 
 /// Tokens in a pass when the plan leaves it open and memory allows: beyond this, matrix products gain nothing more
 /// and activations only grow.
@@ -20,8 +20,18 @@ pub(crate) struct Fit {
     /// Elements trained, and in the base.
     pub trainable: u64,
     pub parameters: u64,
+    pub layers: Layers,
     /// False where even the smallest pass is over the limit (then [`require`] has the refusal).
     fits: bool,
+}
+
+/// What a size is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layers {
+    /// The model's files; what the plan quantises is quantised while loading, and held.
+    Own,
+    /// A copy with the layers in NF4, which can be read ahead of use.
+    Copied,
 }
 
 /// The row that sets the smallest possible pass.
@@ -33,7 +43,19 @@ struct Longest {
 /// Chooses the pass's size: the plan's own; or 512 tokens where weights can be held packed and no layer need be computed
 /// again in the backward pass; or the largest of 2048, 1024, … tokens that fits without computing any again; or else that
 /// fits; or else that fits with layers read for each pass. Never less than the longest row.
+///
+/// Layers are planned to be read from a copy in NF4 only where the base does not fit without: whether there is one never
+/// decides the pass, and with it the order of sums.
 pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
+    let held = fit_of(plan, prepared, Layers::Own)?;
+    if held.fits || plan.quantize_cache.is_none() || !base::can_be_copied(plan)? {
+        return Ok(held);
+    }
+    fit_of(plan, prepared, Layers::Copied)
+}
+
+fn fit_of(plan: &Plan, prepared: &Prepared, layers: Layers) -> Result<Fit, TrainError> {
+    let measure = |plan: &Plan, tokens_max, seq_len_max| measure(plan, layers, tokens_max, seq_len_max);
     let longest = longest_row(plan, prepared)?;
     if let Some(given) = plan.train.micro_tokens {
         if given < longest.tokens {
@@ -94,10 +116,8 @@ pub(crate) fn require(fit: &Fit, plan: &Plan, prepared: &Prepared) -> Result<(),
 /// What to change so that the run fits: a smaller pass if the row's own size allows one, else shorter rows.
 fn what_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainError> {
     let fits = which_size_fits(plan, longest, fit)?;
-    // What is in NF4 in its file can be read from there; what becomes NF4 while loading cannot.
-    let written = plan.quantize != model::Quantize::None && !ModelConfig::read(&plan.model)?.saved_in_nf4;
-    let less = "; a model that `athanor quantize` has written needs less, as its layers can be read ahead of use";
-    Ok(if written { fits + less } else { fits })
+    let less = "; with `quantize_cache` set it needs less, as its layers can be read ahead of use from a copy in NF4";
+    Ok(if plan.quantize_cache.is_none() && base::can_be_copied(plan)? { fits + less } else { fits })
 }
 
 fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, TrainError> {
@@ -106,7 +126,7 @@ fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, 
         let mut low = lower;
         while low < bad {
             let middle = low + (bad - low) / 2;
-            if measure(plan, middle, rows(middle))?.fits {
+            if measure(plan, fit.layers, middle, rows(middle))?.fits {
                 good = Some(middle);
                 low = middle + 1;
             } else {
@@ -129,12 +149,16 @@ fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, 
     })
 }
 
-fn measure(plan: &Plan, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
+fn measure(plan: &Plan, layers: Layers, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
     let TrainPlan { memory, threads, precision, optimizer, .. } = plan.train;
     let limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize: plan.quantize, optimizer };
-    let Outline { memory, trainable, parameters } = model::outline(&plan.model, &plan.adapter, &limits)?;
+    let outline = match layers {
+        Layers::Own => model::outline,
+        Layers::Copied => model::outline_quantised,
+    };
+    let Outline { memory, trainable, parameters } = outline(&plan.model, &plan.adapter, &limits)?;
     let fits = memory.total <= memory.limit;
-    Ok(Fit { limits, memory, trainable, parameters, fits })
+    Ok(Fit { limits, memory, trainable, parameters, layers, fits })
 }
 
 fn longest_row(plan: &Plan, prepared: &Prepared) -> Result<Longest, TrainError> {

@@ -205,6 +205,7 @@ fn plan_of(base: &Path, quantize: Quantize, dir: &Path, case: &Value, out: &Path
     let number = |key: &str| hyper[key].as_f64().unwrap();
     Plan {
         quantize,
+        quantize_cache: None,
         data: DataPlan {
             train: Vec::new(),
             valid: None,

@@ -15,6 +15,9 @@ pub struct Plan {
     pub model: PathBuf,
     #[serde(default)]
     pub quantize: Quantize,
+    /// Where bases quantised here are kept for later runs; absolute. None: nowhere.
+    #[serde(default)]
+    pub quantize_cache: Option<PathBuf>,
     pub data: data::DataPlan,
     pub adapter: model::AdapterPlan,
     pub train: TrainPlan,

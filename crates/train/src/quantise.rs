@@ -2,8 +2,8 @@
 
 use crate::publish::{beside_the_weights, copy, own};
 use crate::{Event, TrainError};
-use model::Quantiser;
-use runfs::{Fs, RunFsError};
+use model::{ModelError, Quantiser};
+use runfs::{Fs, RunFsError, Staged};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,23 +40,10 @@ pub fn quantize(
         return Err(TrainError::DiskSpace { path: out.to_owned(), what: "the quantised weights", needed, free });
     }
     on(Event::Phase("quantise"));
-    let (mut read, mut refused) = (0, None);
+    let mut refused = None;
     let others = beside_the_weights(model)?;
     let published = runfs::publish_dir(fs, out, &mut |staged| {
-        for (i, name) in quantiser.files().iter().enumerate() {
-            staged.file(name, &mut |file| {
-                let written = quantiser.write(i, file, &mut |bytes| {
-                    read += bytes;
-                    on(Event::Quantising { bytes: read, bytes_total });
-                    !stop.load(Ordering::Relaxed)
-                });
-                written.map_err(|e| own(e, &mut refused))
-            })?;
-        }
-        if let Some(index) = quantiser.index() {
-            staged.file("model.safetensors.index.json", &mut |file| file.write_all(&index))?;
-        }
-        staged.file("config.json", &mut |file| file.write_all(quantiser.config()))?;
+        write_weights(&quantiser, staged, stop, on, &mut refused)?;
         copy(&others, staged)
     });
     match (published, refused) {
@@ -65,4 +52,29 @@ pub fn quantize(
         (Err(_), Some(refused)) => Err(refused.into()),
         (Err(e), None) => Err(e.into()),
     }
+}
+
+/// The weight files and config.json. What is refused for another reason than the disk is put into `refused`.
+pub(crate) fn write_weights(
+    quantiser: &Quantiser,
+    staged: &mut Staged,
+    stop: &AtomicBool,
+    on: &mut dyn FnMut(Event),
+    refused: &mut Option<ModelError>,
+) -> Result<(), RunFsError> {
+    let (mut read, bytes_total) = (0, quantiser.bytes_before());
+    for (i, name) in quantiser.files().iter().enumerate() {
+        staged.file(name, &mut |file| {
+            let written = quantiser.write(i, file, &mut |bytes| {
+                read += bytes;
+                on(Event::Quantising { bytes: read, bytes_total });
+                !stop.load(Ordering::Relaxed)
+            });
+            written.map_err(|e| own(e, refused))
+        })?;
+    }
+    if let Some(index) = quantiser.index() {
+        staged.file("model.safetensors.index.json", &mut |file| file.write_all(&index))?;
+    }
+    staged.file("config.json", &mut |file| file.write_all(quantiser.config()))
 }

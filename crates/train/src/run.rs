@@ -1,9 +1,10 @@
 //! A run from start (or its last checkpoint) to its published adapter. CONTRACT with `cli`.
 
+use crate::base::{self, Making, QuantizedCopy};
 use crate::batch::{feed, steps_total};
 use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
-use crate::limits::{self, Fit};
+use crate::limits::{self, Fit, Layers};
 use crate::metrics::{self, Records};
 use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
@@ -17,11 +18,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "model", "train", "evaluate", "save"; "quantise"; "merge", "compare".
+    /// A phase begins: "data", "hash", "check", "quantise", "model", "train", "evaluate", "save"; "merge", "compare".
     Phase(&'a str),
     Note(String),
     Preparing {
         rows: u64,
+        bytes: u64,
+        bytes_total: u64,
+    },
+    /// Bytes of the model's files that have been read to know them again, or of its copy in NF4.
+    Hashing {
         bytes: u64,
         bytes_total: u64,
     },
@@ -138,7 +144,9 @@ pub struct Preview {
     pub trainable: u64,
     pub parameters: u64,
     pub memory: model::MemoryPlan,
-    /// Where layers are read for each pass: how long that takes, and computing.
+    /// The copy with its layers in NF4 that the base is loaded from.
+    pub copy: Option<QuantizedCopy>,
+    /// Where layers are read for each pass: how long that takes, and computing; None while there is no copy to read.
     pub pace: Option<model::Pace>,
     /// One example as tokens: (text of the token, supervised)
     pub sample: Vec<(String, bool)>,
@@ -157,7 +165,14 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     limits::require(&fit, plan, &prepared)?;
     let steps = steps_of(plan, &prepared);
     plan.rank_schedule(steps)?;
-    let pace = model::pace(&plan.model, &fit.limits, &fit.memory)?;
+    let copy = base::look(plan, fs)?;
+    let pace = match (&copy, fit.layers) {
+        (Some(copy), Layers::Copied) => {
+            copy.require_room()?;
+            if copy.there { model::pace(&copy.dir, &fit.limits, &fit.memory)? } else { None }
+        }
+        _ => model::pace(&plan.model, &fit.limits, &fit.memory)?,
+    };
     let example = prepared.train.example(0)?;
     let text = TextPipeline::open(&plan.data.text).map_err(DataError::from)?;
     Ok(Preview {
@@ -168,6 +183,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         trainable: fit.trainable,
         parameters: fit.parameters,
         memory: fit.memory,
+        copy,
         pace,
         sample: text.pieces(&example.ids).into_iter().zip(example.supervised).collect(),
         sample_origin: Some(example.origin),
@@ -214,16 +230,18 @@ fn set_up(
     plan.train.micro_tokens = Some(fit.limits.tokens_max);
     record::write_plan(fs, &dir, &plan)?;
 
-    on(Event::Phase("model"));
-    let model_sha256 = weights::sha256_checkpoint(&plan.model)?;
-    let identity = Identity::new(&plan, &prepared.data_hash, &model_sha256)?;
+    let mut making = Making { fs, stop, step: step_saved, on };
+    let model = base::identify(&plan, &mut making)?;
+    let identity = Identity::new(&plan, &prepared.data_hash, &model.sha256)?;
     if let Some(found) = &found {
         found.check(&identity)?;
     }
     if stop.load(Ordering::Relaxed) {
         return Err(TrainError::Interrupted { step: step_saved });
     }
-    let mut engine = Engine::load(&plan.model, &plan.adapter, &fit.limits)?;
+    let base = base::folder(&plan, &model, fit.layers == Layers::Copied, &mut making)?;
+    on(Event::Phase("model"));
+    let mut engine = Engine::load_copy(&base, &plan.model, &plan.adapter, &fit.limits)?;
     if let Some(ranks) = ranks {
         engine.set_schedule(ranks);
     }

@@ -11,7 +11,7 @@ use data::Counts;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use train::{Event, Plan, Preview, Schedule, Warmup};
+use train::{Event, Plan, Preview, QuantizedCopy, Schedule, Warmup};
 use unicode_width::UnicodeWidthStr;
 
 /// Most columns of text shown of the one example.
@@ -64,6 +64,7 @@ fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
         "valid": p.valid_counts,
         "memory": p.memory,
         "pace": p.pace,
+        "quantized_copy": p.copy,
         "sample": {
             "origin": p.sample_origin,
             "tokens": p.sample.iter().map(|(text, supervised)| json!({"text": text, "supervised": supervised})).collect::<Vec<_>>(),
@@ -121,8 +122,17 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         let layers = m.layers_kept + m.layers_recomputed;
         page.row("", &format!("{} of {layers} layers are computed again in the backward pass", m.layers_recomputed));
     }
-    if let Some(pace) = &p.pace {
-        page.row("reading", &reading_line(m.layers_streamed, pace));
+    match &p.pace {
+        Some(pace) => page.row("reading", &reading_line(m.layers_streamed, pace)),
+        None if m.layers_streamed > 0 => {
+            let what =
+                "layers are read from the copy in NF4 in each pass; how long that takes is known once it is there";
+            page.row("reading", &format!("{} {what}", m.layers_streamed));
+        }
+        None => {}
+    }
+    if let Some(copy) = &p.copy {
+        page.row("copy", &copy_line(copy));
     }
 
     if !p.sample.is_empty() {
@@ -154,6 +164,25 @@ fn reading_line(streamed: usize, pace: &model::Pace) -> String {
         "so reading decides the speed: a larger train.memory keeps more layers"
     };
     format!("{what}; {so}")
+}
+
+/// Whether the base in NF4 is there, or what the run will write.
+fn copy_line(copy: &QuantizedCopy) -> String {
+    let QuantizedCopy { dir, bytes: size, there, free } = copy;
+    let (size, dir) = (bytes(*size), shown_path(dir));
+    match there {
+        true => format!("the base in NF4 is there, {size} in {dir}"),
+        false if copy.fits() => {
+            format!(
+                "the base in NF4 will be written for this run and later ones, {size} in {dir}, where {} are free",
+                bytes(*free)
+            )
+        }
+        false => format!(
+            "no copy of the base in NF4 will be kept: it takes {size}, in {dir} {} are free (quantize_cache)",
+            bytes(*free)
+        ),
+    }
 }
 
 /// What the base is held in, and what products multiply.

@@ -19,6 +19,7 @@ pub const KEYS: &[Key] = &[
     key("model", "", "folder of a Hugging Face model; required"),
     key("quantize", "none", "none, or nf4: the layers' frozen matrices in 4 bits (QLoRA), a quarter of bf16's memory; packed in 16 bits for speed where `train.memory` allows"),
     key("double_quant", "true", "with quantize: nf4, its blocks' magnitudes are quantised too"),
+    key("quantize_cache", "", "with quantize: nf4, folder in which quantised bases are kept for later runs, relative to the current folder, or off; `athanor` in the user's cache folder without it"),
     key("out", "", "run folder, relative to the current folder; required"),
     key("data.train", "", "one or more sources; required"),
     key("data.train[].path", "", "a file: jsonl, json, csv, tsv, parquet, txt; each also .gz, .zst"),

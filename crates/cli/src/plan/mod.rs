@@ -14,7 +14,7 @@ pub use node::Set;
 use de::{Cause, DeError};
 use node::Node;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A plan is a page of text; a larger file is some other file.
 const PLAN_BYTES_MAX: u64 = 1 << 20;
@@ -24,7 +24,16 @@ pub fn load(path: &Path, sets: &[Set]) -> Result<train::Plan, PlanError> {
     let text = read(path)?;
     let outputs = std::env::current_dir().map_err(|source| PlanError::CurrentDir { source })?;
     let inputs = outputs.join(path.parent().unwrap_or(Path::new("")));
-    parse(&text, path, sets, &resolve::Roots { inputs: &inputs, outputs: &outputs })
+    let cache = user_cache();
+    parse(&text, path, sets, &resolve::Roots { inputs: &inputs, outputs: &outputs, cache: cache.as_deref() })
+}
+
+/// `athanor` in the folder that the system has for what can be made again; None where it names none.
+fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let below_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(below_home)))?;
+    Some(caches.join("athanor"))
 }
 
 fn read(path: &Path) -> Result<String, PlanError> {

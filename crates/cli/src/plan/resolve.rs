@@ -3,8 +3,8 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, AlphaFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile, QuantizeFile,
-    RanksFile, SourceFile, TemplateFile, TrainFile, ValidFile,
+    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile,
+    QuantizeFile, RanksFile, SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
@@ -42,8 +42,10 @@ const RECORD_BYTES_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 pub struct Roots<'a> {
     /// Of inputs: the plan's folder, absolute.
     pub inputs: &'a Path,
-    /// Of `out`: the current folder.
+    /// Of `out` and `quantize_cache`: the current folder.
     pub outputs: &'a Path,
+    /// Where quantised bases are kept if nothing else is said; None: nowhere.
+    pub cache: Option<&'a Path>,
 }
 
 /// The plan as meant, or the first thing that cannot be meant.
@@ -57,12 +59,19 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
         (QuantizeFile::None, _) => Quantize::None,
         (QuantizeFile::Nf4, double) => Quantize::Nf4 { double: double.unwrap_or(true) },
     };
+    let quantize_cache = match (file.quantize_cache, quantize) {
+        (Some(CacheFile::Off), _) | (None, Quantize::None) => None,
+        (Some(CacheFile::In(_)), Quantize::None) => return Err(cx.needs("quantize_cache", "quantize: nf4")),
+        (Some(CacheFile::In(dir)), _) => Some(normal(&roots.outputs.join(dir))),
+        (None, _) => roots.cache.map(ToOwned::to_owned),
+    };
     let adapter = cx.lora(file.adapter, &model, seed)?;
     if adapter.full && quantize != Quantize::None {
         return Err(cx.exclusive("adapter.method: full", "quantize"));
     }
     Ok(Plan {
         quantize,
+        quantize_cache,
         data: cx.data(file.data, &model, seq_len_max)?,
         adapter: AdapterPlan::Lora(Box::new(adapter)),
         train: cx.train(file.train, seed, seq_len_max)?,

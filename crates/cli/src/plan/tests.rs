@@ -10,7 +10,8 @@ const SMALL: &str = "model: m\ndata: {train: {path: a.jsonl}}\nout: runs/x\n";
 
 fn load(text: &str, sets: &[&str]) -> Result<Plan, PlanError> {
     let sets: Vec<Set> = sets.iter().map(|s| s.parse().expect("a well-formed --set")).collect();
-    let roots = Roots { inputs: Path::new("/in"), outputs: Path::new("/cwd") };
+    let cache = Some(Path::new("/home/x/.cache/athanor"));
+    let roots = Roots { inputs: Path::new("/in"), outputs: Path::new("/cwd"), cache };
     parse(text, Path::new("plan.yaml"), &sets, &roots)
 }
 
@@ -68,6 +69,18 @@ fn quantize_is_none_or_nf4_with_or_without_double() {
     assert_eq!(of(&["quantize=none", "double_quant=true"]), Quantize::None);
     assert_eq!(of(&["quantize=nf4"]), Quantize::Nf4 { double: true });
     assert_eq!(of(&["quantize=nf4", "double_quant=false"]), Quantize::Nf4 { double: false });
+}
+
+#[test]
+fn quantised_bases_are_kept_in_the_users_cache_or_where_the_plan_says() {
+    let of = |set: &[&str]| good(SMALL, set).quantize_cache;
+    let path = |path: &str| Some(PathBuf::from(path));
+    assert_eq!(of(&[]), None, "nothing is quantised");
+    assert_eq!(of(&["quantize=nf4"]), path("/home/x/.cache/athanor"));
+    assert_eq!(of(&["quantize=nf4", "quantize_cache=bases"]), path("/cwd/bases"));
+    assert_eq!(of(&["quantize=nf4", "quantize_cache=/big/bases"]), path("/big/bases"));
+    assert_eq!(of(&["quantize=nf4", "quantize_cache=off"]), None);
+    assert_eq!(of(&["quantize_cache=off"]), None);
 }
 
 /// `auto` asks the processor, here against what the system says of it.
@@ -235,7 +248,7 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         (
             "out: x",
             "out: x\nzzz: 1",
-            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, data, adapter, train, out",
+            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, adapter, train, out",
         ),
         ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
         (
@@ -364,6 +377,8 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
             "plan.yaml:2:11: `quantize` must be one of none, nf4, not \"nf5\" | did you mean `quantize: nf4`?",
         ),
         ("model: m", "model: m\ndouble_quant: false", "plan.yaml:2:15: `double_quant` needs `quantize: nf4` | add"),
+        ("model: m", "model: m\nquantize_cache: bases", "plan.yaml:2:17: `quantize_cache` needs `quantize: nf4` | add"),
+        ("model: m", "model: m\nquantize_cache: 7", "plan.yaml:2:17: `quantize_cache` must be a folder, or off"),
         ("model: m", "model: [", "plan.yaml:"),
         ("model: m", "model: m\nmodel: n", "plan.yaml:2:"),
     ] {

@@ -17,6 +17,7 @@ pub struct PlanFile {
     pub model: PathBuf,
     pub quantize: Option<QuantizeFile>,
     pub double_quant: Option<bool>,
+    pub quantize_cache: Option<CacheFile>,
     pub data: DataFile,
     #[serde(default)]
     pub adapter: AdapterFile,
@@ -273,6 +274,32 @@ impl<'de> Deserialize<'de> for TargetsFile {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TargetsFile, A::Error> {
                 let of = RegexOf::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(TargetsFile(model::Targets::Regex(of.regex)))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+#[derive(Debug)]
+pub enum CacheFile {
+    Off,
+    In(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for CacheFile {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = CacheFile;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a folder, or off")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<CacheFile, E> {
+                match s {
+                    "off" => Ok(CacheFile::Off),
+                    "" => Err(de::Error::invalid_value(de::Unexpected::Str(s), &self)),
+                    dir => Ok(CacheFile::In(dir.into())),
+                }
             }
         }
         d.deserialize_any(V)

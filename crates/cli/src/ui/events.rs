@@ -10,6 +10,9 @@ pub fn json(event: &Event<'_>) -> Value {
         Event::Preparing { rows, bytes, bytes_total } => {
             json!({"event": "preparing", "rows": rows, "bytes": bytes, "bytes_total": bytes_total})
         }
+        Event::Hashing { bytes, bytes_total } => {
+            json!({"event": "hashing", "bytes": bytes, "bytes_total": bytes_total})
+        }
         Event::Quantising { bytes, bytes_total } => {
             json!({"event": "quantising", "bytes": bytes, "bytes_total": bytes_total})
         }

@@ -116,6 +116,8 @@ pub fn shown_path(path: &std::path::Path) -> String {
 fn phase_name(phase: &str) -> &str {
     match phase {
         "data" => "reading the data",
+        "hash" => "checking the model",
+        "check" => "checking the base in NF4",
         "model" => "loading the model",
         "train" => "training",
         "evaluate" => "validating",
@@ -143,9 +145,8 @@ impl Bar {
                 let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
                 self.message(&format!("reading the data: {percent}%, {} rows", count(*rows)));
             }
-            Event::Quantising { bytes: done, bytes_total } => {
-                let percent = (100 * done).checked_div(*bytes_total).unwrap_or(100);
-                self.message(&format!("quantising: {percent}% of {}", bytes(*bytes_total)));
+            Event::Hashing { bytes, bytes_total } | Event::Quantising { bytes, bytes_total } => {
+                self.fill(*bytes, *bytes_total);
             }
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.above(&start_line(*steps, *first_step, *trainable, *parameters))?;
@@ -180,6 +181,17 @@ impl Bar {
         bar.set_message(message.to_owned());
         bar.tick();
         self.bar = Some(bar);
+    }
+
+    /// The phase's spinner becomes a bar once it is known how much there is to do.
+    fn fill(&mut self, done: u64, total: u64) {
+        if let Some(spinner) = self.bar.as_ref().filter(|bar| bar.length() != Some(total)) {
+            let message = spinner.message();
+            self.replace(ProgressBar::new(total), "{msg} [{bar:22}] {bytes}/{total_bytes}  {eta} left", &message);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
     }
 
     fn message(&self, text: &str) {
@@ -219,6 +231,12 @@ impl Lines {
                     return Ok(());
                 }
                 format!("read {} rows, {} of {}", count(*rows), bytes(*done), bytes(*bytes_total))
+            }
+            Event::Hashing { bytes: done, bytes_total } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("checked {} of {}", bytes(*done), bytes(*bytes_total))
             }
             Event::Quantising { bytes: done, bytes_total } => {
                 if !self.due() {

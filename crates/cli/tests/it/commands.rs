@@ -161,6 +161,43 @@ fn quantize_writes_a_model_that_a_run_trains_on() {
     assert!(single.starts_with("model    single\n") && single.lines().all(|line| line.width() <= 80), "{single}");
 }
 
+/// The first run over NF4 leaves a copy of the base that the next one finds, and the plan says which of the two it will be.
+#[test]
+fn plan_says_whether_the_base_in_nf4_is_there() {
+    let bench = Bench::new("llama");
+    let plan = |sets: &[&str]| {
+        let args: Vec<&str> = ["plan", "plan.yaml"].into_iter().chain(sets.iter().flat_map(|s| ["--set", s])).collect();
+        let text = bench.done(&args).stdout;
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        let last = json(bench.done(&[&args[..], &["--json"]].concat()).stdout.lines().last().expect("a line"));
+        (text.split_whitespace().collect::<Vec<_>>().join(" "), last["quantized_copy"].clone())
+    };
+    let (text, copy) = plan(&["quantize=nf4"]);
+    assert!(text.contains("the base in NF4 will be written for this run and later ones"), "{text}");
+    assert!(text.contains("in cache/athanor"), "{text}");
+    assert_eq!(copy["there"], false, "{copy}");
+    let expected = copy["bytes"].as_f64().expect("a number");
+    let ran = bench.done(&["train", "plan.yaml", "--set", "quantize=nf4", "--json"]);
+    assert!(ran.stdout.contains(r#""phase":"quantise""#) && ran.stdout.contains(r#""event":"hashing""#), "{ran:?}");
+    let (text, copy) = plan(&["quantize=nf4"]);
+    assert!(text.contains("the base in NF4 is there,"), "{text}");
+    assert_eq!(copy["there"], true, "{copy}");
+    assert!((copy["bytes"].as_f64().expect("a number") / expected - 1.0).abs() < 0.1, "{copy} {expected}");
+    let again = ["train", "plan.yaml", "--set", "quantize=nf4", "--set", "out=again", "--set", "adapter.r=2", "--json"];
+    let ran = bench.done(&again);
+    assert!(ran.stdout.contains(r#""phase":"check""#) && !ran.stdout.contains("quantis"), "{ran:?}");
+    for sets in [&["quantize=none"][..], &["quantize=nf4", "quantize_cache=off"]] {
+        let (text, copy) = plan(sets);
+        assert!(copy.is_null() && !text.contains("in NF4 is there"), "{copy} {text}");
+    }
+    // Another folder, and another setting, have none yet.
+    for set in ["quantize_cache=bases", "double_quant=false"] {
+        assert_eq!(plan(&["quantize=nf4", set]).1["there"], false);
+    }
+    bench.done(&["train", "plan.yaml", "--set", "quantize=nf4", "--set", "out=third", "--set", "quantize_cache=bases"]);
+    assert_eq!(plan(&["quantize=nf4", "quantize_cache=bases"]).1["there"], true);
+}
+
 #[test]
 fn an_adapter_is_merged_and_compared() {
     let bench = Bench::new("llama");

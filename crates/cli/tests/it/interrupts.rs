@@ -39,6 +39,27 @@ fn a_signal_in_each_phase_saves_and_the_rest_is_equal() {
     }
 }
 
+/// What comes before the first step over a base in NF4: its model is read, then its copy made or checked.
+#[test]
+fn a_signal_before_the_base_is_loaded_is_heard() {
+    let args = [&["train", "plan.yaml", "--set", "quantize=nf4"], &LONG[..]].concat();
+    let bench = Bench::new("llama");
+    bench.done(&args);
+    let want = bench.take_results();
+    for phase in ["hash", "check", "quantise"] {
+        if phase == "quantise" {
+            std::fs::remove_dir_all(bench.path("cache")).expect("ours");
+        }
+        let mut run = bench.watch(&args);
+        assert!(run.until(is_phase(phase)).is_some(), "{phase}: {:?}", run.end());
+        run.signal(Signal::INT);
+        let ran = run.end();
+        assert_eq!(ran.code, 130, "{phase}: {ran:?}");
+        bench.done(&["resume", "run"]);
+        assert_same(&bench.take_results(), &want, phase);
+    }
+}
+
 /// The steps are done and the result is being published: that is finished, and the code still tells of the signal.
 /// The rank makes saving long enough for the signal to come in time.
 #[test]

@@ -82,6 +82,7 @@ out: run
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
 

@@ -44,6 +44,8 @@ pub enum Tied {
 pub struct Builder<'a, B: Backend> {
     backend: &'a B,
     checkpoint: &'a Checkpoint,
+    /// The base that `checkpoint` is a copy of in NF4, if it is one.
+    copied: Option<Checkpoint>,
     tied: Tied,
     holding: Holding,
     tokens_max: usize,
@@ -72,11 +74,12 @@ pub struct Built<B: Backend> {
 }
 
 impl<'a, B: Backend> Builder<'a, B> {
-    /// `tokens_max`: the most rows a slot will be given at once; `widths`: as estimated.
+    /// `copied`: the base that the checkpoint is a copy of in NF4, if it is one; `tokens_max`: the most rows a slot will be
+    /// given at once; `widths`: as estimated.
     pub fn new(
         backend: &'a B,
         plan: &'a AdapterPlan,
-        checkpoint: &'a Checkpoint,
+        (checkpoint, copied): (&'a Checkpoint, Option<Checkpoint>),
         (tied, holding): (Tied, Holding),
         (tokens_max, widths): (usize, Widths),
         optimizer: Optimizer,
@@ -90,11 +93,12 @@ impl<'a, B: Backend> Builder<'a, B> {
             None => None,
         };
         if let Some((LoraPlan { start_from: Some(dir), other_base: false, .. }, _)) = &lora {
-            BaseRecord::check(dir, checkpoint)?;
+            BaseRecord::check(dir, copied.as_ref().unwrap_or(checkpoint))?;
         }
         Ok(Builder {
             backend,
             checkpoint,
+            copied,
             tied,
             holding,
             tokens_max,
@@ -180,9 +184,11 @@ impl<'a, B: Backend> Builder<'a, B> {
             self.refuse_empty(p)?;
         }
         let scratch = SlotScratch::new(self.backend, self.tokens_max, self.widths, self.norms)?;
-        let quantize = if self.quantised.is_empty() { Quantize::None } else { self.holding.quantize };
+        let as_stored = self.quantised.is_empty() && self.copied.is_none();
+        let quantize = if as_stored { Quantize::None } else { self.holding.quantize };
+        let base = self.copied.as_ref().unwrap_or(self.checkpoint);
         let record = match plan {
-            Some(plan) if !plan.full => Some(BaseRecord { fingerprint: fingerprint(self.checkpoint)?, quantize }),
+            Some(plan) if !plan.full => Some(BaseRecord { fingerprint: fingerprint(base)?, quantize }),
             _ => None,
         };
         let mut adapter = AdapterState::new(

@@ -47,6 +47,7 @@ pub fn bench() -> Bench {
     let model = repository("examples/models/stories260K");
     let plan = Plan {
         quantize: model::Quantize::None,
+        quantize_cache: None,
         data: DataPlan {
             train: vec![source(&train)],
             valid: Some(Valid::Source(vec![source(&valid)])),

@@ -1,5 +1,6 @@
 //! Whole runs, with the small real model of `examples/` and with the random ones of `fixtures/`.
 
+mod base;
 mod common;
 mod faults;
 mod merge;

@@ -62,10 +62,10 @@ fn the_folder_holds_what_it_should() {
             Event::Valid { step, .. } => told.push(format!("valid {step}")),
             Event::Checkpoint { step, .. } => told.push(format!("checkpoint {step}")),
             Event::Start { steps, first_step, .. } => told.push(format!("start {first_step} of {steps}")),
-            Event::Note(_) | Event::Preparing { .. } | Event::Quantising { .. } => {}
+            Event::Note(_) | Event::Preparing { .. } | Event::Hashing { .. } | Event::Quantising { .. } => {}
         })
         .unwrap();
-    let expected = "data, model, start 1 of 7, train, step 1 of 7, step 2 of 7, evaluate, valid 2, train, step 3 of 7, \
+    let expected = "data, hash, model, start 1 of 7, train, step 1 of 7, step 2 of 7, evaluate, valid 2, train, step 3 of 7, \
         checkpoint 3, step 4 of 7, evaluate, valid 4, train, step 5 of 7, step 6 of 7, evaluate, valid 6, train, \
         checkpoint 6, step 7 of 7, evaluate, valid 7, train, checkpoint 7, save";
     assert_eq!(told.join(", "), expected);
