@@ -110,7 +110,7 @@ impl Region {
         Err(WeightsError::ReadLength { path, tensor, expected, got })
     }
 
-    fn read_at(&self, from: usize, out: &mut [u8]) -> Result<(), WeightsError> {
+    pub(crate) fn read_at(&self, from: usize, out: &mut [u8]) -> Result<(), WeightsError> {
         read_exact_at(&self.file, self.at + from as u64, out).map_err(|e| WeightsError::io("read", &self.path, e))
     }
 }
