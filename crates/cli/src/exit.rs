@@ -263,14 +263,14 @@ impl From<WeightsError> for Failure {
         match e {
             WeightsError::Interrupted => Failure { code: Code::Interrupted, ..failure },
             WeightsError::PeftType { .. } | WeightsError::AdapterField { .. } => {
-                failure.hint("change `adapter.start_from`")
+                failure.hint("take another adapter (in a plan, `adapter.start_from`)")
             }
             WeightsError::FourBit { .. } => failure.hint(
                 "set `model` to an intact bitsandbytes NF4 checkpoint, or to the model it was made of (`quantize: nf4` \
                  holds that in 4 bits)",
             ),
             WeightsError::NotFloat { .. } => failure.hint("set `model` to weights in f32, f16 or bf16"),
-            _ => failure.hint("check the folder that `model` (or `adapter.start_from`) names"),
+            _ => failure.hint("check the folder that is named (in a plan by `model` or `adapter.start_from`)"),
         }
     }
 }
