@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
     key("train.checkpoint_every", "100", "steps"),
     key("train.checkpoints_keep", "2", "newest checkpoints kept, besides the best"),
     key("train.seed", "0", "of order, dropout and the adapter's start"),
-    key("train.precision", "auto", "f32, bf16 (weights and products: faster, less memory), or auto: bf16 where the processor has it"),
+    key("train.precision", "auto", "f32, bf16 (weights and products: faster, less memory), or auto: bf16 where the processor is faster with it"),
     key("train.memory", "", "most memory, such as 8GiB; what is free without it"),
     key("train.threads", "", "threads; every core without it. Results do not depend on it"),
 ];
