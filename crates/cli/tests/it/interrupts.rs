@@ -61,7 +61,7 @@ fn a_signal_before_the_base_is_loaded_is_heard() {
 }
 
 /// The steps are done and the result is being published: that is finished, and the code still tells of the signal.
-/// The rank makes saving long enough for the signal to come in time.
+/// The rank makes saving long; on a busy machine the signal may come too late all the same, and is sent to another run.
 #[test]
 fn a_signal_while_the_result_is_saved_lets_it_finish() {
     let bench = Bench::new("llama");
@@ -75,11 +75,21 @@ fn a_signal_while_the_result_is_saved_lets_it_finish() {
     ];
     bench.done(&args);
     let want = bench.take_results();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    let signalled = |signal| {
         let mut run = bench.watch(&args);
         assert!(run.until(is_phase("save")).is_some(), "{:?}", run.end());
         run.signal(signal);
-        let ran = run.end();
+        run.end()
+    };
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut ran = signalled(signal);
+        for _ in 0..9 {
+            if ran.code != 0 {
+                break;
+            }
+            assert_same(&bench.take_results(), &want, "saved before the signal");
+            ran = signalled(signal);
+        }
         assert_eq!(ran.code, code, "{ran:?}");
         assert!(ran.stderr.contains("the run is complete: 2 steps"), "{ran:?}");
         bench.done(&["resume", "run"]);
