@@ -17,8 +17,8 @@ impl Curve {
         self.points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
     }
 
-    /// From where to where; nothing without a point.
-    fn ends(&self) -> Option<String> {
+    /// From where to where it goes; nothing without a point.
+    pub fn caption(&self) -> Option<String> {
         let ((first, from), (last, to)) = (self.points.first()?, self.points.last()?);
         Some(format!("{}: {from} after step {first}, {to} after step {last}", self.title))
     }
@@ -26,11 +26,11 @@ impl Curve {
     /// A block a point, its height against the highest; where a line is too short for all, neighbours share a block, which
     /// shows the last.
     pub fn text(&self) -> String {
-        let Some(ends) = self.ends() else { return String::new() };
+        let Some(caption) = self.caption() else { return String::new() };
         let together = self.points.len().div_ceil(COLUMNS).max(1);
         let shown = self.points.chunks(together).filter_map(<[_]>::last);
         let blocks: String = shown.map(|(_, value)| BLOCKS[level(*value, self.most(), BLOCKS.len())]).collect();
-        format!("\n{ends}\n{blocks}\n")
+        format!("\n{caption}\n{blocks}\n")
     }
 
     /// Pixels that [`Curve::draw`] takes.
@@ -40,8 +40,8 @@ impl Curve {
 
     /// A line above 0, `width` pixels wide.
     pub fn draw(&self, top: usize, width: usize, out: &mut String) {
-        let Some(ends) = self.ends() else { return };
-        out.push_str(&format!("<text x=\"10\" y=\"{}\" font-weight=\"600\">{}</text>\n", top + 16, escaped(&ends)));
+        let Some(caption) = self.caption() else { return };
+        out.push_str(&format!("<text x=\"10\" y=\"{}\" font-weight=\"600\">{}</text>\n", top + 16, escaped(&caption)));
         let (first, last) = (self.points[0].0, self.points[self.points.len() - 1].0);
         let along = |step: u64| (step - first) as f64 / (last - first).max(1) as f64;
         let (left, bottom) = (LABEL as f64, (top + LINE + HEIGHT) as f64);

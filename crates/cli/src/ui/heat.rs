@@ -24,6 +24,8 @@ const NAME: usize = 13;
 const CELL: usize = 18;
 pub(super) const LABEL: usize = 110;
 pub(super) const LINE: usize = 22;
+/// The widest letters of a caption, which is set in bold.
+const LETTER: usize = 8;
 
 impl Heat {
     fn most(&self) -> f64 {
@@ -59,7 +61,9 @@ impl Heat {
 
     /// Several below one another, each with its scale, and a curve below these.
     pub fn svg(maps: &[Heat], curve: Option<&Curve>) -> String {
-        let width = LABEL + 20 + CELL * maps.iter().map(Heat::width).max().unwrap_or(0).max(16);
+        let cells = LABEL + 20 + CELL * maps.iter().map(Heat::width).max().unwrap_or(0).max(16);
+        let captions = maps.iter().map(Heat::caption).chain(curve.and_then(Curve::caption));
+        let width = captions.map(|text| 20 + LETTER * text.chars().count()).fold(cells, usize::max);
         let heights = maps.iter().map(|m| 3 * LINE + CELL * m.rows.len());
         let height = 20 + heights.clone().sum::<usize>() + curve.map_or(0, Curve::height);
         let mut out = format!(
@@ -78,10 +82,14 @@ impl Heat {
         out
     }
 
+    fn caption(&self) -> String {
+        format!("{} by {}; darkest: {:.4}", self.title, self.across, self.most())
+    }
+
     fn draw(&self, top: usize, out: &mut String) {
         let most = self.most();
-        let title = format!("{} by {}; darkest: {most:.4}", escaped(&self.title), escaped(&self.across));
-        out.push_str(&format!("<text x=\"10\" y=\"{}\" font-weight=\"600\">{title}</text>\n", top + 16));
+        let caption = escaped(&self.caption());
+        out.push_str(&format!("<text x=\"10\" y=\"{}\" font-weight=\"600\">{caption}</text>\n", top + 16));
         let first = top + LINE;
         for (i, row) in self.rows.iter().enumerate() {
             let y = first + i * CELL;
@@ -141,6 +149,16 @@ mod tests {
             assert!(text.contains('█') || width == 1, "{text}");
         }
         assert!(map(8).text().ends_with("up           ▁▂▃▄▅▆▇█\nno & ne      \n"), "{}", map(8).text());
+    }
+
+    #[test]
+    fn a_picture_is_as_wide_as_its_captions() {
+        let curve =
+            Curve { title: "a long name of what is counted in all of the modules".into(), points: vec![(1, 2.0)] };
+        let width = |svg: &str| svg.split("width=\"").nth(1)?.split('"').next()?.parse::<usize>().ok();
+        let (narrow, wide) = (Heat::svg(&[map(1)], None), Heat::svg(&[map(1)], Some(&curve)));
+        assert!(width(&narrow).unwrap() >= LABEL + CELL);
+        assert!(width(&wide).unwrap() > LETTER * curve.caption().unwrap().chars().count());
     }
 
     #[test]
