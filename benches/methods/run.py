@@ -21,8 +21,8 @@ METHODS = {
     "PiSSA": ["adapter.init=pissa"],
     "DoRA": ["adapter.method=dora"],
     "AdaLoRA, r 12 to 8": ["adapter.method=adalora", "adapter.r=12", "adapter.ranks.target=8"],
-    "QLoRA (NF4)": ["quantize=nf4"],
-    "QDoRA (NF4)": ["quantize=nf4", "adapter.method=dora"],
+    "QLoRA (NF4)": ["quantize=nf4", "quantize_cache=off"],
+    "QDoRA (NF4)": ["quantize=nf4", "quantize_cache=off", "adapter.method=dora"],
     "full fine-tuning": ["adapter={method: full}"],
 }
 RATES = ["1e-3", "3e-3", "1e-2", "3e-2"]
@@ -92,7 +92,7 @@ def main():
         texts = a.work / "general.jsonl"
         texts.write_text("".join(json.dumps({"text": t}) + "\n" for t in paragraphs[:STORIES]))
         files.append(texts)
-    before = {q: general(a, files, f"before-{q}", None, f"quantize: {q}\n") for q in ("none", "nf4")}
+    before = {q: general(a, files, f"before-{q}", None, f"quantize: {q}\nquantize_cache: off\n") for q in ("none", "nf4")}
     heads = ["method", "best lr", "trained", "seconds", "peak MiB", "validation loss", "own stories, after − before"]
     print("| " + " | ".join(heads + (["TinyStories"] if a.general else [])) + " |")
     print("|---|" + "---:|" * (len(heads) - 1 + bool(a.general)))
@@ -109,7 +109,7 @@ def main():
             plain, whole = r["out"] / "adapter-plain", r["out"] / "model"
             adapter = None if whole.exists() else plain if plain.exists() else r["out"] / "adapter"
             model = whole if whole.exists() else MODEL
-            after = general(a, files, f"after-{tag}-{best}-{s}", adapter, f"quantize: {base}\n", model)
+            after = general(a, files, f"after-{tag}-{best}-{s}", adapter, f"quantize: {base}\nquantize_cache: off\n", model)
             rises.append([x - y for x, y in zip(after, before[base])])
         middle = lambda values: statistics.median(values)
         spread = lambda values: f"{min(values):.3f}–{max(values):.3f}"

@@ -24,6 +24,8 @@ def write_plan(a, case, sets, out, path):
         "train": {"steps": a.steps, "batch": len(case.counts), "lr": LR, "weight_decay": WEIGHT_DECAY, "clip": MAX_GRAD_NORM,
                   "schedule": "cosine", "warmup": a.warmup, "seq_len_max": a.seq_len, "checkpoint_every": a.steps, "threads": a.threads},
     }
+    if sets.get("quantize") == "nf4":
+        plan["quantize_cache"] = str(a.work / "bases")
     for key, value in sets.items():
         *parents, last = key.split(".")
         inner = plan

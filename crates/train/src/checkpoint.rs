@@ -1,7 +1,8 @@
 //! What a checkpoint holds, and whether this run may go on from it.
 //!
 //! `checkpoints/step-…/`: `params.safetensors` (the trained tensors, exact f32), `adamw.safetensors` (both moments, in f32
-//! or as codes in 8 bits with their blocks' magnitudes), `state.json`. Nothing in it depends on the time or on the machine: the same run always writes the same bytes.
+//! or as codes in 8 bits with their blocks' magnitudes), `state.json`. Nothing in it depends on the time or on the
+//! machine: the same run always writes the same bytes.
 
 use crate::batch::Cursor;
 use crate::{Event, Plan, TrainError};
@@ -40,7 +41,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Everything about a run that changes from step to step, besides tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Optimizer steps done.
+    /// Optimiser steps done.
     pub step: u64,
     /// Whether the validation and checkpoint due after `step` have been done. False only in a checkpoint of an
     /// interrupt: the resumed run begins with them.

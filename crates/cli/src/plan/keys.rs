@@ -68,7 +68,7 @@ pub const KEYS: &[Key] = &[
     key("train.batch", "16", "examples (or packed rows) in a step"),
     key("train.micro_tokens", "", "most tokens in one forward pass; from the memory plan without it"),
     key("train.seq_len_max", "1024", "longest example in tokens; at most the model's own limit"),
-    key("train.optimizer", "adamw", "adamw, or adamw_8bit: its moments in 8 bits, a quarter of their memory (as bitsandbytes has them)"),
+    key("train.optimizer", "adamw", "adamw, or adamw_8bit: its moments in 8 bits, a quarter of their memory (bitsandbytes' blocks and values)"),
     key("train.lr", "2e-4", "highest learning rate"),
     key("train.schedule", "cosine", "constant, linear, cosine"),
     key("train.warmup", "0.05", "below 1: share of the steps; else a number of steps"),
