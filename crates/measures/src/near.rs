@@ -1,0 +1,1 @@
+//! Texts that are almost the same: normal forms, shingles, MinHash, Jaccard, containment.

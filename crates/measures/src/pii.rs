@@ -1,0 +1,1 @@
+//! Personal data and secrets: where they stand, and texts without them.

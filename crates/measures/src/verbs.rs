@@ -1,0 +1,1 @@
+//! What an instruction asks for: root verb, its noun, the level, steps and constraints.

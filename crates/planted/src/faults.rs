@@ -1,0 +1,1 @@
+//! Rows with one fault each.

@@ -1,0 +1,1 @@
+//! Texts with personal data and secrets, and with what only looks like them.

@@ -1,0 +1,1 @@
+//! Sentences, instructions and answers in English and Chinese.

@@ -1,0 +1,1 @@
+//! Plots as SVG that take their colours from the page.

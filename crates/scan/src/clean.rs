@@ -1,0 +1,1 @@
+//! A copy without what the findings remove.

@@ -1,0 +1,1 @@
+//! Files as rows: opened, read in pieces, understood in parallel.

@@ -1,0 +1,1 @@
+//! Duplicates and leaks over any number of rows: bands on disk, verified pairs, groups.
