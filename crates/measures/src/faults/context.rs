@@ -1,0 +1,110 @@
+//! What was asked for, as far as it excuses what would otherwise be a fault.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+/// What the instruction is about. The default is a question about nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    markup: Markup,
+    subjects: u8,
+}
+
+/// Whether tags may be what was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Markup {
+    #[default]
+    No,
+    /// A web site, code: tags in lines of their own are an answer, tags around prose are left over.
+    Perhaps,
+    /// HTML, XML, SVG, tags.
+    Yes,
+}
+
+/// What is asked for that looks like a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// To repeat something, songs, patterns.
+    Repeating = 1,
+    /// A conversation, a play: names and colons at starts of lines.
+    Dialogue = 2,
+    /// Chat templates, special tokens, prompts.
+    Tokens = 4,
+    /// To refuse, decline, apologise, or what an AI is.
+    Refusing = 8,
+    /// To begin, continue, complete or cut something: an answer may end anywhere.
+    Cutting = 16,
+}
+
+impl Context {
+    /// Reads what the instruction of an example says.
+    pub fn of(instruction: &str) -> Self {
+        let mut context = Self::default();
+        for found in WORDS.0.find_overlapping_iter(instruction) {
+            // A word, not the middle of one; Chinese has no edges.
+            let before = instruction[..found.start()].bytes().next_back();
+            if instruction.as_bytes()[found.start()].is_ascii_alphabetic()
+                && before.is_some_and(|b| b.is_ascii_alphabetic())
+            {
+                continue;
+            }
+            match WORDS.1[found.pattern().as_usize()] {
+                Excuse::Markup(markup) => context.markup = context.markup.max(markup),
+                Excuse::Subject(subject) => context.subjects |= subject as u8,
+            }
+        }
+        context
+    }
+
+    pub(super) fn markup(self) -> Markup {
+        self.markup
+    }
+
+    pub(super) fn is_about(self, subject: Subject) -> bool {
+        self.subjects & subject as u8 != 0
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Excuse {
+    Markup(Markup),
+    Subject(Subject),
+}
+
+static WORDS: LazyLock<(AhoCorasick, Vec<Excuse>)> = LazyLock::new(|| {
+    let lists = [
+        (Excuse::Markup(Markup::Yes), YES),
+        (Excuse::Markup(Markup::Perhaps), PERHAPS),
+        (Excuse::Subject(Subject::Repeating), REPEATING),
+        (Excuse::Subject(Subject::Dialogue), DIALOGUE),
+        (Excuse::Subject(Subject::Tokens), TOKENS),
+        (Excuse::Subject(Subject::Refusing), REFUSING),
+        (Excuse::Subject(Subject::Cutting), CUTTING),
+    ];
+    let words: Vec<(&str, Excuse)> =
+        lists.iter().flat_map(|(excuse, words)| words.split(", ").map(|word| (word.trim(), *excuse))).collect();
+    let automaton = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(words.iter().map(|(word, _)| word))
+        .expect("fixed words make an automaton");
+    (automaton, words.into_iter().map(|(_, excuse)| excuse).collect())
+});
+
+const YES: &str = "html, xml, svg, markup, <, &lt;, &amp;, &nbsp;, href, css, jsx, rss, tag, tags, entity, entities, \
+    标签, 标记语言, 超链接, 网页代码, hyperlink, escape, 转义, template engine, markdown, wiki";
+const PERHAPS: &str = "web page, webpage, website, web site, web form, landing page, homepage, home page, code, javascript, php, \
+    react, vue, bootstrap, script, 网页, 网站, 前端, 代码, 表单, 脚本, 程序, 编程, email template, newsletter, email";
+const REPEATING: &str = "repeat, times, song, lyric, chorus, chant, loop, pattern, refrain, palindrome, duplicate, copies, nursery, \
+    tongue twister, sequence, ascii, 重复, 遍, 歌, 循环, 歌词, 绕口令, 押韵, 复制, 序列, random, poem, verse, limerick, 诗, rap, \
+    print, string, concatenat, dna, binary";
+const DIALOGUE: &str = "dialog, conversation, chat, script, interview, screenplay, play, scene, skit, role-play, roleplay, transcript, \
+    exchange, discussion, debate, customer, bot, assistant, human, user, 对话, 聊天, 剧本, 采访, 访谈, 场景, 问答, 交谈, 会话, 客服, 助手, 人类, 用户, 台词, 讨论, 辩论";
+const TOKENS: &str = "special token, chat template, prompt, token, instruction, system message, few-shot, tokeniz, bert, gpt, llm, \
+    提示词, 特殊标记, 词元, 分词, 模板, 指令, <|, [INST], <s>, [MASK], masked, regex, strikethrough";
+const REFUSING: &str = "refus, declin, apolog, excuse, turn down, reject, decline, are you, can you, 拒绝, 婉拒, 道歉, 致歉, 抱歉, 推辞, \
+    say no, politely";
+const CUTTING: &str = "first line, opening line, begin, start, continue, complete the, fill in, headline, title, slogan, incomplete, fragment, \
+    unfinished, prefix, half of, 开头, 续写, 填空, 标题, 补全, 口号, 未完成, 残句, 前半, 开场, lyrics, poem, haiku, 诗, 歌词, truncate, \
+    tagline, tweet, hashtag, code, function, 代码, 函数";

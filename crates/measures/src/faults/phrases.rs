@@ -1,0 +1,209 @@
+//! Phrases that give a model away: refusals, and the tokens of chat formats.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use super::context::{Context, Subject};
+use super::push_near;
+use crate::{Part, Spot};
+
+pub(super) fn find(text: &str, part: Part, context: Context, spots: &mut Vec<Spot>) {
+    find_tokens(text, part, context, spots);
+    if matches!(part, Part::Response | Part::Text) {
+        spots.extend(refusal(text, context));
+    }
+}
+
+/// Where in a text a rule looks for a token.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Anywhere,
+    /// At the start of a line.
+    Line,
+    /// At the start of a line of an answer: a turn that is not the answer's.
+    Turn,
+}
+
+struct Token {
+    text: &'static str,
+    place: Place,
+    confidence: f32,
+}
+
+macro_rules! tokens {
+    ($($place:ident $confidence:literal: $($text:literal)*;)*) => {
+        &[$($(Token { text: $text, place: Place::$place, confidence: $confidence },)*)*]
+    };
+}
+
+const TOKENS: &[Token] = tokens! {
+    Anywhere 0.98:
+        "<|im_start|>" "<|im_end|>" "<|im_sep|>" "<|user|>" "<|assistant|>" "<|system|>" "<|end|>" "<|endoftext|>" "<|startoftext|>"
+        "<|eot_id|>" "<|eom_id|>" "<|start_header_id|>" "<|end_header_id|>" "<|begin_of_text|>" "<|end_of_text|>" "<|python_tag|>"
+        "<|prompter|>" "<|observation|>" "<|end_of_turn|>" "<|START_OF_TURN_TOKEN|>" "<|END_OF_TURN_TOKEN|>" "<|channel|>" "<|message|>"
+        "<|start|>" "<|return|>" "<|pad|>" "<|bos|>" "<|eos|>" "<|sep|>" "<|fim_prefix|>" "<|fim_middle|>" "<|fim_suffix|>" "<|human|>"
+        "<|bot|>" "<|tool|>" "<|header_start|>" "<|header_end|>" "<|eot|>" "<|eod|>"
+        "<start_of_turn>" "<end_of_turn>" "<<SYS>>" "<</SYS>>" "[INST]" "[/INST]" "[gMASK]" "<reserved_106>" "<reserved_107>"
+        "<｜begin▁of▁sentence｜>" "<｜end▁of▁sentence｜>" "<｜User｜>" "<｜Assistant｜>" "[AVAILABLE_TOOLS]" "[TOOL_CALLS]" "<eoh>" "<eoa>"
+        "<_user>" "<_bot>" "<|Human|>" "<|MOSS|>";
+    Anywhere 0.85: "<bos>" "<eos>" "<sop>" "<pad>" "[PAD]" "[EOS]" "[BOS]" "<unk>" "</s>";
+    Anywhere 0.55: "<s>" "[CLS]" "[SEP]" "[UNK]";
+    Line 0.9:
+        "### Instruction:" "### Response:" "### Human:" "### Assistant:" "### User:" "### System:" "###Instruction:" "###Response:"
+        "### 指令：" "### 指令:" "### 回答：" "### 回答:" "### 用户：" "### 助手：";
+    Line 0.6: "### Input:" "### Output:" "### 输入：" "### 输入:";
+    Turn 0.8: "Human:" "HUMAN:";
+    Turn 0.6: "Assistant:" "ASSISTANT:" "User:" "USER:" "<human>:" "<bot>:" "[Human]" "[AI]" "用户：" "助手：" "用户:" "助手:" "人类：" "人类:";
+};
+
+static TOKEN_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(TOKENS.iter().map(|t| t.text))
+        .expect("fixed words make an automaton")
+});
+
+fn find_tokens(text: &str, part: Part, context: Context, spots: &mut Vec<Spot>) {
+    if context.is_about(Subject::Tokens) && part != Part::Response {
+        return;
+    }
+    for found in TOKEN_SEARCH.find_iter(text) {
+        let token = &TOKENS[found.pattern().as_usize()];
+        let before = &text[..found.start()];
+        let at_line = before.is_empty() || before.ends_with('\n');
+        let excused = match token.place {
+            // `<s>` in a sentence about it.
+            Place::Anywhere => before.ends_with('`'),
+            Place::Line => !at_line,
+            Place::Turn => !at_line || part != Part::Response || context.is_about(Subject::Dialogue),
+        };
+        // A question about tokens has them in its answer; a turn at its end is still a leak.
+        if excused
+            || context.is_about(Subject::Tokens) && !text[found.end()..].trim().is_empty() && token.confidence < 0.98
+        {
+            continue;
+        }
+        push_near(
+            spots,
+            Spot { kind: "role_token", rule: token.text, at: found.range(), confidence: token.confidence },
+        );
+    }
+}
+
+/// What a phrase of a refusal does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phrase {
+    /// Says that an AI speaks.
+    Ai,
+    Apology,
+    /// Says that it will not or cannot.
+    Unable,
+    /// Says so of answering, helping, providing: nobody else speaks like that.
+    UnableToHelp,
+    /// Says that it has no opinions, feelings, body.
+    Lacking,
+    /// Turns to an answer after all.
+    Turn,
+}
+
+/// A refusal is at the start: this many bytes are read.
+const REFUSAL_BYTES: usize = 400;
+/// An answer with more text than this (Chinese characters count double) after a refusal does answer.
+const REFUSAL_SHORT: usize = 260;
+const REFUSAL_LONG: usize = 520;
+
+/// A response that refuses or says what an AI cannot do, and says little else.
+fn refusal(text: &str, context: Context) -> Option<Spot> {
+    let mut end = text.len().min(REFUSAL_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let head = &text[..end];
+    let mut first = [None; 6];
+    let mut last_end = 0;
+    for found in PHRASE_SEARCH.find_iter(head) {
+        let phrase = PHRASES[found.pattern().as_usize()].0;
+        let slot = &mut first[phrase as usize];
+        if slot.is_none() {
+            *slot = Some(found.start());
+        }
+        if matches!(phrase, Phrase::Unable | Phrase::UnableToHelp | Phrase::Lacking) {
+            last_end = found.end();
+        }
+    }
+    let of = |phrase: Phrase| first[phrase as usize];
+    const OPENING_BYTES: usize = 120;
+    let opens = |phrase: Phrase| of(phrase).is_some_and(|at| at <= OPENING_BYTES);
+    let (rule, sure) = match () {
+        () if opens(Phrase::Ai) && (of(Phrase::Unable).is_some() || of(Phrase::UnableToHelp).is_some()) => {
+            ("ai_unable", 0.95)
+        }
+        () if opens(Phrase::Apology) && of(Phrase::UnableToHelp).is_some() => ("sorry_unable", 0.9),
+        () if opens(Phrase::UnableToHelp) && of(Phrase::UnableToHelp) <= Some(8) => ("unable", 0.75),
+        () if opens(Phrase::Ai) && of(Phrase::Lacking).is_some() => ("ai_lacking", 0.7),
+        () => return None,
+    };
+    let size: usize = text.trim().chars().map(|c| if c > '\u{2e7f}' { 2 } else { 1 }).sum();
+    let length = match size {
+        0..REFUSAL_SHORT => 1.0,
+        REFUSAL_SHORT..REFUSAL_LONG if of(Phrase::Turn).is_none() => 0.75,
+        REFUSAL_SHORT..REFUSAL_LONG => 0.5,
+        _ => 0.35,
+    };
+    let asked = if context.is_about(Subject::Refusing) { 0.5 } else { 1.0 };
+    let start = first.iter().flatten().min().copied().unwrap_or(0);
+    Some(Spot { kind: "refusal", rule, at: start..last_end.max(start), confidence: sure * length * asked })
+}
+
+static PHRASE_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(PHRASES.iter().map(|(_, phrase)| phrase))
+        .expect("fixed words make an automaton")
+});
+
+macro_rules! phrases {
+    ($($phrase:ident: $($text:literal)*;)*) => { &[$($((Phrase::$phrase, $text),)*)*] };
+}
+
+const PHRASES: &[(Phrase, &str)] = phrases! {
+    Ai:
+        "as an ai" "as a language model" "as a large language model" "as an artificial intelligence" "i am an ai" "i'm an ai" "i’m an ai"
+        "i'm just an ai" "i am just an ai" "i'm only an ai" "as a computer program" "as a machine learning model" "as a text-based ai"
+        "作为一个AI" "作为AI" "作为一个人工智能" "作为人工智能" "作为一名AI" "作为一款AI" "作为一名人工智能" "作为一款人工智能" "作为语言模型"
+        "作为一个语言模型" "作为一个大型语言模型" "我是一个AI" "我是AI" "我是一个人工智能" "我是人工智能" "我只是一个AI" "我只是一个人工智能" "我是一个语言模型"
+        "作为一个机器" "作為一個AI" "作為AI" "作為一個人工智能" "作為人工智能" "作为一个 AI" "作为 AI" "我是一个 AI" "作为一名 AI";
+    Apology:
+        "i'm sorry" "i’m sorry" "i am sorry" "i apologize" "i apologise" "sorry, but" "sorry, i" "my apologies" "unfortunately, i" "i regret"
+        "抱歉" "对不起" "很遗憾" "對不起" "遗憾的是" "不好意思";
+    Unable:
+        "i cannot" "i can't" "i can’t" "i can not" "i am unable" "i'm unable" "i’m unable" "i am not able" "i'm not able" "i’m not able"
+        "i do not have the ability" "i don't have the ability" "i don’t have the ability" "i do not have the capability"
+        "i don't have the capability" "i am not capable" "i'm not capable" "i won't be able" "i don't have access" "i do not have access"
+        "i am not programmed" "i'm not programmed" "i will not" "我无法" "我不能" "我没有能力" "我没办法" "我無法" "我不具备" "我不会" "我没有办法" "我并不能"
+        "我并没有能力" "我没有权限" "因此无法" "所以无法" "所以不能";
+    UnableToHelp:
+        "i cannot assist" "i can't assist" "i can’t assist" "i cannot help" "i can't help" "i can’t help" "i cannot provide" "i can't provide"
+        "i cannot fulfill" "i can't fulfill" "i cannot fulfil" "i can't fulfil" "i cannot comply" "i can't comply" "i cannot answer"
+        "i can't answer" "i cannot complete" "i can't complete" "i cannot generate" "i can't generate" "i cannot create" "i can't create"
+        "i can't do that" "i cannot do that" "i can't discuss" "i cannot discuss" "i cannot write" "i can't write" "i cannot support"
+        "i am unable to assist" "i'm unable to assist" "i'm unable to help" "i am unable to help" "i am unable to provide"
+        "i'm unable to provide" "i am not able to provide" "i'm not able to provide" "i'm not able to help" "i am not able to help"
+        "i am not able to assist" "i'm not able to assist" "i am unable to fulfill" "i'm unable to fulfill" "i must decline"
+        "i cannot engage" "i can't engage" "i can't support" "i cannot perform" "i can't perform" "i’m unable to help" "i’m unable to assist"
+        "i'm unable to complete" "i am unable to complete" "i'm unable to answer" "i am unable to answer" "i won't help" "i will not help"
+        "我无法回答" "我不能回答" "我无法提供" "我不能提供" "我无法帮助" "我不能帮助" "我无法协助" "我无法完成" "我不能完成" "我无法满足" "我无法为您" "我无法为你"
+        "我不能为您" "我不能为你" "我无法执行" "我无法处理" "我无法给出" "我无法生成" "我不能生成" "我無法回答" "我無法提供" "无法回答您" "无法回答你" "无法回答这个"
+        "无法提供相关" "无法协助您" "不便回答" "我拒绝回答" "我不能协助";
+    Lacking:
+        "i do not have personal" "i don't have personal" "i don’t have personal" "i do not have feelings" "i don't have feelings"
+        "i do not have emotions" "i don't have emotions" "i do not have opinions" "i don't have opinions" "i do not have a physical"
+        "i don't have a physical" "i do not possess" "i don't possess" "i do not have preferences" "i don't have preferences"
+        "i do not experience" "i don't experience" "我没有个人" "我没有情感" "我没有感情" "我没有实体" "我没有身体" "我没有意识" "我没有自己的" "我没有主观" "我不具有"
+        "我没有偏好" "我没有喜好" "我并没有";
+    Turn:
+        "however" "but here" "but i can" "here is" "here are" "here's" "that being said" "nevertheless" "instead, i can" "for example"
+        "但是，我" "但我可以" "不过，我" "不过我可以" "以下是" "然而" "但可以" "例如";
+};

@@ -1,0 +1,158 @@
+//! Lines of a text, and which of them are code.
+
+use memchr::memchr;
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Prose,
+    /// The opening or closing line of a fenced block.
+    Fence,
+    /// Inside of a fenced block.
+    Fenced,
+    /// Outside of any, but it looks like code.
+    Code,
+}
+
+/// A line without its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    pub text: &'a str,
+    /// Byte of the text at which it starts.
+    pub start: usize,
+    pub kind: Kind,
+}
+
+impl Line<'_> {
+    pub fn is_code(&self) -> bool {
+        self.kind != Kind::Prose
+    }
+}
+
+/// The lines of a text. A fence that is never closed ends with the text.
+pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    let mut start = 0;
+    let mut fence = None;
+    std::iter::from_fn(move || {
+        if start >= text.len() {
+            return None;
+        }
+        let end = memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |n| start + n);
+        let line = &text[start..end];
+        let kind = kind(line, &mut fence);
+        let line = Line { text: line, start, kind };
+        start = end + 1;
+        Some(line)
+    })
+}
+
+/// Share of the characters of a text that stand in code: fenced blocks, and lines that look like it.
+pub fn code_share(text: &str) -> f32 {
+    let (mut all, mut code) = (0usize, 0usize);
+    for line in lines(text) {
+        let n = line.text.trim().len();
+        all += n;
+        code += if line.is_code() { n } else { 0 };
+    }
+    if all == 0 { 0.0 } else { code as f32 / all as f32 }
+}
+
+fn kind(line: &str, fence: &mut Option<u8>) -> Kind {
+    let trimmed = line.trim_start();
+    let mark = if trimmed.starts_with("```") {
+        Some(b'`')
+    } else if trimmed.starts_with("~~~") {
+        Some(b'~')
+    } else {
+        None
+    };
+    match (*fence, mark) {
+        (None, Some(mark)) => {
+            // ```one line``` opens nothing.
+            if !(mark == b'`' && trimmed[3..].contains("```")) {
+                *fence = Some(mark);
+            }
+            Kind::Fence
+        }
+        (Some(open), Some(mark)) if open == mark => {
+            *fence = None;
+            Kind::Fence
+        }
+        (Some(_), _) => Kind::Fenced,
+        (None, None) if looks_like_code(trimmed.trim_end()) => Kind::Code,
+        (None, None) => Kind::Prose,
+    }
+}
+
+/// Words that open a line of code, if the line also has one of the marks beside them.
+const OPENINGS: [(&str, &[u8]); 26] = [
+    ("def ", b"("),
+    ("class ", b":{("),
+    ("import ", b"._;{"),
+    ("from ", b""),
+    ("#include", b"<\""),
+    ("function ", b"("),
+    ("return ", b";=([."),
+    ("for ", b"({:"),
+    ("if ", b"({"),
+    ("while ", b"({"),
+    ("elif ", b":"),
+    ("else:", b":"),
+    ("public ", b"({;"),
+    ("private ", b"({;"),
+    ("static ", b"({;"),
+    ("const ", b"="),
+    ("let ", b"="),
+    ("var ", b"="),
+    ("int ", b"=(;"),
+    ("print(", b"("),
+    ("console.", b"("),
+    ("//", b""),
+    ("/*", b""),
+    ("SELECT ", b""),
+    ("$ ", b"-./"),
+    ("@", b"("),
+];
+
+/// Share of marks from which on a line is code whatever else it says.
+const MARKS_SHARE: f32 = 0.22;
+
+fn looks_like_code(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    if bytes.len() < 2 || bytes[0] >= 0x80 {
+        return false;
+    }
+    let last = bytes[bytes.len() - 1];
+    let has = |marks: &[u8]| bytes.iter().any(|b| marks.contains(b));
+    if matches!(last, b'{' | b'}') || last == b';' && has(b"=({})[]") {
+        return true;
+    }
+    if OPENINGS.iter().any(|(word, marks)| line.starts_with(word) && opens(line, word, marks)) {
+        return true;
+    }
+    if bytes[0] == b'<' && last == b'>' && (bytes[1].is_ascii_alphabetic() || matches!(bytes[1], b'/' | b'!' | b'?')) {
+        return true;
+    }
+    let marks = bytes.iter().filter(|b| b"{}()[]=<>;_+&|\\\"'$#%*".contains(b)).count();
+    marks >= 4
+        && marks as f32 >= MARKS_SHARE * bytes.len() as f32
+        && has(b"=({[<")
+        && bytes.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// Whether a line that starts with a word of code goes on like code, since `for`, `from` and `let` are words of English, too.
+fn opens(line: &str, word: &str, marks: &[u8]) -> bool {
+    let rest = &line[word.len()..];
+    match word {
+        "from " => rest.contains(" import "),
+        "SELECT " => rest.contains(" FROM ") || rest.contains(" from ") || rest.contains('*'),
+        "//" | "/*" => true,
+        "else:" => rest.is_empty(),
+        "import " => !rest.contains(' ') || rest.contains(" as ") || rest.ends_with(';'),
+        "class " | "for " | "if " | "while " | "elif " if !rest.ends_with([':', '{', ')', ';']) => false,
+        "class " | "for " | "if " | "while " | "elif " => {
+            rest.bytes().any(|b| b"()[]{}=<>".contains(&b)) || rest.split(' ').count() <= 4
+        }
+        _ => line.bytes().any(|b| marks.contains(&b)),
+    }
+}
