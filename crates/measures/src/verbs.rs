@@ -1,1 +1,0 @@
-//! What an instruction asks for: root verb, its noun, the level, steps and constraints.
