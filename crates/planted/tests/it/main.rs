@@ -1,0 +1,3 @@
+//! The planted crate from outside.
+
+mod texts;
