@@ -17,6 +17,41 @@ pub enum Check {
     Quality,
 }
 
+impl Check {
+    pub const ALL: [Check; 9] = [
+        Check::Length,
+        Check::Language,
+        Check::Fault,
+        Check::Pii,
+        Check::Secret,
+        Check::Duplicate,
+        Check::Leak,
+        Check::Poison,
+        Check::Quality,
+    ];
+
+    /// As `findings.jsonl` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Length => "length",
+            Check::Language => "language",
+            Check::Fault => "fault",
+            Check::Pii => "pii",
+            Check::Secret => "secret",
+            Check::Duplicate => "duplicate",
+            Check::Leak => "leak",
+            Check::Poison => "poison",
+            Check::Quality => "quality",
+        }
+    }
+
+    /// `dup` is short for duplicate.
+    pub fn from_name(name: &str) -> Option<Check> {
+        let name = if name == "dup" { "duplicate" } else { name };
+        Check::ALL.into_iter().find(|check| check.name() == name)
+    }
+}
+
 /// Something to look at, and where. It never holds what it found: personal data stay out of reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -47,4 +82,24 @@ pub struct Finding {
     /// The rule, or in a few words what was expected and got.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
+}
+
+impl Finding {
+    /// A certain finding about a whole row; the rest is filled in by who knows more.
+    pub fn new(check: Check, kind: &str, line: u64) -> Self {
+        Finding {
+            check,
+            kind: kind.to_owned(),
+            file: String::new(),
+            line,
+            column: None,
+            field: None,
+            start: None,
+            end: None,
+            confidence: 1.0,
+            group: None,
+            keep: None,
+            why: String::new(),
+        }
+    }
 }

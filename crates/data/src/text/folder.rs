@@ -279,7 +279,7 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, TextError> {
 }
 
 /// The bytes of a file, None if there is none. Never more than `limit` is held.
-fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, TextError> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, TextError> {
     let failed = |source| TextError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -237,12 +237,12 @@ pub enum Control {
 
 const BYTES_OF_A_CHARACTER: usize = 4;
 
-fn failed(why: String) -> TextError {
+pub(super) fn failed(why: String) -> TextError {
     TextError::Tokenize { why }
 }
 
 /// Calls into `tokenizers`, which trusts its files: a malformed one can make it index beyond its own tables or unwrap an error.
-fn shielded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+pub(super) fn shielded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|e| e.to_string()),
         Err(_) => Err("tokenizer.json contradicts itself".into()),

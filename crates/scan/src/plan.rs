@@ -1,0 +1,66 @@
+//! What a scan looks at, as meant.
+
+use crate::input::File;
+use crate::policy::Policy;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// One measure, or a group of those that share their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    Faults,
+    Lengths,
+    Languages,
+    Instructions,
+    Duplicates,
+    Leaks,
+    Pii,
+    Answers,
+    Quality,
+}
+
+impl Measure {
+    pub const ALL: [Measure; 9] = [
+        Measure::Faults,
+        Measure::Lengths,
+        Measure::Languages,
+        Measure::Instructions,
+        Measure::Duplicates,
+        Measure::Leaks,
+        Measure::Pii,
+        Measure::Answers,
+        Measure::Quality,
+    ];
+}
+
+/// A file and what it is for.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub file: File,
+    /// None: training; otherwise the name of an evaluation set.
+    pub eval: Option<String>,
+}
+
+/// The part of the rows that this process measures: every n-th chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Shard {
+    /// From 0.
+    pub index: u32,
+    pub of: u32,
+}
+
+pub struct ScanPlan {
+    pub inputs: Vec<Input>,
+    pub measures: BTreeSet<Measure>,
+    pub tokenizer: Option<PathBuf>,
+    /// What a user's list calls toxic, one word or phrase each.
+    pub words: Vec<String>,
+    pub policy: Policy,
+    /// `default`, or the policy's path.
+    pub policy_name: String,
+    pub shard: Shard,
+    pub record_bytes_max: u64,
+    /// Findings shown of each kind.
+    pub sample: usize,
+}
