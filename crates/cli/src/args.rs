@@ -78,6 +78,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Check the health of data before training, and write a clean copy
+    Scan {
+        #[command(flatten)]
+        scan: ScanArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Show what this machine offers: processor, memory, disk, GPU
     Doctor {
         #[command(flatten)]
@@ -98,6 +105,7 @@ impl Command {
             | Command::Shrink { output, .. }
             | Command::Combine { output, .. }
             | Command::Quantize { output, .. }
+            | Command::Scan { output, .. }
             | Command::Doctor { output } => output.look(),
             Command::Completions { .. } => Look::Human,
         }
@@ -311,6 +319,114 @@ pub struct QuantizeArgs {
     /// Leave the blocks' magnitudes in f32: 4.5 bits a weight instead of 4.13
     #[arg(long)]
     pub no_double_quant: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ScanArgs {
+    /// The training files, or patterns such as 'data/*.jsonl'; without any, --merge
+    #[arg(value_name = "FILE", required_unless_present = "merge")]
+    pub files: Vec<String>,
+
+    /// A file that must not have leaked into training, and its name in the report
+    /// (repeatable)
+    #[arg(long = "eval", value_name = "[NAME=]FILE", conflicts_with = "merge")]
+    pub evals: Vec<String>,
+
+    /// Count tokens with this one: a model's folder or a tokenizer.json
+    #[arg(long, value_name = "PATH", conflicts_with = "merge")]
+    pub tokenizer: Option<PathBuf>,
+
+    /// Write scan.json, findings.jsonl and scan.html into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Write a copy without what should not be learnt: a file, or for several a folder
+    #[arg(long, value_name = "PATH")]
+    pub clean: Option<PathBuf>,
+
+    /// In the clean copy, what stands where personal data and secrets were; without it
+    /// their rows stay as they are
+    #[arg(long, value_name = "HOW", requires = "clean")]
+    pub redact: Option<RedactHow>,
+
+    /// Thresholds, what to ignore, when to fail: a YAML file
+    #[arg(long, value_name = "FILE", conflicts_with = "merge")]
+    pub policy: Option<PathBuf>,
+
+    /// End with exit code 40 when this holds, such as 'pii>0' or 'dup_rate>0.05'
+    /// (repeatable)
+    #[arg(long, value_name = "CONDITION")]
+    pub fail_on: Vec<scan::Gate>,
+
+    /// Only these measures
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',', conflicts_with = "merge")]
+    pub only: Vec<MeasureName>,
+
+    /// Words that make a row a finding: a file with one on each line
+    #[arg(long, value_name = "FILE", conflicts_with = "merge")]
+    pub words: Option<PathBuf>,
+
+    /// Rows of each kind of finding that the report shows
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub sample: u32,
+
+    /// Language of the report
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: ReportLanguage,
+
+    /// Scan the i-th of n parts, into --out; --merge makes the report of all
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "out", conflicts_with_all = ["clean", "merge"])]
+    pub shard: Option<(u32, u32)>,
+
+    /// Make the report of parts that were scanned with --shard: their folders
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "files")]
+    pub merge: Vec<PathBuf>,
+
+    /// Longest record that is read, in MiB
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub record_max: u64,
+
+    /// Threads to use; the result does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RedactHow {
+    /// [email]
+    Tag,
+    /// •••
+    Mask,
+    /// Made-up values of the same form, the same for the same within a row
+    Surrogate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum MeasureName {
+    Faults,
+    Lengths,
+    Languages,
+    Instructions,
+    Duplicates,
+    Leaks,
+    Pii,
+    Answers,
+    Quality,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportLanguage {
+    En,
+    Zh,
+}
+
+/// `i/n`, i from 1.
+fn shard(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parsed {
+        Some((i, n)) if (1..=n).contains(&i) && n <= 4096 => Ok((i, n)),
+        _ => Err("expected I/N with I from 1 to N, and N at most 4096".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

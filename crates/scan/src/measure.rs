@@ -1,0 +1,237 @@
+//! What is said of one row: a pure function of the row and of what was asked, for any thread.
+
+use crate::finding::{Check, Finding};
+use crate::languages::Said;
+use crate::plan::Measure;
+use crate::policy::Policy;
+use crate::row::{Field, Row};
+use crate::{answers, near};
+use data::text::TokenCounter;
+use measures::faults::{self, Context};
+use measures::language::{self, Language, Profile};
+use measures::quality::{self, Known, Quality, WordList};
+use measures::verbs::{self, Analysis, Tongue};
+use measures::{Part, Spot, pii};
+use std::collections::BTreeSet;
+
+/// What a row is measured by.
+pub struct Measures {
+    pub wanted: BTreeSet<Measure>,
+    pub policy: Policy,
+    pub tokens: Option<TokenCounter>,
+    pub words: Option<WordList>,
+}
+
+/// What was found out about a row of the training files.
+pub struct Measured {
+    pub findings: Vec<Finding>,
+    pub lengths: Vec<(&'static str, u64)>,
+    pub languages: Option<(Vec<(Part, Said)>, Option<(&'static str, &'static str)>)>,
+    pub analysis: Option<(Analysis, &'static str)>,
+    pub quality: Option<Quality>,
+    pub answers: Option<answers::Sketch>,
+    pub near: Option<near::Sketch>,
+}
+
+/// A share of code from which a text has code in it.
+const CODE_SHARE: f32 = 0.1;
+/// Up to here no language is told of a text: below, a mixed text is one of names.
+const SIDES: [Part; 3] = [Part::Instruction, Part::Response, Part::Text];
+
+impl Measures {
+    pub fn wants(&self, measure: Measure) -> bool {
+        self.wanted.contains(&measure)
+    }
+
+    pub fn row(&self, row: &Row) -> Measured {
+        let sides = Sides::of(row);
+        let mut out = Out { policy: &self.policy, row, findings: Vec::new() };
+        let context = Context::of(&sides.instruction);
+        let mut of_answer = Vec::new();
+        if self.wants(Measure::Faults) {
+            for field in &row.fields {
+                let mut spots = faults::find(&field.text, field.part, context);
+                spots.extend(faults::overlong(&field.text, self.policy.overlong_characters as usize));
+                spots.iter().for_each(|spot| out.spot(Check::Fault, field, spot));
+                if field.part == Part::Response {
+                    of_answer.extend(spots);
+                }
+            }
+        }
+        if self.wants(Measure::Pii) {
+            for field in &row.fields {
+                for spot in pii::find(&field.text) {
+                    let check = if pii::is_secret(spot.kind) { Check::Secret } else { Check::Pii };
+                    out.spot(check, field, &spot);
+                }
+            }
+        }
+        let profiles = self.profiles(&sides);
+        let languages = self.wants(Measure::Languages).then(|| languages(&sides, &profiles, &mut out));
+        let analysis = self.wants(Measure::Instructions).then(|| analysis(&sides, &profiles)).flatten();
+        let quality = (self.wants(Measure::Quality) && !sides.response.is_empty()).then(|| {
+            let quality = quality::quality(&sides.instruction, &sides.response, &Known { faults: &of_answer });
+            self.judge(&quality, row, &mut out);
+            quality
+        });
+        if let Some(words) = &self.words {
+            for field in &row.fields {
+                words.find(&field.text).iter().for_each(|spot| out.spot(Check::Poison, field, spot));
+            }
+        }
+        let Out { findings, .. } = out;
+        Measured {
+            findings,
+            lengths: self.lengths(&sides),
+            languages,
+            analysis,
+            quality,
+            answers: self.wants(Measure::Answers).then(|| answers::sketch(row)),
+            near: self.near(row),
+        }
+    }
+
+    /// What a row of an evaluation file leaves for the search for leaks.
+    pub fn near(&self, row: &Row) -> Option<near::Sketch> {
+        (self.wants(Measure::Duplicates) || self.wants(Measure::Leaks)).then(|| near::sketch(row))
+    }
+
+    /// Of each side of the example, where a measure needs it.
+    fn profiles(&self, sides: &Sides) -> Vec<(Part, Profile)> {
+        if !self.wants(Measure::Languages) && !self.wants(Measure::Instructions) {
+            return Vec::new();
+        }
+        let said = SIDES.iter().filter(|part| !sides.text(**part).is_empty());
+        said.map(|part| (*part, language::profile(sides.text(*part)))).collect()
+    }
+
+    fn judge(&self, quality: &Quality, row: &Row, out: &mut Out) {
+        if quality.score < self.policy.quality_min {
+            let worst = quality.parts.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("", |(part, _)| part.name());
+            out.row(Check::Quality, "low", 1.0 - quality.score, worst);
+        }
+        if let Some(confidence) = quality.off_topic {
+            let answer = row.fields.iter().rfind(|field| field.part == Part::Response);
+            out.finding(Check::Poison, "off_topic", answer, confidence, "shares_nothing_with_its_question");
+        }
+    }
+
+    /// Characters and tokens of each side and of the whole. A field that no tokenizer takes counts by its characters.
+    fn lengths(&self, sides: &Sides) -> Vec<(&'static str, u64)> {
+        if !self.wants(Measure::Lengths) {
+            return Vec::new();
+        }
+        let count = |name: &'static str, text: &str, of: &dyn Fn(&str) -> u64| (!text.is_empty()).then(|| (name, of(text)));
+        let characters = |text: &str| text.chars().count() as u64;
+        let mut lengths = Vec::with_capacity(6);
+        let mut side = |names: [&'static str; 3], of: &dyn Fn(&str) -> u64| {
+            let [instruction, response, whole] = names;
+            let parts = [count(instruction, &sides.instruction, of), count(response, &sides.response, of)];
+            let rest = count(whole, &sides.rest, of).map_or(0, |(_, length)| length);
+            let sum = rest + parts.iter().flatten().map(|(_, length)| length).sum::<u64>();
+            lengths.extend(parts.into_iter().flatten());
+            lengths.push((whole, sum));
+        };
+        side(["instruction.characters", "response.characters", "whole.characters"], &characters);
+        if let Some(tokens) = &self.tokens {
+            let tokens = |text: &str| tokens.count(text).unwrap_or_else(|_| characters(text));
+            side(["instruction.tokens", "response.tokens", "whole.tokens"], &tokens);
+        }
+        lengths
+    }
+}
+
+/// The texts of a row by side, those of one side joined.
+struct Sides {
+    instruction: String,
+    response: String,
+    /// System prompts and texts without sides.
+    rest: String,
+}
+
+impl Sides {
+    fn of(row: &Row) -> Self {
+        let system = row.part(Part::System);
+        let text = row.part(Part::Text);
+        let rest = if system.is_empty() { text } else { system + &text };
+        Self { instruction: row.part(Part::Instruction), response: row.part(Part::Response), rest }
+    }
+
+    fn text(&self, part: Part) -> &str {
+        match part {
+            Part::Instruction => &self.instruction,
+            Part::Response => &self.response,
+            Part::Text | Part::System => &self.rest,
+        }
+    }
+}
+
+type LanguagesOf = (Vec<(Part, Said)>, Option<(&'static str, &'static str)>);
+
+fn languages(sides: &Sides, profiles: &[(Part, Profile)], out: &mut Out) -> LanguagesOf {
+    let said = |(part, profile): &(Part, Profile)| {
+        let language = profile.main.map(|main| main.language.iso());
+        (*part, Said { language, mixed: profile.is_mixed(), code: profile.code >= CODE_SHARE })
+    };
+    let of = |wanted| profiles.iter().find(|(part, _)| *part == wanted).map(|(_, profile)| profile);
+    let mut other = None;
+    if let (Some(asked), Some(answered)) = (of(Part::Instruction), of(Part::Response))
+        && let Some(confidence) = language::mismatch(&sides.instruction, asked, answered)
+    {
+        let names = asked.main.zip(answered.main).map(|(a, b)| (a.language.iso(), b.language.iso()));
+        let answer = out.row.fields.iter().rfind(|field| field.part == Part::Response);
+        let why = names.map_or(String::new(), |(asked, answered)| format!("asked in {asked}, answered in {answered}"));
+        if out.finding(Check::Fault, "language_mismatch", answer, confidence, &why) {
+            other = names;
+        }
+    }
+    (profiles.iter().map(said).collect(), other)
+}
+
+fn analysis(sides: &Sides, profiles: &[(Part, Profile)]) -> Option<(Analysis, &'static str)> {
+    let (part, profile) = profiles.iter().find(|(part, _)| *part != Part::Response)?;
+    let language = profile.main?.language;
+    let tongue = match language {
+        Language::Chinese => Tongue::Chinese,
+        Language::English => Tongue::English,
+        _ => return None,
+    };
+    Some((verbs::analyse(sides.text(*part), tongue), language.iso()))
+}
+
+/// Where findings of a row are put together.
+struct Out<'a> {
+    policy: &'a Policy,
+    row: &'a Row,
+    findings: Vec<Finding>,
+}
+
+impl Out<'_> {
+    fn spot(&mut self, check: Check, field: &Field, spot: &Spot) {
+        if self.finding(check, spot.kind, Some(field), spot.confidence, spot.rule)
+            && let Some(finding) = self.findings.last_mut()
+        {
+            let start = field.text[..spot.at.start].chars().count() as u64;
+            finding.start = Some(start);
+            finding.end = Some(start + field.text[spot.at.clone()].chars().count() as u64);
+        }
+    }
+
+    fn row(&mut self, check: Check, kind: &str, confidence: f32, why: &str) -> bool {
+        self.finding(check, kind, None, confidence, why)
+    }
+
+    /// Whether it counts.
+    fn finding(&mut self, check: Check, kind: &str, field: Option<&Field>, confidence: f32, why: &str) -> bool {
+        if confidence < self.policy.confidence || self.policy.ignores(check, kind) {
+            return false;
+        }
+        self.findings.push(Finding {
+            field: field.map(|field| field.name.clone()),
+            confidence: confidence.clamp(0.0, 1.0),
+            why: why.to_owned(),
+            ..Finding::new(check, kind, self.row.line)
+        });
+        true
+    }
+}
