@@ -36,21 +36,35 @@ pub(crate) fn hash_file(path: &Path, progress: &mut dyn FnMut(u64) -> bool) -> R
 }
 
 /// What a [`HashingReader`] has seen; shared, because the reader itself disappears inside decoders.
-#[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<(Sha256, u64)>>);
+#[derive(Clone)]
+pub(crate) struct Seen(Arc<Mutex<(Option<Sha256>, u64)>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((Some(Sha256::new()), 0))))
+    }
+}
 
 impl Seen {
+    /// Follows the bytes without hashing them, for those who only want to know how far reading is.
+    pub fn counting() -> Self {
+        Self(Arc::new(Mutex::new((None, 0))))
+    }
+
     pub fn bytes(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
+    /// The hash so far; of no bytes at all where only counting was asked for.
     pub fn sha256(&self) -> String {
-        hex(self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone())
+        hex(self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone().unwrap_or_default())
     }
 
     fn add(&self, bytes: &[u8]) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.0.update(bytes);
+        if let Some(hash) = &mut seen.0 {
+            hash.update(bytes);
+        }
         seen.1 += bytes.len() as u64;
     }
 }

@@ -278,7 +278,7 @@ impl<'a> Build<'a> {
         let limit = self.plan.text.record_bytes_max;
         let before = stamp(path)?;
         let mut first = records::open(path, limit, spool_dir, &Seen::default())?;
-        let found = records::look(source, first.container, &mut *first.reader)?;
+        let found = records::look(source, first.container, records::Use::Train, &mut *first.reader)?;
         drop(first);
         self.notes.push(format!("{}: {}", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy(), found.note));
 

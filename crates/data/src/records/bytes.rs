@@ -1,5 +1,6 @@
 //! From a path to the text inside: decompression, byte order marks, and what kind of file it is.
 
+use super::decode::{self, Encoding};
 use crate::error::DataError;
 use crate::hashing::{HashingReader, Seen};
 use std::fs::File;
@@ -7,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 const BUFFER_BYTES: usize = 1 << 18;
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How rows are laid out in a file, after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +53,43 @@ pub(crate) enum Compression {
     Zstd,
 }
 
+/// What happens to a text that is not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// Training learns from files as they are.
+    Refuse,
+    /// Converted while it is read, for those who only look.
+    Decode,
+}
+
 /// A file opened for reading its text: decompressed, hashed as it passes, and past a byte order mark.
 pub(crate) struct Opened {
     pub text: Box<dyn BufRead + Send>,
     pub container: Container,
     pub compression: Compression,
+    pub encoding: Encoding,
+    pub mark: Mark,
+}
+
+impl Opened {
+    /// What the file is, in a word.
+    pub fn name(&self) -> &'static str {
+        match self.compression {
+            Compression::None => self.container.name(),
+            Compression::Gzip | Compression::Zstd => self.container.packed_name(),
+        }
+    }
+}
+
+/// Whether a UTF-8 text began with a byte order mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    None,
+    ByteOrder,
 }
 
 /// Opens `path` and finds out by its first bytes and its name what it holds. `seen` follows the bytes of the file itself.
-pub(crate) fn open(path: &Path, seen: &Seen) -> Result<Opened, DataError> {
+pub(crate) fn open(path: &Path, seen: &Seen, foreign: Foreign) -> Result<Opened, DataError> {
     let meta = match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(DataError::NoSuchFile { path: path.to_owned() });
@@ -82,15 +112,23 @@ pub(crate) fn open(path: &Path, seen: &Seen) -> Result<Opened, DataError> {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))
         }
     };
-    let start = peek(&mut text, path)?;
-    if let Some(encoding) = foreign_encoding(start) {
-        return Err(DataError::Encoding { path: path.to_owned(), encoding });
+    let encoding = match foreign {
+        Foreign::Refuse => decode::by_mark(peek(&mut text, path)?),
+        Foreign::Decode => decode::by_looking(peek(&mut text, path)?),
+    };
+    if !encoding.is_utf8() {
+        if foreign == Foreign::Refuse || encoding == Encoding::Utf32 {
+            return Err(DataError::Encoding { path: path.to_owned(), encoding: encoding.name() });
+        }
+        text = Box::new(BufReader::with_capacity(BUFFER_BYTES, decode::Decoding::new(text, encoding)));
     }
-    if start.starts_with(b"\xef\xbb\xbf") {
-        text.consume(3);
+    let mut mark = Mark::None;
+    if peek(&mut text, path)?.starts_with(BYTE_ORDER_MARK) {
+        text.consume(BYTE_ORDER_MARK.len());
+        mark = Mark::ByteOrder;
     }
     let container = container(path, &mut text)?;
-    Ok(Opened { text, container, compression })
+    Ok(Opened { text, container, compression, encoding, mark })
 }
 
 fn compression(path: &Path, start: &[u8]) -> Result<Compression, DataError> {
@@ -111,14 +149,6 @@ fn compression(path: &Path, start: &[u8]) -> Result<Compression, DataError> {
 
 fn not_what_it_says(path: &Path, expected: &'static str) -> DataError {
     DataError::BrokenContainer { path: path.to_owned(), expected, got: "other bytes at the start".into() }
-}
-
-fn foreign_encoding(start: &[u8]) -> Option<&'static str> {
-    match start {
-        [0xff, 0xfe, ..] => Some("UTF-16 (little endian)"),
-        [0xfe, 0xff, ..] => Some("UTF-16 (big endian)"),
-        _ => None,
-    }
 }
 
 /// Lower-case extension without the dot; empty when there is none.

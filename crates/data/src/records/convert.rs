@@ -59,13 +59,7 @@ impl Row<'_> {
     fn optional(&mut self, role: &'static str) -> Option<Value> {
         let column = match self.found.column(role) {
             Some(column) => column.to_owned(),
-            None => {
-                let usual = roles::named(self.found.format, role)?.usual;
-                let free = |name: &&&str| {
-                    self.fields.contains_key(**name) && !self.found.columns.values().any(|used| used == **name)
-                };
-                (*usual.iter().find(free)?).to_owned()
-            }
+            None => self.found.usual(role).find(|name| self.fields.contains_key(*name))?.to_owned(),
         };
         self.fields.get_mut(&column).map(Value::take).filter(|v| !v.is_null())
     }

@@ -4,9 +4,28 @@ use std::io::BufRead;
 
 /// One line, without its line ending.
 pub(crate) enum Line {
-    Whole(Vec<u8>),
+    Whole(Vec<u8>, End),
     /// Longer than the limit: its first bytes. The rest was read past, never held.
     TooLong(Vec<u8>),
+}
+
+/// How a line ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Lf,
+    CrLf,
+    /// The last line of a file that does not end with one.
+    File,
+}
+
+impl End {
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            End::Lf => b"\n",
+            End::CrLf => b"\r\n",
+            End::File => b"",
+        }
+    }
 }
 
 /// What is kept of an over-long line, to show in the quarantine.
@@ -17,6 +36,7 @@ pub(crate) fn next_line(text: &mut dyn BufRead, limit: u64) -> std::io::Result<O
     let mut line = Vec::new();
     let mut too_long = false;
     let mut any = false;
+    let mut ending = End::File;
     loop {
         let available = match text.fill_buf() {
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -43,6 +63,7 @@ pub(crate) fn next_line(text: &mut dyn BufRead, limit: u64) -> std::io::Result<O
         let taken = part.len() + usize::from(end.is_some());
         text.consume(taken);
         if end.is_some() {
+            ending = End::Lf;
             break;
         }
     }
@@ -51,12 +72,15 @@ pub(crate) fn next_line(text: &mut dyn BufRead, limit: u64) -> std::io::Result<O
     }
     if line.last() == Some(&b'\r') {
         line.pop();
+        if ending == End::Lf {
+            ending = End::CrLf;
+        }
     }
     if !too_long && line.len() as u64 > limit {
         line.truncate(EXCERPT_BYTES);
         too_long = true;
     }
-    Ok(Some(if too_long { Line::TooLong(line) } else { Line::Whole(line) }))
+    Ok(Some(if too_long { Line::TooLong(line) } else { Line::Whole(line, ending) }))
 }
 
 #[cfg(test)]
@@ -68,7 +92,7 @@ mod tests {
         let mut reader = BufReader::with_capacity(capacity, text);
         std::iter::from_fn(|| next_line(&mut reader, limit).unwrap())
             .map(|line| match line {
-                Line::Whole(l) => String::from_utf8(l).unwrap(),
+                Line::Whole(l, _) => String::from_utf8(l).unwrap(),
                 Line::TooLong(l) => format!("long:{}", l.len()),
             })
             .collect()

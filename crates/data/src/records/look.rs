@@ -10,10 +10,20 @@ use std::path::Path;
 
 /// Rows looked at. A file whose first rows are all alike in this many is taken to be alike.
 const ROWS_LOOKED_AT: usize = 16;
+/// Faulty rows passed by in search of these.
+const FAULTS_PASSED: usize = 1000;
+
+/// What a file's rows are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Train,
+    /// Only looked at: what could be meant in two ways to train on is still text.
+    Look,
+}
 
 /// How the rows of one file are to be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub struct Found {
     pub format: Format,
     /// Role → column, for the roles that the file has.
     pub columns: BTreeMap<&'static str, String>,
@@ -25,6 +35,12 @@ pub(crate) struct Found {
 impl Found {
     pub fn column(&self, role: &str) -> Option<&str> {
         self.columns.get(role).map(String::as_str)
+    }
+
+    /// The usual columns of a role that no other role has taken: for rows with a field that the first rows lacked.
+    pub fn usual(&self, role: &str) -> impl Iterator<Item = &'static str> {
+        let usual = roles::named(self.format, role).map_or(&[][..], |role| role.usual);
+        usual.iter().copied().filter(|name| !self.columns.values().any(|used| used == name))
     }
 }
 
@@ -39,13 +55,18 @@ struct Sample {
 ///
 /// # Errors
 /// The file's own faults; an unknown role, tag or column; no format that fits.
-pub(crate) fn look(source: &Source, container: &'static str, reader: &mut dyn RowReader) -> Result<Found, DataError> {
+pub(crate) fn look(
+    source: &Source,
+    container: &'static str,
+    purpose: Use,
+    reader: &mut dyn RowReader,
+) -> Result<Found, DataError> {
     let path = source.path.as_path();
     check_words(source)?;
     let sample = sample(path, reader)?;
     let (format, how) = match source.format {
         Some(format) => (format, "as told"),
-        None => (find(source, &sample)?, "found"),
+        None => (find(source, purpose, &sample)?, "found"),
     };
     let columns = assign(source, format, &sample).map_err(|e| e.into_error(path, &sample))?;
     let unused: Vec<&str> =
@@ -79,7 +100,8 @@ fn check_words(source: &Source) -> Result<(), DataError> {
 fn sample(path: &Path, reader: &mut dyn RowReader) -> Result<Sample, DataError> {
     let mut sample = Sample { columns: Vec::new(), rows: Vec::new() };
     let mut first_fault = None;
-    for _ in 0..ROWS_LOOKED_AT {
+    let mut faults = 0;
+    while sample.rows.len() < ROWS_LOOKED_AT && faults < FAULTS_PASSED {
         let Some(row) = reader.next_row() else { break };
         let row = match row {
             Ok(row) if row.line == 1 && one_object(path, &row.body) => {
@@ -104,6 +126,7 @@ fn sample(path: &Path, reader: &mut dyn RowReader) -> Result<Sample, DataError> 
                 sample.rows.push(value);
             }
             Err((fault, column)) => {
+                faults += 1;
                 first_fault.get_or_insert_with(|| bad_row(path, row.line, column, fault));
             }
         }
@@ -121,7 +144,7 @@ fn one_object(path: &Path, first: &Body) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) && matches!(first, Body::Json(b) if unfinished(b))
 }
 
-fn find(source: &Source, sample: &Sample) -> Result<Format, DataError> {
+fn find(source: &Source, purpose: Use, sample: &Sample) -> Result<Format, DataError> {
     let path = &source.path;
     if sample.rows.iter().all(Value::is_string) {
         return Ok(Format::Text);
@@ -137,7 +160,7 @@ fn find(source: &Source, sample: &Sample) -> Result<Format, DataError> {
         if let Ok(columns) = assign(source, format, sample)
             && holds(format, &columns, &source.tags, sample)
         {
-            if format == Format::Text && source.columns.is_empty() {
+            if format == Format::Text && source.columns.is_empty() && purpose == Use::Train {
                 not_an_answer(path, sample)?;
             }
             return Ok(format);

@@ -3,28 +3,34 @@
 mod array;
 mod bytes;
 mod convert;
+pub(crate) mod csv_bytes;
+pub(crate) mod decode;
 mod lines;
 mod look;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod pushed;
+pub(crate) mod raw;
 mod read;
 mod roles;
 mod table;
 
 pub(crate) use convert::{Shape, content};
-pub(crate) use look::{Found, look};
+pub use look::Found;
+pub(crate) use look::{Use, look};
 pub use read::{Record, Records};
+pub use roles::{Speaker, Tags};
 
 use crate::error::{DataError, Position, RowFault};
 use crate::hashing::Seen;
-use bytes::Container;
+use bytes::{Container, Foreign};
 use lines::Line;
 use serde_json::Value;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 /// Levels of nesting in a record. No format needs more than a dozen; a parser that recurses must have a limit.
-pub(crate) const DEPTH_MAX: usize = 100;
+pub const DEPTH_MAX: usize = 100;
 
 /// A row before it is understood.
 #[derive(Debug)]
@@ -65,13 +71,10 @@ pub(crate) struct Rows {
 
 /// Opens `path`. No record may be longer than `record_bytes_max`; `spool_dir` takes what a compressed parquet file unpacks to.
 pub(crate) fn open(path: &Path, record_bytes_max: u64, spool_dir: &Path, seen: &Seen) -> Result<Rows, DataError> {
-    let opened = bytes::open(path, seen)?;
+    let opened = bytes::open(path, seen, Foreign::Refuse)?;
     let path = path.to_owned();
     let limit = record_bytes_max;
-    let container = match opened.compression {
-        bytes::Compression::None => opened.container.name(),
-        _ => opened.container.packed_name(),
-    };
+    let container = opened.name();
     let reader: Box<dyn RowReader> = match opened.container {
         Container::JsonLines => Box::new(Lines { path, text: opened.text, limit, line: 0, body: Body::Json }),
         Container::Text => Box::new(Lines { path, text: opened.text, limit, line: 0, body: Body::Text }),
@@ -91,12 +94,12 @@ fn open_parquet(
     opened: bytes::Opened,
     spool_dir: &Path,
     limit: u64,
-) -> Result<Box<dyn RowReader>, DataError> {
+) -> Result<Box<dyn RowReader + Send>, DataError> {
     Ok(Box::new(parquet::Parquet::open(path, opened, spool_dir, limit)?))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn open_parquet(path: &Path, _: bytes::Opened, _: &Path, _: u64) -> Result<Box<dyn RowReader>, DataError> {
+fn open_parquet(path: &Path, _: bytes::Opened, _: &Path, _: u64) -> Result<Box<dyn RowReader + Send>, DataError> {
     Err(DataError::ParquetNotBuilt { path: path.to_owned() })
 }
 
@@ -117,8 +120,8 @@ impl RowReader for Lines {
             };
             self.line += 1;
             let body = match line {
-                Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
-                Line::Whole(bytes) => (self.body)(bytes),
+                Line::Whole(bytes, _) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
+                Line::Whole(bytes, _) => (self.body)(bytes),
                 Line::TooLong(excerpt) => {
                     Body::Fault { fault: RowFault::TooLarge { limit: self.limit }, column: None, excerpt }
                 }
@@ -258,8 +261,8 @@ fn parse(bytes: &[u8]) -> Result<Value, Faulty> {
     })
 }
 
-/// Where nesting passes the limit. Brackets inside strings do not count.
-fn too_deep(bytes: &[u8]) -> Option<u64> {
+/// Where nesting passes the limit, as a column from 1. Brackets inside strings do not count.
+pub fn too_deep(bytes: &[u8]) -> Option<u64> {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for (i, byte) in bytes.iter().enumerate() {
         match byte {

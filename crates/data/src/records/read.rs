@@ -1,6 +1,6 @@
 //! A source file as records, for those who want the content rather than the tokens.
 
-use super::{Found, RowReader, Shape, bad_row, content, look, open};
+use super::{Found, RowReader, Shape, Use, bad_row, content, look, open};
 use crate::dataset::Origin;
 use crate::error::DataError;
 use crate::hashing::Seen;
@@ -35,7 +35,7 @@ impl Records {
     /// A file that cannot be read, or no format that fits.
     pub fn open(source: &Source, record_bytes_max: u64, spool_dir: &Path) -> Result<Self, DataError> {
         let mut first = open(&source.path, record_bytes_max, spool_dir, &Seen::default())?;
-        let found = look(source, first.container, &mut *first.reader)?;
+        let found = look(source, first.container, Use::Train, &mut *first.reader)?;
         drop(first);
         let reader = open(&source.path, record_bytes_max, spool_dir, &Seen::default())?.reader;
         let file = Arc::from(source.path.to_string_lossy());

@@ -96,7 +96,7 @@ pub(crate) fn known(format: Option<Format>) -> Vec<&'static str> {
 
 /// What the members and speakers of a conversation are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tags {
+pub struct Tags {
     pub role: String,
     pub content: String,
     /// Name in the file → the speaker it means.
@@ -104,7 +104,7 @@ pub(crate) struct Tags {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaker {
+pub enum Speaker {
     System,
     User,
     Assistant,

@@ -1,1 +1,0 @@
-//! Files as rows: opened, read in pieces, understood in parallel.
