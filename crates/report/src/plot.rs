@@ -1,1 +1,0 @@
-//! Plots as SVG that take their colours from the page.

@@ -1,1 +1,0 @@
-//! The page of `athanor scan`, from its `scan.json` and the findings that the page shows.

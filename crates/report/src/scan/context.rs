@@ -1,0 +1,241 @@
+//! What every section of the page needs.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::html::escape;
+use crate::json::{list, number, string, whole};
+use crate::number::{self as numbers, UNKNOWN};
+use crate::plot::{self, Canvas};
+use crate::text::{self, Text};
+use crate::{Language, kinds};
+
+pub struct Context<'a> {
+    pub scan: &'a Value,
+    pub language: Language,
+    /// Rows that the page can show, by place: their number among the samples.
+    samples: HashMap<(&'a str, u64), usize>,
+}
+
+/// A part of the page.
+pub struct Section {
+    pub id: &'static str,
+    pub title: Text,
+    /// The worst of what was found; None: nothing.
+    pub harm: Option<Harm>,
+    pub body: Body,
+}
+
+pub enum Body {
+    Html(String),
+    /// Says why.
+    NotMeasured(Text),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    Note,
+    Look,
+    Harmful,
+    Blocks,
+}
+
+/// Pixels of plots: of a wide page, and of a narrow one.
+pub const WIDE: f64 = 820.0;
+pub const NARROW: f64 = 340.0;
+
+impl<'a> Context<'a> {
+    pub fn new(scan: &'a Value, language: Language) -> Context<'a> {
+        let mut samples = HashMap::new();
+        for (i, sample) in list(&scan["samples"]).iter().enumerate() {
+            if let Some(line) = whole(&sample["line"]) {
+                samples.entry((string(&sample["file"]), line)).or_insert(i);
+            }
+        }
+        Context { scan, language, samples }
+    }
+
+    pub fn t(&self, text: Text) -> &'static str {
+        text.of(self.language)
+    }
+
+    /// A text with values, as HTML.
+    pub fn with(&self, text: Text, values: &[(&str, &str)]) -> String {
+        escape(&text.with(self.language, values))
+    }
+
+    pub fn rows(&self, value: &Value) -> String {
+        whole(value).map_or_else(|| UNKNOWN.to_string(), |n| text::rows(n, self.language))
+    }
+
+    pub fn count(&self, value: &Value) -> String {
+        whole(value).map_or_else(|| UNKNOWN.to_string(), numbers::count)
+    }
+
+    pub fn share(&self, value: &Value) -> String {
+        number(value).map_or_else(|| UNKNOWN.to_string(), numbers::share)
+    }
+
+    pub fn decimal(&self, value: &Value, places: usize) -> String {
+        number(value).map_or_else(|| UNKNOWN.to_string(), |x| numbers::decimal(x, places))
+    }
+
+    /// Of anything that is one word.
+    pub fn string_of(&self, value: &Value) -> String {
+        match value {
+            Value::String(s) => s.clone(),
+            Value::Number(n) => n.to_string(),
+            _ => UNKNOWN.to_string(),
+        }
+    }
+
+    pub fn kind(&self, check: &str, kind: &str) -> String {
+        escape(&kinds::name(check, kind, self.language))
+    }
+
+    pub fn part(&self, name: &str) -> String {
+        match name {
+            "instruction" => self.t(text::INSTRUCTION).to_string(),
+            "response" => self.t(text::RESPONSE).to_string(),
+            "whole" => self.t(text::WHOLE).to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// `file:line`: a link where the row is on the page, else a text to copy.
+    pub fn place(&self, place: &Value) -> String {
+        let (file, line) = (string(&place["file"]), whole(&place["line"]).unwrap_or(0));
+        self.place_as(file, line, &format!("{file}:{line}"))
+    }
+
+    /// The same, as `words`.
+    pub fn place_as(&self, file: &str, line: u64, words: &str) -> String {
+        let (words, whole) = (escape(words), escape(&format!("{file}:{line}")));
+        match self.samples.get(&(file, line)) {
+            Some(i) => format!("<a class=\"place\" href=\"#row-{i}\">{words}</a>"),
+            None => format!("<span class=\"place\" data-copy=\"{whole}\">{words}</span>"),
+        }
+    }
+
+    /// Places of one file together: its name once. What `mark` says of a place stands behind it.
+    pub fn places(&self, places: &[Value], mark: &dyn Fn(&Value) -> Option<Text>) -> String {
+        let mut out = String::new();
+        let mut last = None;
+        for place in places {
+            let (file, line) = (string(&place["file"]), whole(&place["line"]).unwrap_or(0));
+            if last != Some(file) {
+                out.push_str(if last.is_some() { "</span>" } else { "" });
+                out.push_str(&format!("<span class=\"places\"><span class=\"path\">{}</span>", escape(file)));
+                last = Some(file);
+            }
+            out.push_str(&format!(" {}", self.place_as(file, line, &format!(":{line}"))));
+            if let Some(words) = mark(place) {
+                out.push_str(&format!(" <span class=\"kept\">{}</span>", self.t(words)));
+            }
+        }
+        out.push_str(if last.is_some() { "</span>" } else { "" });
+        out
+    }
+
+    /// A masked text of the data; nothing where the record has none.
+    pub fn excerpt(&self, value: &Value) -> String {
+        match value.as_str() {
+            Some(text) if !text.is_empty() => format!("<q class=\"excerpt\">{}</q>", escape(text)),
+            _ => String::new(),
+        }
+    }
+
+    /// The worst harm of some checks among the verdict's items.
+    pub fn harm(&self, of: &dyn Fn(&str, &str) -> bool) -> Option<Harm> {
+        list(&self.scan["verdict"]["items"])
+            .iter()
+            .filter(|item| of(string(&item["check"]), string(&item["type"])))
+            .filter(|item| whole(&item["findings"]) != Some(0))
+            .map(|item| Harm::of(string(&item["harm"])))
+            .max()
+    }
+
+    /// A plot for wide pages and one for narrow ones, of which a page shows one.
+    pub fn plot(&self, title: &str, draw: &dyn Fn(&Canvas) -> Result<String, plot::Error>) -> String {
+        self.plot_of(title, WIDE, draw)
+    }
+
+    pub fn plot_of(&self, title: &str, wide: f64, draw: &dyn Fn(&Canvas) -> Result<String, plot::Error>) -> String {
+        let one = |width| draw(&Canvas { width, title, language: self.language });
+        match (one(wide), one(NARROW)) {
+            (Ok(wide), Ok(narrow)) => format!("<div class=\"wide\">{wide}</div><div class=\"narrow\">{narrow}</div>"),
+            (Err(e), _) | (_, Err(e)) => {
+                format!("<p class=\"absent\">{}</p>", self.with(text::NOT_DRAWN, &[("why", &e.to_string())]))
+            }
+        }
+    }
+}
+
+impl Section {
+    pub fn html(&self, c: &Context) -> String {
+        let marker = self.harm.map_or(String::new(), |h| format!(" {}", h.badge(c)));
+        let body = match &self.body {
+            Body::Html(html) => html.clone(),
+            Body::NotMeasured(why) => format!("<p class=\"absent\">{}</p>", c.t(*why)),
+        };
+        format!(
+            "<section id=\"{0}\" aria-labelledby=\"{0}-title\"><h2 id=\"{0}-title\">{1}{marker}</h2>{body}</section>",
+            self.id,
+            c.t(self.title)
+        )
+    }
+}
+
+impl Harm {
+    pub fn of(name: &str) -> Harm {
+        match name {
+            "blocks" => Harm::Blocks,
+            "harmful" => Harm::Harmful,
+            "look" => Harm::Look,
+            _ => Harm::Note,
+        }
+    }
+
+    pub fn text(self) -> Text {
+        match self {
+            Harm::Blocks => text::HARM_BLOCKS,
+            Harm::Harmful => text::HARM_HARMFUL,
+            Harm::Look => text::HARM_LOOK,
+            Harm::Note => text::HARM_NOTE,
+        }
+    }
+
+    /// A sign that differs in shape as well as in colour.
+    pub fn marker(self) -> String {
+        let (class, shape) = match self {
+            Harm::Blocks => ("blocks", "<rect x=\"1\" y=\"1\" width=\"8\" height=\"8\"/>"),
+            Harm::Harmful => ("harmful", "<path d=\"M5 .8 9.6 9.2H.4Z\"/>"),
+            Harm::Look => ("look", "<circle cx=\"5\" cy=\"5\" r=\"4\"/>"),
+            Harm::Note => ("note", "<circle cx=\"5\" cy=\"5\" r=\"3.4\"/>"),
+        };
+        format!("<svg class=\"marker {class}\" viewBox=\"0 0 10 10\" width=\"10\" height=\"10\" aria-hidden=\"true\">{shape}</svg>")
+    }
+
+    pub fn badge(self, c: &Context) -> String {
+        format!("<span class=\"harm\">{}{}</span>", self.marker(), c.t(self.text()))
+    }
+}
+
+/// A sentence that opens a section.
+pub fn lead(html: &str) -> String {
+    format!("<p class=\"lead\">{html}</p>")
+}
+
+pub fn heading(words: &str) -> String {
+    format!("<h3>{words}</h3>")
+}
+
+pub fn note(html: &str) -> String {
+    format!("<p class=\"note\">{html}</p>")
+}
+
+/// What is worth having but not seeing at first.
+pub fn folded(summary: &str, html: &str) -> String {
+    format!("<details><summary>{summary}</summary>{html}</details>")
+}

@@ -1,0 +1,175 @@
+//! Rows that are alike.
+
+use serde_json::Value;
+
+use super::context::{Body, Context, Section, heading, lead, note};
+use crate::html::{Kind, Table, bar, column, escape};
+use crate::json::{list, number as as_number, numbers, string, sum, whole};
+use crate::number;
+use crate::plot::{self, Bar, Cluster, Histogram, Scale, Tone};
+use crate::text;
+
+/// Pixels of two plots side by side.
+const HALF: f64 = 420.0;
+/// Group sizes that are shown together, from the first to the last of each.
+const SIZES: [(u64, u64); 8] = [(2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 49), (50, 99), (100, u64::MAX)];
+
+pub fn section(c: &Context) -> Section {
+    let duplicates = &c.scan["duplicates"];
+    let body =
+        if duplicates.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(body(c, duplicates)) };
+    Section { id: "duplicates", title: text::DUPLICATES, harm: c.harm(&|check, _| check == "duplicate"), body }
+}
+
+fn body(c: &Context, duplicates: &Value) -> String {
+    let removed = text::rows(sum(&duplicates["kinds"], "removed"), c.language);
+    let rate = c.share(&duplicates["rate"]);
+    let mut out = lead(&c.with(text::DUPLICATES_LEAD, &[("removed", &removed), ("rate", &rate)]));
+    out.push_str(&kinds_table(c, duplicates));
+    out.push_str(&note(&c.with(
+        text::DUPLICATES_HOW,
+        &[
+            ("threshold", &c.decimal(&duplicates["threshold"], 3)),
+            ("shingle", &c.string_of(&duplicates["shingle"])),
+            ("permutations", &c.string_of(&duplicates["permutations"])),
+            ("bands", &c.string_of(&duplicates["bands"])),
+        ],
+    )));
+    let largest = list(&duplicates["largest"]);
+    if !largest.is_empty() {
+        out.push_str(&heading(c.t(text::LARGEST)));
+        out.push_str(&heaps(c, largest));
+        out.push_str(&note(c.t(text::LARGEST_KEY)));
+        out.extend(largest.iter().map(|group| members(c, group)));
+    }
+    let plots = sizes(c, list(&duplicates["sizes"])) + &overlap(c, &duplicates["overlap"]);
+    out.push_str(&format!("<div class=\"pair even\">{plots}</div>"));
+    out
+}
+
+fn kinds_table(c: &Context, duplicates: &Value) -> String {
+    let kinds = list(&duplicates["kinds"]);
+    let most = kinds.iter().filter_map(|k| as_number(&k["rows"])).fold(0.0, f64::max);
+    let rows = kinds.iter().map(|kind| {
+        vec![
+            c.kind("duplicate", string(&kind["type"])),
+            c.count(&kind["groups"]),
+            c.count(&kind["rows"]),
+            bar(if most > 0.0 { as_number(&kind["rows"]).unwrap_or(0.0) / most } else { 0.0 }, Tone::Data),
+            c.count(&kind["removed"]),
+        ]
+    });
+    Table {
+        caption: c.t(text::DUPLICATES).to_string(),
+        columns: vec![
+            column(c.t(text::KIND), Kind::Words),
+            column(c.t(text::GROUPS), Kind::Number),
+            column(c.t(text::ROWS), Kind::Number),
+            column("", Kind::Bar),
+            column(c.t(text::REMOVED), Kind::Number),
+        ],
+        rows: rows.collect(),
+    }
+    .html()
+}
+
+fn heaps(c: &Context, groups: &[Value]) -> String {
+    let words: Vec<(String, String, String)> = groups
+        .iter()
+        .map(|g| (crate::kinds::name("duplicate", string(&g["type"]), c.language), c.rows(&g["rows"]), anchor(g)))
+        .collect();
+    let picture = c.plot(c.t(text::LARGEST_PLOT), &|canvas| {
+        let data: Vec<Cluster> = groups
+            .iter()
+            .zip(&words)
+            .map(|(group, (label, note, anchor))| {
+                let rows = whole(&group["rows"]).unwrap_or(0);
+                // Only these are cut down to the one that stays.
+                let kept = if matches!(string(&group["type"]), "exact" | "normalised" | "near") { 1 } else { rows };
+                Cluster { label, note, rows, kept, anchor }
+            })
+            .collect();
+        plot::clusters(&data, canvas)
+    });
+    format!("<figure>{picture}</figure>")
+}
+
+fn anchor(group: &Value) -> String {
+    format!("group-{}", whole(&group["group"]).unwrap_or(0))
+}
+
+fn members(c: &Context, group: &Value) -> String {
+    let members = list(&group["members"]);
+    let rows = whole(&group["rows"]).unwrap_or(0);
+    let number = whole(&group["group"]).unwrap_or(0).to_string();
+    let places = c.places(members, &|place| (place["keep"] == true).then_some(text::KEPT));
+    let more = match rows.saturating_sub(members.len() as u64) {
+        0 => String::new(),
+        n => format!("<p class=\"soft\">{}</p>", c.with(text::MORE, &[("n", &number::count(n))])),
+    };
+    format!(
+        "<details class=\"group\" id=\"{}\"><summary><b>{}</b> <span class=\"soft\">{} · {}</span> {}</summary>\
+         <p>{places}</p>{more}</details>",
+        anchor(group),
+        c.with(text::GROUP, &[("n", &number)]),
+        c.kind("duplicate", string(&group["type"])),
+        c.rows(&group["rows"]),
+        c.excerpt(&group["excerpt"]),
+    )
+}
+
+/// Groups by their number of rows.
+fn sizes(c: &Context, sizes: &[Value]) -> String {
+    if sizes.is_empty() {
+        return String::new();
+    }
+    let mut bars: Vec<(String, u64)> = Vec::new();
+    for (low, high) in SIZES {
+        let within = sizes.iter().filter(|s| whole(&s["size"]).is_some_and(|n| n >= low && n <= high));
+        let groups = within.filter_map(|s| whole(&s["groups"])).fold(0, u64::saturating_add);
+        let label = match high {
+            u64::MAX => text::OR_MORE.with(c.language, &[("n", &low.to_string())]),
+            _ if low == high => low.to_string(),
+            _ => format!("{low}–{high}"),
+        };
+        bars.push((label, groups));
+    }
+    while bars.last().is_some_and(|b| b.1 == 0) {
+        bars.pop();
+    }
+    let notes: Vec<String> = bars.iter().map(|b| text::groups(b.1, c.language)).collect();
+    let picture = c.plot_of(c.t(text::SIZES), HALF, &|canvas| {
+        let bars: Vec<Bar> = bars
+            .iter()
+            .zip(&notes)
+            .map(|((label, groups), note)| Bar { label, value: *groups as f64, note, tone: Tone::Data })
+            .collect();
+        plot::bars(&bars, canvas)
+    });
+    format!("<figure><figcaption>{}</figcaption>{picture}</figure>", c.t(text::SIZES))
+}
+
+fn overlap(c: &Context, overlap: &Value) -> String {
+    if overlap.is_null() {
+        return String::new();
+    }
+    let n = c.string_of(&overlap["n"]);
+    let (edges, counts) = (numbers(&overlap["histogram"]["edges"]), numbers(&overlap["histogram"]["counts"]));
+    let picture = c.plot_of(&text::OVERLAP_PLOT.with(c.language, &[("n", &n)]), HALF, &|canvas| {
+        let data = Histogram {
+            edges: &edges,
+            counts: &counts,
+            scale: Scale::Linear,
+            domain: Some((0.0, 1.0)),
+            marks: &[],
+            spread: None,
+            height: 130.0,
+        };
+        plot::histogram(&data, canvas)
+    });
+    format!(
+        "<figure><figcaption>{}</figcaption>{picture}{}</figure>",
+        escape(&text::OVERLAP.with(c.language, &[("n", &n)])),
+        note(c.t(text::OVERLAP_KEY))
+    )
+}

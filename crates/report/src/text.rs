@@ -1,0 +1,359 @@
+//! What pages and summaries say, in both languages.
+
+use crate::Language;
+use crate::number;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub english: &'static str,
+    pub chinese: &'static str,
+}
+
+impl Text {
+    pub const fn new(english: &'static str, chinese: &'static str) -> Text {
+        Text { english, chinese }
+    }
+
+    pub fn of(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.english,
+            Language::Chinese => self.chinese,
+        }
+    }
+
+    /// With `{name}`s filled in, each once: what is filled in is not looked at again.
+    pub fn with(self, language: Language, values: &[(&str, &str)]) -> String {
+        let mut out = String::new();
+        let mut rest = self.of(language);
+        while let Some((before, after)) = rest.split_once('{') {
+            out.push_str(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            out.push_str(values.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// `1 row`, `2 rows`.
+pub fn rows(n: u64, language: Language) -> String {
+    counted(n, language, ["row", "rows"], "条")
+}
+
+pub fn files(n: u64, language: Language) -> String {
+    counted(n, language, ["file", "files"], "个文件")
+}
+
+pub fn groups(n: u64, language: Language) -> String {
+    counted(n, language, ["group", "groups"], "组")
+}
+
+fn counted(n: u64, language: Language, [one, many]: [&str; 2], chinese: &str) -> String {
+    match language {
+        Language::English => format!("{} {}", number::count(n), if n == 1 { one } else { many }),
+        Language::Chinese => format!("{} {chinese}", number::count(n)),
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident: $english:literal, $chinese:literal;)*) => {
+        $(pub const $name: Text = Text::new($english, $chinese);)*
+        /// Every text, by its name.
+        pub const ALL: &[(&str, Text)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+texts! {
+    TITLE: "Data health report", "数据体检报告";
+    SKIP: "Skip to the report", "跳到正文";
+    CONTENTS: "Contents", "目录";
+    FOOTER: "Made by athanor {version} from scan.json (schema {schema}). This page needs no network and sends nothing.",
+        "由 athanor {version} 根据 scan.json（schema {schema}）生成。本页无需联网，也不会发送任何数据。";
+    NOT_MEASURED: "Not measured.", "未测量。";
+    NOT_DRAWN: "No plot: {why}.", "无法绘图：{why}。";
+    NONE_FOUND: "Nothing found.", "未发现问题。";
+    MORE: "{n} more", "还有 {n} 项";
+
+    READY: "Ready to train on.", "可以直接用于训练。";
+    READY_WHY: "{understood} were checked and none has to go.", "已检查 {understood}，没有必须删除的。";
+    CLEAN_FIRST: "Clean it, then train.", "先清洗，再训练。";
+    CLEAN_FIRST_WHY: "Cleaning keeps {kept} of {read} ({share}), removes {removed} and changes {changed}.",
+        "清洗后保留 {kept}（共 {read}，占 {share}），删除 {removed}，修改 {changed}。";
+    NOT_READY: "Do not train on this yet.", "暂时不要用于训练。";
+    NOT_READY_WHY: "Cleaning alone does not settle what was found: of {read} it would keep {kept}, but a person has to decide first.",
+        "仅靠清洗解决不了发现的问题：{read} 中可保留 {kept}，但需要先由人来判断。";
+    EMPTY: "There is nothing to train on.", "没有可用于训练的数据。";
+    EMPTY_WHY: "None of {read} in {files} could be understood.", "{files}共 {read}，没有一条能够解析。";
+    UNKNOWN_STATE: "No verdict.", "没有结论。";
+    WHAT_TO_DO: "What to do", "要做的事";
+    NOTHING_TO_DO: "Nothing has to be done.", "无需处理。";
+    ALL_FINDINGS: "All findings by harm", "按危害程度查看全部发现";
+    GATES: "Gates", "门槛检查";
+    GATE_PASSED: "passed", "通过";
+    GATE_FAILED: "failed", "未通过";
+
+    HARM: "Harm", "危害";
+    HARM_BLOCKS: "blocks", "阻断";
+    HARM_HARMFUL: "harmful", "有害";
+    HARM_LOOK: "worth a look", "值得一看";
+    HARM_NOTE: "note", "提示";
+    CLEAN_REMOVES: "--clean removes the rows", "--clean 会删除这些样本";
+    CLEAN_REPAIRS: "--clean repairs the text", "--clean 会修复文本";
+    CLEAN_REDACTS: "--clean redacts the text", "--clean 会脱敏";
+    CLEAN_NOTHING: "left as it is by --clean", "--clean 不处理";
+
+    TILE_ROWS: "rows", "样本";
+    TILE_ROWS_NOTE: "{faulty} not understood", "{faulty} 条无法解析";
+    TILE_KEPT: "kept by cleaning", "清洗后保留";
+    TILE_DUPLICATES: "duplicates to remove", "可删除的重复";
+    TILE_PII: "rows with personal data", "含个人信息";
+    TILE_PII_NOTE: "secrets in {secrets}", "含密钥 {secrets}";
+    TILE_LEAKS: "leaked evaluation rows", "泄漏的评测样本";
+    TILE_LENGTH: "median length", "长度中位数";
+    TILE_TOKENS: "tokens, p95 {p95}", "词元，p95 为 {p95}";
+    TILE_CHARACTERS: "characters, p95 {p95}", "字符，p95 为 {p95}";
+    TILE_LANGUAGE: "main language", "主要语言";
+    TILE_LANGUAGE_NOTE: "{share} of the rows", "占 {share}";
+    TILE_QUALITY: "mean quality", "平均质量";
+    TILE_QUALITY_NOTE: "{rows} below {threshold}", "{rows}低于 {threshold}";
+
+    FINDINGS: "Findings", "问题总览";
+    FINDINGS_LEAD: "Ranked by the harm they do to a model trained on this data.", "按对训练所得模型的危害排序。";
+    FINDING: "Finding", "问题";
+    COUNT: "Found", "处数";
+    ROWS: "Rows", "样本数";
+    SHARE: "Share", "占比";
+    ACTION: "What to do", "处理建议";
+    CLEANING: "Cleaning", "清洗";
+
+    FILES: "Files", "文件";
+    FILES_LEAD: "{read} in {files} to train on, {size}; {understood} understood.", "训练数据 {files}，共 {read}、{size}，成功解析 {understood}。";
+    FILES_EVAL: "Evaluation sets: {sets}.", "评测集：{sets}。";
+    FILE: "File", "文件";
+    SET: "Set", "用途";
+    SET_TRAIN: "train", "训练";
+    FORMAT: "Format", "格式";
+    SIZE: "Size", "大小";
+    FAULTY: "Faulty", "无法解析";
+
+    LENGTHS: "Lengths", "长度";
+    LENGTHS_LEAD: "Half of the rows are between {p25} and {p75} {unit} long; the longest has {max}.",
+        "一半样本的长度在 {p25} 到 {p75} {unit}之间，最长 {max}。";
+    CHARACTERS: "characters", "字符";
+    TOKENS: "tokens", "词元";
+    UNIT: "Unit", "单位";
+    INSTRUCTION: "instruction", "指令";
+    RESPONSE: "response", "回答";
+    WHOLE: "whole", "整条";
+    LENGTHS_KEY: "Height is rows per quarter of a doubling; point at a bar for its exact count. Below: p5–p95, p25–p75 and the median. Dashed: seq_len_max.",
+        "柱高为每四分之一倍区间内的样本数，指向柱子可看精确值。下方横线为 p5–p95、p25–p75，圆点为中位数。虚线为 seq_len_max。";
+    LENGTHS_PLOT: "Histogram of {part} lengths in {unit}: median {p50}, 90% between {p5} and {p95}, longest {max}",
+        "{part}长度直方图（{unit}）：中位数 {p50}，90% 在 {p5} 到 {p95} 之间，最长 {max}";
+    QUANTILES: "Quantiles", "分位数";
+    PART: "Part", "部分";
+    MEAN: "mean", "均值";
+    MEDIAN: "median", "中位数";
+    OVER: "What each seq_len_max costs", "不同 seq_len_max 的代价";
+    OVER_ROWS: "Rows over", "超长样本";
+    OVER_CUT: "Tokens cut", "截掉的词元";
+    OVER_PADDING: "Padding", "填充占比";
+    OVER_PADDING_BATCH: "in batches of 8", "8 条一批时";
+    OVER_MEMORY: "Memory a row", "每条内存";
+    OVER_MEMORY_OF: "Memory: {of}.", "内存按 {of} 估算。";
+    NO_TOKENS: "Tokens were not counted: no tokenizer was given.", "未统计词元数：没有指定分词器。";
+    EXTREMES: "Shortest and longest rows", "最短与最长的样本";
+    SHORTEST: "shortest", "最短";
+    LONGEST: "longest", "最长";
+
+    LANGUAGES: "Languages", "语言";
+    LANGUAGES_LEAD: "{share} of the rows are {language}; the mix has {entropy} bits of entropy.", "{share} 的样本是{language}，语言分布的熵为 {entropy} 比特。";
+    LANGUAGES_PLOT: "Share of languages in each part", "各部分的语言占比";
+    LANGUAGE: "Language", "语言";
+    OTHERS: "others", "其他";
+    UNSURE: "unsure", "无法判断";
+    MIXED: "mixed", "混用语言";
+    ENTROPY: "entropy, bits", "熵（比特）";
+    CODE: "{rows} contain code ({share}).", "{rows}含有代码（{share}）。";
+    OTHER_LANGUAGE: "{rows} are answered in another language than the question.", "{rows}的回答与提问语言不同。";
+    OTHER_LANGUAGE_NONE: "Every answer is in the language of its question.", "所有回答都与提问语言一致。";
+    ARROW_TO: "{from} → {to}: {rows}", "{from} → {to}：{rows}";
+
+    INSTRUCTIONS: "Instructions", "指令构成";
+    INSTRUCTIONS_LEAD: "{verbs} verbs form {pairs} different verb–noun pairs ({entropy} bits); the most frequent pair has {top} of the rows with a verb.",
+        "{verbs} 个动词组成 {pairs} 种动宾搭配（熵 {entropy} 比特），最常见的搭配占有动词样本的 {top}。";
+    WITH_VERB: "{rows} ask with a verb that was found ({share}).", "{rows}能提取出核心动词（{share}）。";
+    SUNBURST: "The most frequent verbs and what they ask for", "最常见的动词与宾语";
+    SUNBURST_KEY: "Inner ring: the {n} most frequent verbs, {share} of the rows with a verb. Outer ring: their four most frequent nouns. Colour: level.",
+        "内环：最常见的 {n} 个动词，占有动词样本的 {share}；外环：各自最常见的四个宾语。颜色表示认知层次。";
+    SUNBURST_MIDDLE: "pairs", "种搭配";
+    LEVELS: "Levels of thought", "认知层次";
+    LEVELS_LEAD: "After Bloom, from recalling to creating.", "按布鲁姆分类，从记忆到创造。";
+    LEVEL: "Level", "层次";
+    REMEMBER: "remember", "记忆";
+    UNDERSTAND: "understand", "理解";
+    APPLY: "apply", "应用";
+    ANALYSE: "analyse", "分析";
+    EVALUATE: "evaluate", "评价";
+    CREATE: "create", "创造";
+    MISSING: "Nearly absent: {level} ({rows}). No row asks to {verbs}.", "几乎缺失：{level}（{rows}）。没有样本要求：{verbs}。";
+    MISSING_NO_VERBS: "Nearly absent: {level} ({rows}).", "几乎缺失：{level}（{rows}）。";
+    MISSING_NONE: "No level is missing.", "各层次都有覆盖。";
+    STEPS: "Steps asked for", "要求的步骤数";
+    CONSTRAINTS: "Constraints given", "给出的约束数";
+    OR_MORE: "{n} or more", "{n} 及以上";
+    VERBS: "Verbs and their nouns", "动词与宾语";
+    VERB: "Verb", "动词";
+    NOUNS: "Nouns", "宾语";
+    NO_NOUN: "(none)", "（无）";
+
+    DUPLICATES: "Duplicates", "重复";
+    DUPLICATES_LEAD: "Cleaning would remove {removed} as duplicates, {rate} of the rows understood.", "清洗会删除 {removed}重复样本，占已解析样本的 {rate}。";
+    DUPLICATES_HOW: "Near: Jaccard similarity of at least {threshold} over shingles of {shingle}, verified; candidates by MinHash with {permutations} permutations in {bands} bands.",
+        "近似重复：以 {shingle}为片段，Jaccard 相似度不低于 {threshold}（已逐对核实）；候选由 MinHash 给出，{permutations} 个置换，{bands} 个分带。";
+    KIND: "Kind", "类型";
+    GROUPS: "Groups", "组数";
+    REMOVED: "Removed", "删除";
+    LARGEST: "The largest groups", "最大的重复组";
+    LARGEST_PLOT: "The largest groups of rows that are alike, a dot a row", "最大的相似样本组，一点代表一条";
+    LARGEST_KEY: "A dot is a row, dark ones stay. Groups of questions, answers and templates are not removed.",
+        "一点代表一条样本，深色为保留的样本。同问异答、一答多用和模板组不会被删除。";
+    GROUP: "Group {n}", "第 {n} 组";
+    KEPT: "kept", "保留";
+    SIZES: "Rows in a group", "每组样本数";
+    OVERLAP: "Overlap of {n}-grams", "{n}-gram 重叠";
+    OVERLAP_KEY: "Rows by the share of their n-grams that occur in another row.", "按样本中在其他样本里也出现的 n-gram 占比统计。";
+    OVERLAP_PLOT: "Histogram of the share of each row's {n}-grams that occur in another row", "各样本 {n}-gram 与其他样本重叠比例的直方图";
+
+    LEAKS: "Leakage", "评测泄漏";
+    LEAKS_NONE_GIVEN: "Not measured: no evaluation file was given.", "未测量：没有提供评测文件。";
+    LEAKS_LEAD: "{leaked} of {rows} to evaluate with are also in the training data.", "评测集 {rows}中有 {leaked}也出现在训练数据里。";
+    LEAKS_CLEAN: "No evaluation row was found in the training data.", "训练数据中没有发现评测样本。";
+    LEAKS_HOW: "Near and contained: {n}-grams, from {threshold} on.", "近似与包含按 {n}-gram 判断，阈值 {threshold}。";
+    LEAK_EXACT: "exact", "完全相同";
+    LEAK_NEAR: "near", "近似";
+    LEAK_CONTAINED: "contained", "包含";
+    LEAKED: "Leaked", "泄漏";
+    PAIRS: "Pairs of rows", "对应的样本";
+    TRAIN_ROW: "Training row", "训练样本";
+    EVAL_ROW: "Evaluation row", "评测样本";
+    SIMILARITY: "Similarity", "相似度";
+
+    PII: "Personal data and secrets", "个人信息与密钥";
+    PII_LEAD: "{rows} hold personal data, {secrets} hold secrets.", "{rows}含个人信息，{secrets}含密钥或口令。";
+    PII_NOTE: "Nothing of what was found is shown on this page unmasked.", "本页不会显示任何未脱敏的原文。";
+    PII_ENTITIES: "Names were looked for by {model}.", "人名等实体由 {model} 识别。";
+    PII_NO_ENTITIES: "Names of people, organisations and places were not looked for: no model was given.", "未识别人名、机构名和地名：没有指定模型。";
+    SECRETS: "Secrets", "密钥与口令";
+    PERSONAL: "Personal data", "个人信息";
+    TYPE: "Type", "类型";
+    RULE: "Rule", "规则";
+    CONFIDENCE: "Confidence", "置信度";
+
+    POISON: "Poison", "投毒迹象";
+    POISON_LEAD: "Strings and answers that look planted.", "看起来被人为植入的字符串和回答。";
+    POISON_NONE: "No string and no answer looks planted.", "没有发现像是被植入的字符串或回答。";
+    TRIGGERS: "Rare strings tied to one answer", "与单一回答绑定的罕见字符串";
+    TRIGGER: "String", "字符串";
+    ITS_ANSWER: "Its answer", "对应的回答";
+    CONSTANT: "Answers given to many questions", "大量重复出现的回答";
+    ANSWER: "Answer", "回答";
+    OFF_TOPIC: "{rows} have an answer that ignores the question ({share}).", "{rows}答非所问（{share}）。";
+    TOXIC: "{rows} contain words of the list ({share}).", "{rows}含有词表中的词（{share}）。";
+    NO_TOXIC: "Toxic words were not looked for: no list was given.", "未检查有害词语：没有提供词表。";
+
+    QUALITY: "Quality", "质量";
+    QUALITY_LEAD: "The mean score is {mean} of 1; {rows} are below {threshold} ({share}).", "平均得分 {mean}（满分 1），{rows}低于 {threshold}（{share}）。";
+    QUALITY_PLOT: "Histogram of quality scores: mean {mean}, {rows} below {threshold}", "质量得分直方图：均值 {mean}，{rows}低于 {threshold}";
+    QUALITY_PARTS: "What the score is made of", "得分构成";
+    QUALITY_PART: "Sign", "指标";
+    QUALITY_LOW: "Rows below 0.5", "低于 0.5 的样本";
+
+    FAULTS: "Faults", "数据缺陷";
+    FAULTS_LEAD: "{kinds} of {all} kinds were found, in {findings} places.", "检查了 {all} 类缺陷，发现 {kinds} 类，共 {findings} 处。";
+    FAULTS_NONE: "Looked for and not found: {kinds}.", "已检查、未发现：{kinds}。";
+
+    LOOK: "Where to look", "逐条查看";
+    LOOK_LEAD: "{shown} of {total} findings, the surest of each kind first; all are in findings.jsonl.", "共 {total} 处，这里列出 {shown} 处，每类按置信度排列；全部见 findings.jsonl。";
+    FILTER: "Filter", "筛选";
+    FILTER_HINT: "type, file or text", "类型、文件或文字";
+    FILTER_NONE: "Nothing matches.", "没有匹配的结果。";
+    WHERE: "Where", "位置";
+    WHY: "Why", "依据";
+    COLUMN: "byte {n}", "第 {n} 字节";
+    GROUP_SHORT: "group {n}", "第 {n} 组";
+    COPY: "Copy file:line", "复制 文件:行号";
+    COPIED: "Copied", "已复制";
+
+    SAMPLES: "Rows", "样本原文";
+    SAMPLES_LEAD: "Rows named above, as far as --sample allows.", "上文提到的样本，数量由 --sample 决定。";
+    NONE_SHOWN: "No rows are shown; --sample asks for some.", "没有附上样本原文，可用 --sample 指定数量。";
+    CUT: "{n} more characters", "后面还有 {n} 个字符";
+    EMPTY_FIELD: "(empty)", "（空）";
+
+    HOW: "How this was measured", "测量方法";
+    POLICY: "Policy", "策略";
+    THRESHOLD: "Threshold", "阈值";
+    VALUE: "Value", "取值";
+    TOKENIZER: "Tokens as counted by {name} ({entries} entries).", "词元数按 {name} 统计（词表 {entries} 项）。";
+    SAMPLED: "{what}: looked at {rows} of {of}.", "{what}：抽查了 {of} 中的 {rows}。";
+    SAMPLED_NONE: "Every measure looked at every row.", "所有指标都检查了全部样本。";
+    CLEAN_WRITTEN: "The clean copy is {path}.", "清洗后的数据已写入 {path}。";
+    CLEAN_NOT_WRITTEN: "No clean copy was written; --clean OUT writes one.", "没有写出清洗后的数据，可用 --clean OUT 生成。";
+
+    CHECK_LENGTH: "length", "长度";
+    CHECK_LANGUAGE: "language", "语言";
+    CHECK_FAULT: "faults", "缺陷";
+    CHECK_PII: "personal data", "个人信息";
+    CHECK_SECRET: "secrets", "密钥";
+    CHECK_DUPLICATE: "duplicates", "重复";
+    CHECK_LEAK: "leakage", "泄漏";
+    CHECK_POISON: "poison", "投毒";
+    CHECK_QUALITY: "quality", "质量";
+
+    BRIEF_ROWS: "{read} in {files}", "{files}，{read}";
+    BRIEF_MORE: "and {n} more, see the page", "另有 {n} 类，见网页报告";
+    BRIEF_LENGTHS: "median {p50}, p95 {p95}, longest {max} {unit}", "中位数 {p50}，p95 {p95}，最长 {max} {unit}";
+    BRIEF_OVER: "{rows} over {seq}", "{rows}超过 {seq}";
+    BRIEF_MIXED: "mixed {n}", "混用 {n}";
+    BRIEF_CODE: "code {n}", "代码 {n}";
+    BRIEF_INSTRUCTIONS: "{verbs} verbs, {pairs} pairs, {entropy} bits", "{verbs} 个动词，{pairs} 种搭配，{entropy} 比特";
+    BRIEF_MISSING: "nearly absent: {levels}", "几乎缺失：{levels}";
+    BRIEF_DUPLICATES: "{rate} to remove", "可删除 {rate}";
+    BRIEF_NORMALISED: "normalised", "规范化";
+    BRIEF_PAGE: "Page", "网页报告";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `{name}`s, sorted.
+    fn names(text: &str) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            text.split('{').skip(1).map(|rest| rest.split_once('}').expect("closed").0).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_text_says_the_same_in_both_languages() {
+        for (name, text) in ALL {
+            assert!(!text.english.is_empty() && !text.chinese.is_empty(), "{name}");
+            assert_eq!(names(text.english), names(text.chinese), "{name}");
+            assert_ne!(text.english, text.chinese, "{name} is not translated");
+            assert!(text.chinese.chars().any(|c| c >= '\u{2e80}'), "{name} has no Chinese");
+            assert!(!text.english.chars().any(|c| ('\u{2e80}'..'\u{10000}').contains(&c)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_stays_as_it_is() {
+        const T: Text = Text::new("{a} of {b}", "{b} 中的 {a}");
+        let values = [("a", "{b}"), ("b", "2")];
+        assert_eq!(T.with(Language::English, &values), "{b} of 2");
+        assert_eq!(T.with(Language::Chinese, &values), "2 中的 {b}");
+        assert_eq!([rows(1, Language::English), rows(0, Language::English)], ["1 row", "0 rows"]);
+        assert_eq!(rows(1200, Language::Chinese), "1,200 条");
+    }
+}
