@@ -107,7 +107,7 @@ impl Side {
             "counts": counts.iter().map(count).collect::<Vec<_>>(),
             "unsure": self.unsure,
             "mixed": self.mixed,
-            "entropy": language::entropy(&self.counts.values().copied().collect::<Vec<_>>()),
+            "entropy": language::entropy(self.counts.values().copied()),
         })
     }
 }

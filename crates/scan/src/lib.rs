@@ -3,10 +3,27 @@
 
 pub mod answers;
 pub mod clean;
-pub mod finding;
+mod error;
+mod finding;
 pub mod input;
+mod instructions;
+mod languages;
+mod lengths;
+mod measure;
+mod merged;
 pub mod near;
-pub mod row;
+mod pass;
+mod plan;
+mod policy;
+mod quality;
+mod row;
+mod state;
+mod tally;
+mod verdict;
 
+pub use error::ScanError;
 pub use finding::{Check, Finding};
+pub use pass::{Progress, Watch, measure};
+pub use plan::{Input, Measure, ScanPlan, Shard};
+pub use policy::{Gate, Harm, Policy};
 pub use row::{Field, Row};

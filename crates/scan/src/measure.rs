@@ -20,14 +20,16 @@ pub struct Measures {
     pub policy: Policy,
     pub tokens: Option<TokenCounter>,
     pub words: Option<WordList>,
+    pub near: near::Settings,
 }
 
-/// What was found out about a row of the training files.
+/// What was found out about a row.
+#[derive(Default)]
 pub struct Measured {
     pub findings: Vec<Finding>,
     pub lengths: Vec<(&'static str, u64)>,
-    pub languages: Option<(Vec<(Part, Said)>, Option<(&'static str, &'static str)>)>,
-    pub analysis: Option<(Analysis, &'static str)>,
+    pub languages: Option<LanguagesOf>,
+    pub analysis: Option<Analysis>,
     pub quality: Option<Quality>,
     pub answers: Option<answers::Sketch>,
     pub near: Option<near::Sketch>,
@@ -35,7 +37,6 @@ pub struct Measured {
 
 /// A share of code from which a text has code in it.
 const CODE_SHARE: f32 = 0.1;
-/// Up to here no language is told of a text: below, a mixed text is one of names.
 const SIDES: [Part; 3] = [Part::Instruction, Part::Response, Part::Text];
 
 impl Measures {
@@ -43,7 +44,18 @@ impl Measures {
         self.wanted.contains(&measure)
     }
 
-    pub fn row(&self, row: &Row) -> Measured {
+    /// Whether rows are compared with each other.
+    pub fn compares(&self) -> bool {
+        self.wants(Measure::Duplicates) || self.wants(Measure::Leaks)
+    }
+
+    /// Rows of evaluation files are only compared.
+    pub fn row(&self, row: &Row, set: near::SetId) -> Measured {
+        let near = self.compares().then(|| near::sketch(row, set, &self.near));
+        if set.is_train() { Measured { near, ..self.train(row) } } else { Measured { near, ..Measured::default() } }
+    }
+
+    fn train(&self, row: &Row) -> Measured {
         let sides = Sides::of(row);
         let mut out = Out { policy: &self.policy, row, findings: Vec::new() };
         let context = Context::of(&sides.instruction);
@@ -87,13 +99,8 @@ impl Measures {
             analysis,
             quality,
             answers: self.wants(Measure::Answers).then(|| answers::sketch(row)),
-            near: self.near(row),
+            near: None,
         }
-    }
-
-    /// What a row of an evaluation file leaves for the search for leaks.
-    pub fn near(&self, row: &Row) -> Option<near::Sketch> {
-        (self.wants(Measure::Duplicates) || self.wants(Measure::Leaks)).then(|| near::sketch(row))
     }
 
     /// Of each side of the example, where a measure needs it.
@@ -166,7 +173,8 @@ impl Sides {
     }
 }
 
-type LanguagesOf = (Vec<(Part, Said)>, Option<(&'static str, &'static str)>);
+/// What is said of each side, and the languages of a question and an answer that differ.
+pub type LanguagesOf = (Vec<(Part, Said)>, Option<(&'static str, &'static str)>);
 
 fn languages(sides: &Sides, profiles: &[(Part, Profile)], out: &mut Out) -> LanguagesOf {
     let said = |(part, profile): &(Part, Profile)| {
@@ -188,15 +196,14 @@ fn languages(sides: &Sides, profiles: &[(Part, Profile)], out: &mut Out) -> Lang
     (profiles.iter().map(said).collect(), other)
 }
 
-fn analysis(sides: &Sides, profiles: &[(Part, Profile)]) -> Option<(Analysis, &'static str)> {
+fn analysis(sides: &Sides, profiles: &[(Part, Profile)]) -> Option<Analysis> {
     let (part, profile) = profiles.iter().find(|(part, _)| *part != Part::Response)?;
-    let language = profile.main?.language;
-    let tongue = match language {
+    let tongue = match profile.main?.language {
         Language::Chinese => Tongue::Chinese,
         Language::English => Tongue::English,
         _ => return None,
     };
-    Some((verbs::analyse(sides.text(*part), tongue), language.iso()))
+    Some(verbs::analyse(sides.text(*part), tongue))
 }
 
 /// Where findings of a row are put together.

@@ -6,7 +6,6 @@ use crate::lengths::Lengths;
 use crate::plan::{Measure, Shard};
 use crate::policy::Policy;
 use crate::quality::Qualities;
-use crate::tally::Tally;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +29,14 @@ pub struct TokenizerName {
 }
 
 /// A file, and what every shard learns of it as it reads past the rows of the others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileState {
     pub file: String,
     pub path: std::path::PathBuf,
     /// None: training.
     pub eval: Option<String>,
-    pub format: String,
-    pub note: Option<String>,
+    /// `jsonl, alpaca (found: …)`
+    pub note: String,
     pub encoding: String,
     pub bytes: u64,
     pub rows: u64,
@@ -55,7 +54,6 @@ pub struct RowCounts {
 pub struct State {
     /// By file.
     pub rows: Vec<RowCounts>,
-    pub tally: Tally,
     pub lengths: BTreeMap<String, Lengths>,
     pub languages: Languages,
     pub instructions: Instructions,
@@ -72,18 +70,17 @@ pub struct ShardState {
 }
 
 impl State {
-    pub fn merge(&mut self, other: State, sample: usize) {
+    pub fn merge(&mut self, other: State) {
         self.rows.resize(self.rows.len().max(other.rows.len()), RowCounts::default());
         for (ours, theirs) in self.rows.iter_mut().zip(&other.rows) {
             ours.read += theirs.read;
             ours.understood += theirs.understood;
         }
-        self.tally.merge(other.tally, sample);
         for (name, lengths) in other.lengths {
             self.lengths.entry(name).or_default().merge(&lengths);
         }
         self.languages.merge(&other.languages);
-        self.instructions.merge(&other.instructions);
+        self.instructions.merge(other.instructions);
         self.qualities.merge(&other.qualities);
     }
 }
