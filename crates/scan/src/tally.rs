@@ -1,15 +1,14 @@
-//! How often each kind of finding came up, and the ones that are shown: exact, and the same however the rows were divided.
+//! How often each kind of finding came up, and the ones that are shown.
 
 use crate::finding::{Check, Finding};
 use crate::lengths::Place;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Confidences are added as whole thousandths: sums of f32 would depend on their order.
 const THOUSANDTHS: f32 = 1000.0;
 
 /// What was found, by check, type and rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     pub findings: u64,
     /// Rows with any finding of a check.
@@ -17,7 +16,7 @@ pub struct Tally {
     kinds: BTreeMap<Check, BTreeMap<String, Kind>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kind {
     pub findings: u64,
     pub rows: u64,
@@ -26,7 +25,7 @@ pub struct Kind {
     pub shown: Vec<Shown>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {
     pub findings: u64,
     pub rows: u64,
@@ -40,12 +39,10 @@ impl Rule {
 }
 
 /// A finding that the page shows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     pub place: Place,
     pub finding: Finding,
-    /// The text around it, personal data masked.
-    pub excerpt: Option<String>,
 }
 
 impl Shown {
@@ -56,14 +53,8 @@ impl Shown {
 }
 
 impl Tally {
-    /// Counts the findings of one row. `excerpt` is asked only for those that are shown.
-    pub fn add(
-        &mut self,
-        place: Place,
-        findings: &[Finding],
-        shown_max: usize,
-        excerpt: &dyn Fn(&Finding) -> Option<String>,
-    ) {
+    /// Counts the findings of one row.
+    pub fn add(&mut self, place: Place, findings: &[Finding], shown_max: usize) {
         let (mut checks, mut kinds, mut rules) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for finding in findings {
             self.findings += 1;
@@ -77,29 +68,7 @@ impl Tally {
             rule.findings += 1;
             rule.rows += u64::from(rules.insert((finding.check, &finding.kind, rule_of(finding))));
             rule.confidence += (finding.confidence * THOUSANDTHS) as u64;
-            kind.show(Shown { place, finding: finding.clone(), excerpt: None }, shown_max, || excerpt(finding));
-        }
-    }
-
-    pub fn merge(&mut self, other: Tally, shown_max: usize) {
-        self.findings += other.findings;
-        other.rows.iter().for_each(|(check, rows)| *self.rows.entry(*check).or_default() += rows);
-        for (check, kinds) in other.kinds {
-            for (name, theirs) in kinds {
-                let kind = self.kinds.entry(check).or_default().entry(name).or_default();
-                kind.findings += theirs.findings;
-                kind.rows += theirs.rows;
-                for (name, rule) in theirs.rules {
-                    let ours = kind.rules.entry(name).or_default();
-                    ours.findings += rule.findings;
-                    ours.rows += rule.rows;
-                    ours.confidence += rule.confidence;
-                }
-                for shown in theirs.shown {
-                    let excerpt = shown.excerpt.clone();
-                    kind.show(shown, shown_max, || excerpt);
-                }
-            }
+            kind.show(place, finding, shown_max);
         }
     }
 
@@ -117,10 +86,10 @@ impl Tally {
 }
 
 impl Kind {
-    fn show(&mut self, mut one: Shown, max: usize, excerpt: impl FnOnce() -> Option<String>) {
+    fn show(&mut self, place: Place, finding: &Finding, max: usize) {
+        let one = Shown { place, finding: finding.clone() };
         let at = self.shown.partition_point(|other| other.key() <= one.key());
         if at < max {
-            one.excerpt = excerpt();
             self.shown.insert(at, one);
             self.shown.truncate(max);
         }
@@ -152,26 +121,18 @@ mod tests {
     fn rows_are_counted_once_for_each_check_kind_and_rule() {
         let mut tally = Tally::default();
         let row = [finding("phone", "us_phone", 1, 0.9), finding("phone", "cn_mobile", 1, 0.7), finding("email", "", 1, 0.8)];
-        tally.add((0, 1), &row, 5, &|_| None);
+        tally.add((0, 1), &row, 5);
         let phone = tally.kind(Check::Pii, "phone").map(|kind| (kind.findings, kind.rows, kind.rules.len()));
         assert_eq!((phone, tally.rows_of(Check::Pii), tally.findings), (Some((2, 1, 2)), 1, 3));
     }
 
     #[test]
     fn the_most_certain_are_shown_whatever_comes_first() {
-        let rows: Vec<_> = (1..=9).map(|line| finding("email", "email", line, 0.5 + (line % 3) as f32 / 10.0)).collect();
-        let whole = rows.iter().fold(Tally::default(), |mut tally, row| {
-            tally.add((0, row.line), std::slice::from_ref(row), 4, &|_| Some("…".into()));
-            tally
-        });
-        let mut parts = [Tally::default(), Tally::default()];
-        for row in rows.iter().rev() {
-            parts[row.line as usize % 2].add((0, row.line), std::slice::from_ref(row), 4, &|_| Some("…".into()));
+        let mut tally = Tally::default();
+        for line in 1..=9 {
+            tally.add((0, line), &[finding("email", "email", line, 0.5 + (line % 3) as f32 / 10.0)], 4);
         }
-        let [mut first, second] = parts;
-        first.merge(second, 4);
-        assert_eq!(first, whole);
-        let lines: Vec<u64> = whole.kind(Check::Pii, "email").into_iter().flat_map(|k| k.shown.iter().map(|s| s.place.1)).collect();
+        let lines: Vec<u64> = tally.kind(Check::Pii, "email").into_iter().flat_map(|k| k.shown.iter().map(|s| s.place.1)).collect();
         assert_eq!(lines, [2, 5, 8, 1]);
     }
 }

@@ -1,6 +1,6 @@
 //! What the findings mean for a training: ranked by harm, and whether the scan's gates hold.
 
-use crate::finding::Check;
+use crate::finding::{Check, Finding};
 use crate::policy::{Counted, Gate, Harm, Policy, Unit};
 use crate::tally::Tally;
 use serde_json::{Value, json};
@@ -38,6 +38,15 @@ impl Remedy {
             (Check::Poison, "trigger") => Remedy::Removes,
             (Check::Poison, "toxic") => Remedy::Removes,
             _ => Remedy::Nothing,
+        }
+    }
+
+    /// Of one finding: of duplicates and leaks one row stays, and a row that could be converted is.
+    pub fn of_finding(finding: &Finding) -> Remedy {
+        match (finding.check, finding.keep) {
+            (Check::Duplicate | Check::Leak, Some(true)) => Remedy::Nothing,
+            (Check::Fault, _) if finding.kind == "invalid_utf8" && finding.why.contains("GB18030") => Remedy::Repairs,
+            _ => Remedy::of(finding.check, &finding.kind),
         }
     }
 
@@ -122,14 +131,13 @@ pub fn gates(gates: &[Gate], tally: &Tally, of: Of) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Finding;
 
     fn found(kinds: &[(Check, &str, u64)]) -> Tally {
         let mut tally = Tally::default();
         for (check, kind, rows) in kinds {
             for line in 1..=*rows {
                 let finding = Finding { confidence: 1.0, ..Finding::new(*check, kind, line) };
-                tally.add((0, line), &[finding], 5, &|_| None);
+                tally.add((0, line), &[finding], 5);
             }
         }
         tally
