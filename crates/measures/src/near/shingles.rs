@@ -1,0 +1,173 @@
+//! Shingles of a normal form, and what two sets of them share.
+
+use super::normal::is_wide;
+
+/// Units of a shingle: a letter, digit or space is one, an ideograph two.
+pub const SHINGLE_UNITS: u32 = 4;
+/// Units of a long shingle: three shingles end to end. Chance alone hardly ever makes two texts share one.
+pub const LONG_UNITS: u32 = 3 * SHINGLE_UNITS;
+
+/// The distinct shingles of a text as sorted hashes. Two of a text's shingles meet in 32 bits less than once in a
+/// thousand texts of a thousand characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShingleSet(Vec<u32>);
+
+impl ShingleSet {
+    pub fn of(normal: &str) -> Self {
+        let mut hashes = Vec::with_capacity(normal.len());
+        each(normal, |hash, _| hashes.push((hash >> 32) as u32));
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self(hashes)
+    }
+
+    /// The same of long shingles.
+    pub fn of_long(normal: &str) -> Self {
+        let mut long = Vec::new();
+        long_shingles(normal, &mut long);
+        let mut hashes: Vec<u32> = long.into_iter().map(|hash| (hash >> 32) as u32).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self(hashes)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// How many shingles two texts share, and how many each has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    pub both: usize,
+    pub a: usize,
+    pub b: usize,
+}
+
+impl Overlap {
+    /// Shared shingles over all shingles. Two texts without any are alike.
+    pub fn jaccard(self) -> f32 {
+        ratio(self.both, self.a + self.b - self.both)
+    }
+
+    /// How much of the smaller one is in the other.
+    pub fn containment(self) -> f32 {
+        ratio(self.both, self.a.min(self.b))
+    }
+
+    /// How much of `a` is in `b`.
+    pub fn of_a(self) -> f32 {
+        ratio(self.both, self.a)
+    }
+}
+
+fn ratio(part: usize, whole: usize) -> f32 {
+    if whole == 0 { 1.0 } else { part as f32 / whole as f32 }
+}
+
+pub fn overlap(a: &ShingleSet, b: &ShingleSet) -> Overlap {
+    let (mut i, mut j, mut both) = (0, 0, 0);
+    // Without branches on the outcome of a comparison, which is a coin toss to the processor.
+    while i < a.0.len() && j < b.0.len() {
+        let (x, y) = (a.0[i], b.0[j]);
+        both += usize::from(x == y);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    Overlap { both, a: a.0.len(), b: b.0.len() }
+}
+
+/// Appends the hash of each shingle in order, repeated ones too. A text shorter than one shingle is one by itself; an
+/// empty one has none.
+pub fn shingles(normal: &str, into: &mut Vec<u64>) {
+    each(normal, |hash, _| into.push(hash));
+}
+
+/// Appends the hash of each long shingle in order. A shorter text has none.
+pub fn long_shingles(normal: &str, into: &mut Vec<u64>) {
+    // The shingle that ends at each character: its hash and length. 0 where none ends yet.
+    let mut hashes: Vec<u64> = Vec::with_capacity(normal.len());
+    let mut lens: Vec<u8> = Vec::with_capacity(normal.len());
+    each(normal, |hash, chars| {
+        if hashes.is_empty() {
+            hashes.resize(usize::from(chars) - 1, 0);
+            lens.resize(usize::from(chars) - 1, 0);
+        }
+        hashes.push(hash);
+        lens.push(chars);
+    });
+    for last in 0..hashes.len() {
+        let Some(middle) = last.checked_sub(usize::from(lens[last])).filter(|&m| lens[m] > 0) else { continue };
+        let Some(first) = middle.checked_sub(usize::from(lens[middle])).filter(|&f| lens[f] > 0) else { continue };
+        into.push(mix(hashes[last] ^ hashes[middle].rotate_left(21) ^ hashes[first].rotate_left(42)));
+    }
+}
+
+/// Calls `f` with hash and number of characters of the shingle that ends at each character, once the text is long enough.
+fn each(normal: &str, mut f: impl FnMut(u64, u8)) {
+    if normal.is_ascii() {
+        each_ascii(normal.as_bytes(), f);
+        return;
+    }
+    // The last four characters, 16 bits each, the newest lowest; which of them are wide; how many there have been.
+    let (mut pack, mut wide, mut seen, mut ended) = (0u64, 0u8, 0u8, false);
+    for c in normal.chars() {
+        pack = pack << 16 | code(c);
+        wide = wide << 1 & 0b1111 | u8::from(is_wide(c));
+        seen = (seen + 1).min(4);
+        let chars = CHARS[usize::from(wide)];
+        if chars <= seen {
+            ended = true;
+            f(mix(pack & (u64::MAX >> (64 - 16 * u32::from(chars)))), chars);
+        }
+    }
+    if !ended && seen > 0 {
+        f(mix(pack), seen);
+    }
+}
+
+fn each_ascii(normal: &[u8], mut f: impl FnMut(u64, u8)) {
+    let mut pack = 0u64;
+    for (i, &b) in normal.iter().enumerate() {
+        pack = pack << 16 | u64::from(b);
+        if i >= 3 {
+            f(mix(pack), 4);
+        }
+    }
+    if (1..4).contains(&normal.len()) {
+        f(mix(pack), normal.len() as u8);
+    }
+}
+
+/// A character in 16 bits: itself, but for those beyond the basic plane, where some share a code.
+fn code(c: char) -> u64 {
+    let c = c as u32;
+    u64::from((c ^ (c >> 16).wrapping_mul(0x3d4d)) as u16)
+}
+
+/// Characters of a shingle, by which of the last four are wide (the newest in the lowest bit).
+const CHARS: [u8; 16] = {
+    let mut table = [0; 16];
+    let mut wide = 0;
+    while wide < 16 {
+        let (mut units, mut chars) = (0, 0);
+        while units < SHINGLE_UNITS {
+            units += 1 + (wide as u32 >> chars & 1);
+            chars += 1;
+        }
+        table[wide] = chars as u8;
+        wide += 1;
+    }
+    table
+};
+
+/// The finisher of MurmurHash3 with Stafford's thirteenth set of constants: every bit depends on every bit.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
