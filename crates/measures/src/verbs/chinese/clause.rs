@@ -1,0 +1,529 @@
+//! Where the verb of a request is in a clause, and what its object is.
+
+use std::ops::Range;
+
+use super::super::Level;
+use super::lexicon::{Classes, LEXICON};
+use super::object;
+use super::segment::{Kind, Token};
+use super::span;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Counts where the text has nothing better: 使用 X alone, 可以 V.
+    Hint,
+    /// 我想 V.
+    Wish,
+    Ask,
+}
+
+pub struct Request<'t> {
+    pub verb: String,
+    pub level: Level,
+    pub weight: Weight,
+    pub at: Range<usize>,
+    pub object: Object<'t>,
+}
+
+pub enum Object<'t> {
+    None,
+    /// The phrase, modifiers and all.
+    Tokens(&'t [Token<'t>]),
+    Named(String),
+}
+
+/// What was peeled off before a verb.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    asked: bool,
+    wished: bool,
+    modal: bool,
+    /// 您能 …: the one who is asked is named.
+    you: bool,
+    /// 帮我, 给我.
+    helped: bool,
+}
+
+/// Adds the requests of one sentence.
+pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
+    let question = sentence.last().is_some_and(|token| token.kind == Kind::Question);
+    let mut clauses: Vec<&[Token]> = sentence
+        .split(|token| matches!(token.kind, Kind::Comma | Kind::Colon | Kind::Stop | Kind::Question))
+        .filter(|clause| !clause.is_empty())
+        .collect();
+    // "…，好吗？": the question is about a request that stands before it.
+    let tag =
+        clauses.last().is_some_and(|clause| clause.iter().all(|token| token.is(Classes::PARTICLE.or(Classes::OPENER))));
+    if tag && clauses.len() > 1 {
+        clauses.pop();
+    }
+    let last = clauses.len().saturating_sub(1);
+    for (i, clause) in clauses.iter().enumerate() {
+        let asked = question && i == last && !tag;
+        read(clause, asked, found);
+    }
+}
+
+fn read<'t>(clause: &'t [Token<'t>], question: bool, found: &mut Vec<Request<'t>>) {
+    let ends_done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了");
+    let (start, frame) = peel(clause, 0, Frame::default());
+    if start >= clause.len() || clause[start].is(Classes::PROHIBIT) && clause[start].verb.is_none() {
+        return;
+    }
+    if clause[start].is(Classes::SETTING) || is_circumstance(&clause[start..]) {
+        return;
+    }
+    if let Some(request) = find(clause, start, frame, question, ends_done) {
+        let from = request.1;
+        let weight = request.0.weight;
+        found.push(request.0);
+        joined(clause, from, weight, found);
+    }
+}
+
+/// "… 并统计行数", "… 再删除": further verbs of the clause.
+fn joined<'t>(clause: &'t [Token<'t>], from: usize, weight: Weight, found: &mut Vec<Request<'t>>) {
+    let Some(n) = clause[from..].iter().position(|token| matches!(token.word, "并" | "并且" | "然后" | "再"))
+    else {
+        return;
+    };
+    let next = from + n + 1;
+    if next < clause.len() && (clause[next].verb.is_some() || clause[next].is(Classes::HOLD)) {
+        let frame = Frame { asked: true, ..Frame::default() };
+        if let Some((mut request, from)) = find(clause, next, frame, false, false) {
+            request.weight = weight;
+            found.push(request);
+            joined(clause, from, weight, found);
+        }
+    }
+}
+
+/// Skips openers, politeness, persons and modals from `i` on.
+fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
+    while let Some(token) = clause.get(i) {
+        let next = clause.get(i + 1);
+        let next_is = |classes: Classes| next.is_some_and(|next| next.is(classes));
+        let more = i + 1 < clause.len();
+        if token.word == "请问" {
+        } else if token.is(Classes::ME) && (next_is(Classes::WISH) || next_is(Classes::OPENER.or(Classes::MODAL))) {
+            // 我想请您 …, 我希望你 …: asked; 我想 V: wished.
+            frame.wished = true;
+        } else if token.word == "给" && next_is(Classes::ME) && clause.get(i + 2).is_some_and(is_verb_like) {
+            frame.asked = true;
+            frame.helped = true;
+            i += 1;
+        } else if token.word == "给" && next.is_some_and(|next| next.verb.is_some()) {
+            frame.asked = true;
+        } else if matches!(token.word, "帮" | "替" | "帮助" | "协助" | "让" | "为") && next_is(Classes::PERSON)
+        {
+            frame.asked = true;
+            frame.helped = true;
+            i += 1;
+        } else if matches!(token.word, "来" | "去" | "让" | "求" | "帮助" | "协助" | "替" | "记得") {
+            if !next.is_some_and(is_verb_like) {
+                break;
+            }
+            frame.asked |= matches!(token.word, "记得");
+        } else if token.is(Classes::ASK) {
+            frame.asked = true;
+            frame.helped |= token.word.starts_with('帮');
+        } else if token.is(Classes::YOU) {
+            if frame.wished {
+                frame.asked = true;
+            }
+            frame.you = true;
+        } else if token.is(Classes::MODAL) && more && (token.verb.is_none() || is_modal_here(token, next, &frame)) {
+            frame.modal = true;
+        } else if (token.is(Classes::OPENER) || token.kind == Kind::Adverb && token.verb.is_none())
+            && !token.is(Classes::PROHIBIT.or(Classes::SETTING).or(Classes::PREP).or(Classes::QUESTION))
+            && (token.verb.is_none() || !more || next.is_some_and(is_verb_like))
+        {
+        } else if matches!(token.kind, Kind::Number | Kind::Other)
+            && i == 0
+            && !token.is(Classes::PREP)
+            && token.word.is_ascii()
+        {
+        } else {
+            break;
+        }
+        i += 1;
+    }
+    (i, frame)
+}
+
+/// 想, 准备, 希望, 建议, 打算 before another verb are modals.
+fn is_modal_here(token: &Token, next: Option<&Token>, frame: &Frame) -> bool {
+    let verb_next =
+        next.is_some_and(|next| is_verb_like(next) || next.is(Classes::MODAL.or(Classes::YOU).or(Classes::OPENER)));
+    match token.word {
+        "想" | "准备" | "计划" => {
+            verb_next && frame.wished
+                || frame.wished && next.is_some_and(|n| n.is(Classes::YOU.or(Classes::ASK).or(Classes::PREP)))
+        }
+        _ => {
+            verb_next
+                || next.is_some_and(|next| next.is(Classes::PREP.or(Classes::ASK).or(Classes::YOU).or(Classes::ME)))
+        }
+    }
+}
+
+fn is_verb_like(token: &Token) -> bool {
+    token.verb.is_some()
+        || matches!(token.kind, Kind::Verb | Kind::VerbNoun)
+        || token.is(Classes::HOLD.or(Classes::ASK))
+}
+
+/// "… 时", "… 之后", "… 的话": a clause that says when.
+fn is_circumstance(clause: &[Token]) -> bool {
+    let last = clause.last().map_or("", |token| token.word);
+    let first = &clause[0];
+    let ends = matches!(
+        last,
+        "时" | "后"
+            | "之后"
+            | "以后"
+            | "前"
+            | "之前"
+            | "以前"
+            | "的话"
+            | "时候"
+            | "期间"
+            | "中"
+            | "下"
+            | "起见"
+            | "上"
+            | "之余"
+    );
+    let place = first.is(Classes::PREP) && !first.is(Classes::HOLD);
+    ends && clause.len() > 1
+        && (place || matches!(last, "时" | "后" | "之后" | "以后" | "前" | "之前" | "以前" | "的话" | "时候" | "起见"))
+}
+
+/// The request of a clause whose frame ends at `start`, and where reading goes on.
+fn find<'t>(
+    clause: &'t [Token<'t>],
+    start: usize,
+    frame: Frame,
+    question: bool,
+    ends_done: bool,
+) -> Option<(Request<'t>, usize)> {
+    let scan = scan(clause, start, frame)?;
+    let frame = scan.frame;
+    let verb = &clause[scan.verb];
+    let topic = scan.topic.clone();
+    let strong = frame.asked || (frame.modal && (frame.helped || scan.held.is_some() || frame.you));
+    let gives_me = verb.is(Classes::DOUBLE) && clause.get(scan.verb + 1).is_some_and(|token| token.is(Classes::ME));
+    let softened = clause[scan.verb + 1..].iter().take(2).any(|token| matches!(token.word, "一下" | "下"));
+    let object_asks = clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !frame.modal);
+    let asks = strong || gives_me || softened && (frame.modal || !question);
+    if object_asks && !frame.asked {
+        return None;
+    }
+    if question && !asks && !(frame.modal && frame.helped) {
+        return None;
+    }
+    if !topic.is_empty() && !(asks || frame.modal && !question) {
+        return None;
+    }
+    if ends_done && !strong && scan.held.is_none() {
+        return None;
+    }
+    let known = verb.verb.is_some();
+    let counted = clause
+        .get(scan.verb + 1)
+        .is_some_and(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
+    if !known
+        && !(asks
+            || frame.wished
+            || frame.modal
+            || scan.held.is_some()
+            || counted && topic.is_empty() && verb.kind == Kind::Verb)
+    {
+        return None;
+    }
+    let weight = match () {
+        () if scan.weak => Weight::Hint,
+        () if frame.wished && !frame.asked => Weight::Wish,
+        () => Weight::Ask,
+    };
+    Some(request(clause, &scan, weight))
+}
+
+struct Scan {
+    verb: usize,
+    /// The phrase of 把, 将, 对, 针对.
+    held: Option<Range<usize>>,
+    about: Option<Range<usize>>,
+    /// A phrase before the frame: 酒店的电话给我发一下.
+    topic: Range<usize>,
+    frame: Frame,
+    weak: bool,
+}
+
+/// Finds the main verb behind prepositional phrases and topics.
+fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
+    let end = clause.len();
+    let (mut held, mut about, mut topic) = (None, None, start..start);
+    let mut i = start;
+    let mut means: Option<usize> = None;
+    while i < end {
+        let token = &clause[i];
+        let is_given = token.word == "给" && (i + 1 >= end || is_final_give(clause, i));
+        if is_given {
+            return Some(Scan { verb: i, held, about, topic, frame, weak: false });
+        }
+        if token.is(Classes::PREP) && !is_plain_verb(clause, i) {
+            let Some(next) = after_phrase(clause, i) else {
+                if token.word == "给" || token.verb.is_some() && token.is(Classes::MEANS) {
+                    means.get_or_insert(i);
+                }
+                break;
+            };
+            if token.is(Classes::HOLD) {
+                held = Some(i + 1..next);
+            } else if token.is(Classes::ABOUT) {
+                about = Some(i + 1..next);
+            } else if token.is(Classes::MEANS) && token.verb.is_some() || token.word == "给" {
+                means.get_or_insert(i);
+            }
+            let (after, peeled) = peel(clause, next, frame);
+            frame = peeled;
+            i = after;
+            continue;
+        }
+        if is_main(clause, i) {
+            let modified = clause.get(i + 1).is_some_and(|next| next.is(Classes::RELATIVE));
+            if !modified {
+                return Some(Scan { verb: i, held, about, topic, frame, weak: false });
+            }
+        }
+        // No verb here: a topic, up to a frame that begins a request.
+        let Some(frame_at) = (i + 1..end).find(|&j| begins_frame(clause, j)) else { break };
+        if topic.is_empty() {
+            topic = i..frame_at;
+        }
+        let (after, peeled) = peel(clause, frame_at, frame);
+        frame = peeled;
+        if after == frame_at {
+            i = frame_at;
+            if !clause[i].is(Classes::PREP) {
+                break;
+            }
+        } else {
+            i = after;
+        }
+    }
+    means.map(|verb| Scan {
+        verb,
+        held: None,
+        about: None,
+        topic: start..start,
+        frame,
+        weak: clause[verb].word != "给",
+    })
+}
+
+/// Whether a request's frame can begin in the middle of a clause.
+fn begins_frame(clause: &[Token], i: usize) -> bool {
+    let token = &clause[i];
+    let next = clause.get(i + 1);
+    match token.word {
+        "给" => next.is_some_and(|next| next.is(Classes::ME)) || is_final_give(clause, i),
+        "能" | "可以" | "能否" | "可否" | "能不能" | "可不可以" | "需" | "需要" | "应" | "应该" | "必须" | "要"
+        | "也" => {
+            next.is_some_and(|next| is_verb_like(next) || next.is(Classes::ASK.or(Classes::MODAL).or(Classes::HOLD)))
+                || next.is_some_and(|next| next.word == "给")
+        }
+        "把" | "将" => true,
+        _ => token.is(Classes::ASK) && !matches!(token.word, "来" | "去" | "让" | "求" | "替" | "要求"),
+    }
+}
+
+/// 给 with nothing but a person and particles, or a counted thing, after it.
+fn is_final_give(clause: &[Token], i: usize) -> bool {
+    let mut j = i + 1;
+    if clause.get(j).is_some_and(|token| token.is(Classes::PERSON)) {
+        j += 1;
+    }
+    let rest = &clause[j.min(clause.len())..];
+    let bare = rest.iter().all(|token| token.is(Classes::PARTICLE.or(Classes::COMPLEMENT)));
+    let counted = rest.first().is_some_and(|token| token.kind == Kind::Number || token.is(Classes::NUMBER));
+    let other = rest.iter().enumerate().any(|(n, token)| {
+        token.verb.is_some_and(|verb| !verb.ambiguous)
+            && !rest.get(n + 1).is_some_and(|next| next.is(Classes::RELATIVE))
+    });
+    bare || counted && j > i + 1 && !other
+}
+
+/// A preposition that is the clause's verb: 用 at its end, 拿, 到 with no verb after it.
+fn is_plain_verb(clause: &[Token], i: usize) -> bool {
+    let token = &clause[i];
+    token.verb.is_some()
+        && !token.is(Classes::MEANS.or(Classes::HOLD).or(Classes::ABOUT))
+        && !matches!(token.word, "给" | "到" | "帮")
+        && !clause[i + 1..].iter().any(|token| token.verb.is_some())
+}
+
+/// Where the phrase of the preposition at `p` ends and the verb, or another phrase, begins.
+fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
+    let end = clause.len();
+    let from = p + 1;
+    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当" | "就" | "以" | "到" | "按照" | "按" | "根据" | "用")
+    {
+        let closed = (from + 1..end).find(|&j| {
+            clause[j].is(Classes::CLOSING)
+                && clause.get(j + 1).is_some_and(|next| begins_verb(clause, j + 1) && !next.is(Classes::RELATIVE))
+        });
+        if let Some(closing) = closed.filter(|_| matches!(clause[p].word, "从" | "在" | "于" | "自" | "当" | "就"))
+        {
+            return Some(closing + 1);
+        }
+    }
+    let candidates: Vec<usize> = (from..end).filter(|&j| is_candidate(clause, p, j)).collect();
+    let chosen = candidates.iter().copied().enumerate().find(|&(n, j)| {
+        let later = &candidates[n + 1..];
+        !is_in_relative(clause, j, later) && !is_modifier(clause, from, j, later)
+    });
+    let verb = chosen.map(|(_, j)| j)?;
+    // Adverbs and other phrases stand between the phrase and the verb.
+    let mut at = verb;
+    while at > from
+        && (clause[at - 1].kind == Kind::Adverb
+            || clause[at - 1].is(Classes::OPENER.or(Classes::MODAL)) && clause[at - 1].verb.is_none())
+    {
+        at -= 1;
+    }
+    (at > from).then_some(at)
+}
+
+fn begins_verb(clause: &[Token], i: usize) -> bool {
+    let token = &clause[i];
+    is_verb_like(token) || token.kind == Kind::Adverb || token.is(Classes::PREP.or(Classes::MODAL).or(Classes::OPENER))
+}
+
+/// Whether a verb, or a phrase with one, can begin at `j` after the preposition at `p`.
+fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
+    let token = &clause[j];
+    let next = clause.get(j + 1);
+    if next.is_some_and(|next| next.is(Classes::RELATIVE)) {
+        return false;
+    }
+    if token.is(Classes::HOLD)
+        || token.is(Classes::PREP) && j > p + 1 && !token.is(Classes::CONJ) && token.word != "到" && token.word != "以"
+    {
+        return j + 1 < clause.len() && !matches!(token.word, "于" | "自" | "为" | "由" | "至" | "与" | "同");
+    }
+    if token.is(Classes::ASK) && token.verb.is_none() && j > p + 1 {
+        return true;
+    }
+    let light = token.is(Classes::LIGHT);
+    token.verb.is_some()
+        || light
+        || token.kind == Kind::Verb
+            && !token.is(Classes::NOUN.or(Classes::FINITE).or(Classes::PERSON))
+            && token.word.len() > 3
+}
+
+/// 昨天收到的邮件: a verb whose clause ends in 的, with the main verb behind.
+fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
+    let next = clause.get(j + 1);
+    let marked = next.is_some_and(|next| {
+        next.is(Classes::COMPLEMENT) || matches!(next.kind, Kind::Number | Kind::Measure) || next.is(Classes::NUMBER)
+    });
+    let Some(of) = (j + 1..clause.len()).find(|&k| clause[k].is(Classes::RELATIVE)) else { return false };
+    !marked && later.iter().any(|&m| m > of && !clause[m].is(Classes::TRAILING))
+}
+
+/// 训练权重, 用户反馈: a verb that is a noun in the phrase.
+fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool {
+    if later.is_empty() {
+        return false;
+    }
+    let token = &clause[j];
+    let ambiguous =
+        token.verb.is_none_or(|verb| verb.ambiguous) || token.kind == Kind::VerbNoun || token.is(Classes::NOUN);
+    let next = clause.get(j + 1);
+    let noun_next = next.is_some_and(|next| {
+        matches!(next.kind, Kind::Noun | Kind::Latin) || next.is(Classes::NOUN.or(Classes::CLOSING).or(Classes::CONJ))
+    });
+    let verb_next = later.first() == Some(&(j + 1))
+        || next.is_some_and(|next| next.kind == Kind::Adverb || next.is(Classes::LIGHT.or(Classes::PREP)));
+    j == from && (noun_next || verb_next) || ambiguous && (noun_next || verb_next)
+}
+
+/// Whether the token at `i` can be the main verb where no phrase is open.
+fn is_main(clause: &[Token], i: usize) -> bool {
+    let token = &clause[i];
+    if token.is(Classes::FINITE.or(Classes::PROHIBIT)) || token.is(Classes::QUESTION) {
+        return false;
+    }
+    token.verb.is_some()
+        || token.is(Classes::LIGHT)
+        || stem(token.word).is_some()
+        || matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN)
+}
+
+fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request<'t>, usize) {
+    let mut verb_at = scan.verb;
+    let mut lemma = lemma(clause, verb_at);
+    let mut object = object::after(clause, verb_at);
+    let before = scan.held.clone().or(scan.about.clone());
+    let mut object_is = Object::Tokens(&clause[object.clone()]);
+    if clause[scan.verb].is(Classes::LIGHT)
+        && let Some(noun) = object::verbal_noun(&clause[object.clone()])
+    {
+        verb_at = object.start + noun;
+        lemma = clause[verb_at].word.to_owned();
+        let rest = object.start..verb_at;
+        object_is = match object::head(&clause[rest]) {
+            Some(head) if before.is_none() => Object::Named(head),
+            _ => Object::None,
+        };
+        object = verb_at..verb_at;
+    }
+    let empty = matches!(&object_is, Object::None)
+        || matches!(&object_is, Object::Tokens(tokens) if object::head(tokens).is_none());
+    let clausal = object::is_clause(&clause[scan.verb], &clause[object.clone()]);
+    if let Some(held) = scan.held.clone() {
+        object_is = Object::Tokens(&clause[held]);
+    } else if empty
+        && !clausal
+        && let Some(range) = before.or(Some(scan.topic.clone()).filter(|topic| !topic.is_empty()))
+    {
+        object_is = Object::Tokens(&clause[range]);
+    } else if clausal {
+        object_is = Object::Tokens(&clause[object.clone()]);
+    }
+    let level = LEXICON.verb(&lemma).map_or(Level::Apply, |verb| verb.level);
+    let at = span(&clause[verb_at..=verb_at]);
+    (Request { verb: lemma, level, weight, at, object: object_is }, object.end.max(verb_at + 1))
+}
+
+/// The verb without complements and doubling.
+fn lemma(clause: &[Token], i: usize) -> String {
+    let word = clause[i].word;
+    // 试试, 看一看, 介绍介绍.
+    let mut chars = word.chars();
+    if let (Some(a), Some(b), None) = (chars.next(), chars.next(), chars.next())
+        && a == b
+    {
+        return a.to_string();
+    }
+    // One syllable and 出 are one word.
+    if word.chars().count() == 1 && clause.get(i + 1).is_some_and(|next| next.word == "出") {
+        return format!("{word}出");
+    }
+    stem(word).unwrap_or(word).to_owned()
+}
+
+/// 翻译成 → 翻译, 改成 → 改, 提炼出 → 提炼: only where the whole is no verb of the lexicon and the stem is one.
+fn stem(word: &str) -> Option<&str> {
+    if LEXICON.verb(word).is_some() {
+        return None;
+    }
+    let endings = [
+        "成", "为", "到", "给", "掉", "完", "好", "下", "出", "过来", "下来", "出来", "起来", "一下", "上", "入", "回",
+        "清楚", "成为",
+    ];
+    endings.iter().filter_map(|ending| word.strip_suffix(ending)).find(|stem| LEXICON.verb(stem).is_some())
+}

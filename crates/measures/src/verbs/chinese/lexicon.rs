@@ -1,0 +1,86 @@
+//! What is known of Chinese words: jieba's dictionary with the verbs of requests added, and classes of our own.
+
+use std::sync::LazyLock;
+
+use jieba_rs::Jieba;
+use rustc_hash::FxHashMap;
+
+use super::super::{Level, lexicon};
+
+/// A set of word classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Classes(u32);
+
+macro_rules! classes {
+    ($($name:ident = $key:literal),* $(,)?) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Place { $($name),* }
+        impl Classes {
+            $(pub const $name: Classes = Classes(1 << Place::$name as u32);)*
+            const NAMES: &'static [(&'static str, Classes)] = &[$(($key, Classes::$name)),*];
+        }
+    };
+}
+
+classes! {
+    OPENER = "opener", ASK = "ask", YOU = "you", MODAL = "modal", ME = "me", WISH = "wish", PERSON = "person",
+    DOUBLE = "double", PROHIBIT = "prohibit", SETTING = "setting", PREP = "prep", HOLD = "hold", ABOUT = "about",
+    MEANS = "means", CLOSING = "closing", LIGHT = "light", QUESTION = "question", PARTICLE = "particle",
+    COMPLEMENT = "complement", STOPPER = "stopper", CONJ = "conj", TRAILING = "trailing", CLAUSE = "clause",
+    FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun",
+}
+
+impl Classes {
+    pub const fn or(self, other: Classes) -> Classes {
+        Classes(self.0 | other.0)
+    }
+
+    pub fn has(self, any: Classes) -> bool {
+        self.0 & any.0 != 0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verb {
+    pub level: Level,
+    /// As often a noun.
+    pub ambiguous: bool,
+}
+
+pub struct Lexicon {
+    pub jieba: Jieba,
+    verbs: FxHashMap<&'static str, Verb>,
+    classes: FxHashMap<&'static str, Classes>,
+}
+
+/// Reading jieba's dictionary takes about a fifth of a second, once.
+pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::read);
+
+impl Lexicon {
+    fn read() -> Lexicon {
+        let mut all = Lexicon { jieba: Jieba::new(), verbs: FxHashMap::default(), classes: FxHashMap::default() };
+        for (key, word) in lexicon(include_str!("verbs.txt")) {
+            let Some(level) = Level::of_name(key) else { continue };
+            let name = word.trim_end_matches('~');
+            all.verbs.insert(name, Verb { level, ambiguous: word.ends_with('~') });
+            if !all.jieba.has_word(name) {
+                all.jieba.add_word(name, None, Some("v"));
+            }
+        }
+        for (key, word) in lexicon(include_str!("words.txt")) {
+            if let Some(&(_, class)) = Classes::NAMES.iter().find(|(name, _)| *name == key) {
+                let classes = all.classes.entry(word).or_default();
+                *classes = classes.or(class);
+            }
+        }
+        all
+    }
+
+    pub fn classes(&self, word: &str) -> Classes {
+        self.classes.get(word).copied().unwrap_or_default()
+    }
+
+    pub fn verb(&self, word: &str) -> Option<Verb> {
+        self.verbs.get(word).copied()
+    }
+}

@@ -1,0 +1,137 @@
+//! The phrase of an object and its head: the last dictionary word.
+
+use std::ops::Range;
+
+use super::lexicon::{Classes, LEXICON};
+use super::segment::{Kind, Token};
+
+/// The object phrase after the verb at `verb`.
+pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
+    let mut i = verb + 1;
+    let double = clause[verb].is(Classes::DOUBLE);
+    while let Some(token) = clause.get(i) {
+        let repeated = token.word == clause[verb].word
+            || matches!(token.word, "一") && clause.get(i + 1).is_some_and(|n| n.word == clause[verb].word);
+        let skip = token.is(Classes::COMPLEMENT)
+            && !(token.is(Classes::NUMBER) && !matches!(token.word, "一下" | "下" | "点"))
+            || repeated
+            || token.is(Classes::PERSON)
+                && (double || token.is(Classes::ME))
+                && !clause.get(i + 1).is_some_and(|next| next.is(Classes::RELATIVE));
+        if !skip {
+            break;
+        }
+        i += 1;
+    }
+    let mut end = i;
+    let mut nouns = 0;
+    while let Some(token) = clause.get(end) {
+        let stops = token.is(Classes::STOPPER) && nouns > 0 && !relative_follows(clause, end);
+        if stops || token.is(Classes::PARTICLE) && is_final(clause, end) {
+            break;
+        }
+        nouns += usize::from(is_noun(token));
+        end += 1;
+    }
+    i..end
+}
+
+/// Particles alone are left.
+fn is_final(clause: &[Token], i: usize) -> bool {
+    clause[i..].iter().all(|token| token.is(Classes::PARTICLE.or(Classes::COMPLEMENT)))
+}
+
+/// "一份用于测试的 表": the words up to 的 belong to what follows, unless they tell what the thing is about.
+fn relative_follows(clause: &[Token], i: usize) -> bool {
+    let telling = matches!(
+        clause[i].word,
+        "来" | "以"
+            | "用来"
+            | "讲述"
+            | "描述"
+            | "说明"
+            | "解释"
+            | "介绍"
+            | "表达"
+            | "并"
+            | "并且"
+            | "然后"
+            | "包括"
+            | "给"
+            | "以便"
+            | "连接"
+            | "询问"
+    );
+    !telling
+        && clause[i + 1..].iter().enumerate().any(|(n, token)| token.is(Classes::RELATIVE) && i + n + 2 < clause.len())
+}
+
+/// 做一次调查: the position of the verbal noun that ends the phrase.
+pub fn verbal_noun(phrase: &[Token]) -> Option<usize> {
+    let last = phrase.iter().rposition(|token| !token.is(Classes::PARTICLE.or(Classes::TRAILING)))?;
+    let token = &phrase[last];
+    let verbal = token.verb.is_some() || token.kind == Kind::VerbNoun;
+    (verbal && !matches!(token.word, "给" | "表" | "行")).then_some(last)
+}
+
+/// 确认是否已验证, 说明如何关闭: a clause, which has no head.
+pub fn is_clause(verb: &Token, phrase: &[Token]) -> bool {
+    let asks = phrase.iter().enumerate().any(|(n, token)| {
+        token.is(Classes::QUESTION) && !(phrase.get(n + 1).is_some_and(|next| next.is(Classes::RELATIVE)))
+    });
+    let stated = verb.is(Classes::CLAUSE)
+        && phrase.iter().enumerate().any(|(n, token)| {
+            n > 0 && token.is(Classes::FINITE) && !phrase[n..].iter().any(|token| token.is(Classes::RELATIVE))
+        });
+    asks || stated
+}
+
+pub fn head(phrase: &[Token]) -> Option<String> {
+    if phrase.iter().any(|token| token.is(Classes::QUESTION)) {
+        return None;
+    }
+    let end = phrase.iter().rposition(|token| !is_trailing(token)).map_or(0, |n| n + 1);
+    let phrase = &phrase[..end];
+    // What stands before the last 的 modifies.
+    let of = phrase[..end.saturating_sub(1)].iter().rposition(|token| token.is(Classes::RELATIVE));
+    let region = &phrase[of.map_or(0, |n| n + 1)..];
+    let first = region.iter().enumerate().position(|(n, token)| n > 0 && token.is(Classes::CONJ));
+    let region = &region[..first.unwrap_or(region.len())];
+    let last = region.iter().rposition(|token| !matches!(token.kind, Kind::Quote | Kind::Place | Kind::Other))?;
+    let token = &region[last];
+    let ends_in_verb = matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN);
+    if ends_in_verb {
+        let nominal = token.kind == Kind::VerbNoun || token.verb.is_some_and(|verb| verb.ambiguous);
+        let before = region[..last].iter().rposition(is_noun);
+        return match before {
+            Some(_) if nominal => Some(last_word(token.word)),
+            Some(n) => Some(last_word(region[n].word)),
+            None if nominal || of.is_some() => Some(last_word(token.word)),
+            None => None,
+        };
+    }
+    is_noun(token).then(|| last_word(token.word))
+}
+
+fn is_trailing(token: &Token) -> bool {
+    token.is(Classes::TRAILING.or(Classes::PARTICLE)) && !token.is(Classes::NOUN)
+}
+
+fn is_noun(token: &Token) -> bool {
+    token.kind == Kind::Noun && !token.is(Classes::NUMBER)
+        || token.is(Classes::NOUN)
+        || token.kind == Kind::Name && token.word.chars().count() == 2 && token.classes == Classes::default()
+}
+
+/// 营业时间 → 时间: of four characters that are two dictionary words, the second.
+fn last_word(word: &str) -> String {
+    let middle = word.char_indices().nth(2).map(|(at, _)| at);
+    if let Some(at) = middle
+        && word.chars().count() == 4
+        && LEXICON.jieba.has_word(&word[..at])
+        && LEXICON.jieba.has_word(&word[at..])
+    {
+        return word[at..].to_owned();
+    }
+    word.to_owned()
+}
