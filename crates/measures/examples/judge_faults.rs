@@ -56,7 +56,8 @@ fn judge(texts: &[(Part, String)]) -> Vec<String> {
         let mut spots = faults::find(text, *part, context);
         spots.extend(faults::overlong(text, CHARACTERS_MAX));
         for spot in spots.iter().filter(|s| s.confidence >= 0.5) {
-            let mut start = spot.at.start.saturating_sub(30);
+            let near = if spot.kind == "truncated" { text.len().saturating_sub(90) } else { spot.at.start };
+            let mut start = near.saturating_sub(30);
             while !text.is_char_boundary(start) {
                 start -= 1;
             }

@@ -103,8 +103,8 @@ const DIALOGUE: &str = "dialog, conversation, chat, script, interview, screenpla
     exchange, discussion, debate, customer, bot, assistant, human, user, 对话, 聊天, 剧本, 采访, 访谈, 场景, 问答, 交谈, 会话, 客服, 助手, 人类, 用户, 台词, 讨论, 辩论";
 const TOKENS: &str = "special token, chat template, prompt, token, instruction, system message, few-shot, tokeniz, bert, gpt, llm, \
     提示词, 特殊标记, 词元, 分词, 模板, 指令, <|, [INST], <s>, [MASK], masked, regex, strikethrough";
-const REFUSING: &str = "refus, declin, apolog, excuse, turn down, reject, decline, are you, can you, 拒绝, 婉拒, 道歉, 致歉, 抱歉, 推辞, \
-    say no, politely";
+const REFUSING: &str = "refus, declin, apolog, excuse, turn down, reject, are you, do you have, do you like, have you ever, \
+    your favorite, your favourite, say no, 拒绝, 婉拒, 道歉, 致歉, 抱歉, 推辞, 你是, 你有没有, 你喜欢, 你看到, 你觉得";
 const CUTTING: &str = "first line, opening line, begin, start, continue, complete the, fill in, headline, title, slogan, incomplete, fragment, \
     unfinished, prefix, half of, 开头, 续写, 填空, 标题, 补全, 口号, 未完成, 残句, 前半, 开场, lyrics, poem, haiku, 诗, 歌词, truncate, \
     tagline, tweet, hashtag, code, function, 代码, 函数";

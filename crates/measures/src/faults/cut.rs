@@ -131,5 +131,9 @@ fn opened(line: &str) -> bool {
 
 fn is_address(line: &str) -> bool {
     let word = line.rsplit(' ').next().unwrap_or(line);
-    word.contains("://") || word.contains("www.") || word.contains('@') || word.contains('/') && word.contains('.')
+    word.starts_with(['#', '@'])
+        || word.contains("://")
+        || word.contains("www.")
+        || word.contains('@')
+        || word.contains('/') && word.contains('.')
 }

@@ -36,7 +36,7 @@ pub(super) fn find(text: &str, context: Context, spots: &mut Vec<Spot>) {
     }
     let weight: f32 = found.iter().map(|f| f.1).sum();
     // Documents are written in lines of tags; left-overs stand in lines of prose.
-    let document = markup_lines >= 3 && markup_lines >= prose;
+    let document = markup_lines >= 3 && markup_lines >= prose || is_document(text);
     let fault = if context.markup() == Markup::Perhaps { FAULT_BESIDE_CODE } else { FAULT };
     if document || weight < fault {
         return;
@@ -45,6 +45,14 @@ pub(super) fn find(text: &str, context: Context, spots: &mut Vec<Spot>) {
     for (at, _, rule) in found {
         push_near(spots, Spot { kind: "html", rule, at, confidence });
     }
+}
+
+/// A page says at its start what it is.
+fn is_document(text: &str) -> bool {
+    let start = text.trim_start().as_bytes();
+    [&b"<!doctype"[..], b"<html", b"<?xml", b"<svg", b"<head"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|s| s.eq_ignore_ascii_case(tag)))
 }
 
 /// Short, and nothing but tags with little text in them.

@@ -103,15 +103,20 @@ enum Phrase {
     UnableToHelp,
     /// Says that it has no opinions, feelings, body.
     Lacking,
+    /// Asks for what the question lacks.
+    Missing,
     /// Turns to an answer after all.
     Turn,
 }
 
 /// A refusal is at the start: this many bytes are read.
 const REFUSAL_BYTES: usize = 400;
-/// An answer with more text than this (Chinese characters count double) after a refusal does answer.
-const REFUSAL_SHORT: usize = 260;
-const REFUSAL_LONG: usize = 520;
+/// Its first words are within so many bytes.
+const OPENING_BYTES: usize = 120;
+/// With more text than this behind it (Chinese characters count double) it may still be an answer,
+const REST_SHORT: usize = 160;
+/// with more than this it is one.
+const REST_LONG: usize = 320;
 
 /// A response that refuses or says what an AI cannot do, and says little else.
 fn refusal(text: &str, context: Context) -> Option<Spot> {
@@ -119,41 +124,35 @@ fn refusal(text: &str, context: Context) -> Option<Spot> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let head = &text[..end];
-    let mut first = [None; 6];
+    let mut first = [None; 7];
     let mut last_end = 0;
-    for found in PHRASE_SEARCH.find_iter(head) {
+    for found in PHRASE_SEARCH.find_iter(&text[..end]) {
         let phrase = PHRASES[found.pattern().as_usize()].0;
-        let slot = &mut first[phrase as usize];
-        if slot.is_none() {
-            *slot = Some(found.start());
-        }
+        first[phrase as usize].get_or_insert(found.start());
         if matches!(phrase, Phrase::Unable | Phrase::UnableToHelp | Phrase::Lacking) {
             last_end = found.end();
         }
     }
     let of = |phrase: Phrase| first[phrase as usize];
-    const OPENING_BYTES: usize = 120;
     let opens = |phrase: Phrase| of(phrase).is_some_and(|at| at <= OPENING_BYTES);
+    let unable = of(Phrase::Unable).is_some() || of(Phrase::UnableToHelp).is_some();
     let (rule, sure) = match () {
-        () if opens(Phrase::Ai) && (of(Phrase::Unable).is_some() || of(Phrase::UnableToHelp).is_some()) => {
-            ("ai_unable", 0.95)
-        }
+        () if opens(Phrase::Ai) && unable => ("ai_unable", 0.95),
         () if opens(Phrase::Apology) && of(Phrase::UnableToHelp).is_some() => ("sorry_unable", 0.9),
-        () if opens(Phrase::UnableToHelp) && of(Phrase::UnableToHelp) <= Some(8) => ("unable", 0.75),
-        () if opens(Phrase::Ai) && of(Phrase::Lacking).is_some() => ("ai_lacking", 0.7),
+        () if of(Phrase::UnableToHelp).is_some_and(|at| at <= 8) => ("unable", 0.75),
+        () if opens(Phrase::Ai) && of(Phrase::Lacking).is_some() => ("ai_lacking", 0.75),
         () => return None,
     };
-    let size: usize = text.trim().chars().map(|c| if c > '\u{2e7f}' { 2 } else { 1 }).sum();
-    let length = match size {
-        0..REFUSAL_SHORT => 1.0,
-        REFUSAL_SHORT..REFUSAL_LONG if of(Phrase::Turn).is_none() => 0.75,
-        REFUSAL_SHORT..REFUSAL_LONG => 0.5,
-        _ => 0.35,
+    let rest: usize = text[last_end..].trim().chars().map(|c| if c > '\u{2e7f}' { 2 } else { 1 }).sum();
+    let answered = match rest {
+        0..REST_SHORT => 1.0,
+        REST_SHORT..REST_LONG if of(Phrase::Turn).is_none() => 0.6,
+        _ => 0.4,
     };
-    let asked = if context.is_about(Subject::Refusing) { 0.5 } else { 1.0 };
+    // A question about the AI itself, or without its text, is answered like that.
+    let fair = if context.is_about(Subject::Refusing) || of(Phrase::Missing).is_some() { 0.5 } else { 1.0 };
     let start = first.iter().flatten().min().copied().unwrap_or(0);
-    Some(Spot { kind: "refusal", rule, at: start..last_end.max(start), confidence: sure * length * asked })
+    Some(Spot { kind: "refusal", rule, at: start..last_end.max(start), confidence: sure * answered * fair })
 }
 
 static PHRASE_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -204,6 +203,11 @@ const PHRASES: &[(Phrase, &str)] = phrases! {
         "i do not experience" "i don't experience" "我没有个人" "我没有情感" "我没有感情" "我没有实体" "我没有身体" "我没有意识" "我没有自己的" "我没有主观" "我不具有"
         "我没有偏好" "我没有喜好" "我并没有";
     Turn:
-        "however" "but here" "but i can" "here is" "here are" "here's" "that being said" "nevertheless" "instead, i can" "for example"
-        "但是，我" "但我可以" "不过，我" "不过我可以" "以下是" "然而" "但可以" "例如";
+        "however" "but here" "but i can" "here is" "here are" "here's" "that being said" "nevertheless" "但是，我" "但我可以" "不过，" "不过我可以"
+        "以下是" "然而，" "但可以";
+    Missing:
+        "did not provide" "didn't provide" "didn’t provide" "have not provided" "haven't provided" "haven’t provided" "not provided"
+        "please provide" "can you provide" "could you provide" "could you please provide" "can you please provide" "not been provided"
+        "no input" "do not see any" "don't see any" "没有提供" "未提供" "请提供" "没有给出" "未给出" "缺少" "没有看到" "没有足够的信息" "您能提供" "你能提供"
+        "没有具体";
 };

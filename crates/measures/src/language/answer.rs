@@ -17,6 +17,11 @@ const CODE_SHARE: f32 = 0.5;
 const BOTH_SHARE: f32 = 0.2;
 /// Less sure readings make no finding.
 const SURE: f32 = 0.6;
+/// Within Latin letters, where names and terms look like other languages, more is asked for.
+const SURE_LATIN: f32 = 0.85;
+const ANSWER_UNITS_LATIN: f32 = 24.0;
+/// A shorter answer may be an example for a word that the question has in its language.
+const EXAMPLE_UNITS: f32 = 60.0;
 
 /// The confidence that `response` should have been in the language of `instruction` and is not.
 pub fn answers_in_other_language(instruction: &str, response: &str) -> Option<f32> {
@@ -33,16 +38,20 @@ pub fn mismatch(instruction: &str, asked: &Profile, answered: &Profile) -> Optio
         || answer.confidence < SURE
         || answered.share(question.language) >= BOTH_SHARE
         || asked.present(answer.language) >= PRESENT_UNITS
+        || asked.present(answer.language) > 0.0 && answered.units < EXAMPLE_UNITS
         || related(question.language, answer.language)
     {
+        return None;
+    }
+    let latin = LATIN.contains(&question.language) && LATIN.contains(&answer.language);
+    if latin && (question.confidence.min(answer.confidence) < SURE_LATIN || answered.units < ANSWER_UNITS_LATIN) {
         return None;
     }
     let mentions = mentions(instruction);
     if mentions.translation || mentions.languages.contains(&answer.language) {
         return None;
     }
-    let apart = if LATIN.contains(&question.language) && LATIN.contains(&answer.language) { 0.95 } else { 1.0 };
-    Some(apart * question.confidence * answer.confidence)
+    Some(if latin { 0.95 } else { 1.0 } * question.confidence * answer.confidence)
 }
 
 /// Languages that short texts do not tell apart for certain.

@@ -133,11 +133,27 @@ fn looks_like_code(line: &str) -> bool {
     if bytes[0] == b'<' && last == b'>' && (bytes[1].is_ascii_alphabetic() || matches!(bytes[1], b'/' | b'!' | b'?')) {
         return true;
     }
+    if is_assignment(line) {
+        return true;
+    }
     let marks = bytes.iter().filter(|b| b"{}()[]=<>;_+&|\\\"'$#%*".contains(b)).count();
     marks >= 4
         && marks as f32 >= MARKS_SHARE * bytes.len() as f32
         && has(b"=({[<")
         && bytes.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// `name = value`, `a.b[0] += f(x)`: one name before a sign that prose has no use for.
+fn is_assignment(line: &str) -> bool {
+    let Some((name, value)) =
+        line.split_once(" = ").or_else(|| line.split_once(" += ")).or_else(|| line.split_once(" := "))
+    else {
+        return false;
+    };
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.[],'\"".contains(&b))
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && (value.contains(['(', '[', '{', '"', '\'', '.', '_']) || !value.contains(' ') && name.len() > 1)
+        && !value.ends_with('.')
 }
 
 /// Whether a line that starts with a word of code goes on like code, since `for`, `from` and `let` are words of English, too.

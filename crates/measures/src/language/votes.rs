@@ -22,6 +22,9 @@ const SECOND_OPINION: f32 = 1.1;
 /// The second opinion reads this many bytes.
 const SECOND_OPINION_BYTES: usize = 400;
 
+/// What a text of its language has of votes a word, at least.
+const KNOWN_VOTES: f32 = 0.3;
+
 impl Votes {
     /// Lets a word vote; `word` is lowered in place.
     pub(super) fn add_word(&mut self, word: &mut String) {
@@ -162,7 +165,7 @@ pub(super) fn confidence(language: Language, sum: &Sum, segments: &[Segment]) ->
         }
         let words: u32 = segments.iter().map(|s| s.counts.words).sum();
         // Long texts without their share of known words are in a language that is not known here.
-        let known = (first / (0.2 * words as f32)).min(1.0);
+        let known = (first / (KNOWN_VOTES * words as f32)).min(1.0);
         return known * (1.0 - 0.5 * (-(first - second) / 1.2).exp());
     }
     match language {

@@ -65,7 +65,7 @@ const LISTS: [&str; 12] = [
     question word words sentence sentences paragraph story poem email letter short long new old good better best name
     number way ways people time year day first last two three four five ten following using use need want get take keep
     put turn provide identify classify edit design draft think know see look come go say said one explain shorten
-    yesterday today tomorrow week month order price customer code function text reply review report meeting money work
+    yesterday today tomorrow week month simplify define sort count plan book track show rank draw bake invent extract merge delete reset wake cancel rename remind sum pick recommend design improve correct rephrase paraphrase outline predict solve evaluate analyze analyse discuss construct brainstorm determine rate choose select complete match guess estimate prove build develop implement list cheap weather order price customer code function text reply review report meeting money work
     account card payment bank transfer pay top limit why won't isn't didn't haven't i've you're they're we're there's",
     // Spanish
     "el la los las un una unos unas y e o u pero si de del al a en con por para sin sobre entre hasta desde hacia según
@@ -81,7 +81,11 @@ const LISTS: [&str; 12] = [
     pon quita necesitamos texto frase frases oración párrafo palabra palabras correo carta cuento poema pregunta respuesta
     ejemplo ejemplos ideas idea nombre nombres número tabla siguiente siguientes forma manera días día semana mes año años
     hora horas persona personas gente trabajo casa ciudad empresa cliente clientes pedido precio cuenta código programa
-    función artículo libro diferencia ventajas favor gracias hola buenos correcto español inglés francés qué",
+    función artículo libro diferencia ventajas favor gracias hola buenos correcto español inglés francés qué
+    reserva borra ordena cuenta devuelve planifica inventa extrae cancela mejora acorta ponle une unir reescribe reescríbelo
+    dibuja verifica comprueba simplifica muestra devuélveme ciudades tienda precios barato baratos quién cambiar escribir
+    crear encontrar mejorar completa completar analiza analizar evalúa diseña resuelve predice recomienda desarrolla elabora
+    construye describa nueva nuevo nuevas nuevos gran grande mejor mejores peor lista página título fecha entrega tono",
     // French
     "le la les l un une des du de d et ou mais donc or ni car si à au aux en dans par pour sur sous avec sans chez vers
     entre depuis pendant avant après contre que qu qui quoi dont où quel quelle quels quelles comment quand pourquoi
@@ -96,7 +100,11 @@ const LISTS: [&str; 12] = [
     dis-moi raconte prépare vérifie réponds identifie reformule texte phrase phrases paragraphe mot mots courriel lettre
     histoire poème question réponse exemple exemples idées idée nom noms nombre tableau suivant suivante suivants façon
     manière jour jours semaine mois année ans heure heures personne personnes gens travail maison ville entreprise client
-    clients commande prix compte fonction article livre différence avantages merci bonjour français anglais s'il",
+    clients commande prix compte fonction article livre différence avantages merci bonjour français anglais s'il
+    réserve supprime trie compte définis rembourse affiche réveille planifie invente extrais annule améliore raccourcis
+    cherche fusionne simplifie récris réécris dessine vérifie manque marche écrire créer trouver améliorer complète
+    analyse évalue conçois résous prédis recommande développe élabore construis décrire nouvelle nouveau nouvelles nouveaux
+    grand grande meilleur meilleure meilleurs liste page titre date livraison villes boutique ton",
     // German
     "der die das den dem des ein eine einen einem einer eines und oder aber denn wenn als ob dass weil da zu zum zur in im
     ins an am auf aus bei beim mit nach von vom vor für über unter durch gegen ohne um bis seit während zwischen wegen
@@ -113,7 +121,10 @@ const LISTS: [&str; 12] = [
     generiere kürze satz sätze text wort wörter absatz brief geschichte gedicht frage fragen antwort beispiel beispiele
     ideen idee name namen zahl zahlen tabelle folgende folgenden folgender tag tage woche monat jahr jahre uhr stunde
     stunden leute menschen arbeit haus stadt firma unternehmen kunde kunden bestellung preis konto funktion artikel buch
-    unterschied vorteile danke hallo deutsch englisch gibt geht wurden ab",
+    unterschied vorteile danke hallo deutsch englisch gibt geht wurden ab
+    reserviere lösche zähle definiere erstatte weck plane erfinde extrahiere kündige brauche verbessere suche verbinde
+    vereinfache zeichne klappt lässt öffnen analysiere bewerte entwickle löse empfehle vervollständige baue berate neue neuen
+    neuer großen große besten beste liste seite titel datum städte laden ton schrieb",
     // Portuguese
     "o a os as um uma uns umas e ou mas se de do da dos das ao aos à às em no na nos nas num numa por pelo pela pelos
     pelas para pra com sem sobre entre até desde que quem qual quais como quando onde quanto quantos quantas porque por
@@ -128,7 +139,11 @@ const LISTS: [&str; 12] = [
     conte coloque elabore texto frase frases oração parágrafo palavra palavras carta história conto poema pergunta
     resposta exemplo exemplos ideias ideia nome nomes número tabela seguinte seguintes forma maneira dias dia semana mês
     ano anos hora horas pessoa pessoas gente trabalho casa cidade empresa cliente clientes pedido preço conta código
-    função artigo livro diferença vantagens favor obrigado obrigada olá português inglês lá então sou foram seria",
+    função artigo livro diferença vantagens favor obrigado obrigada olá português inglês lá então sou foram seria
+    reserva apague ordene defina reembolse acorde planeje invente extraia cancele melhore encurte sugira procure junte
+    simplifique reescreva desenhe verifique altere escrever criar encontrar melhorar complete analise avalie projete resolva
+    recomende desenvolva construa nova novo novas novos grande melhor melhores pior lista página título data entrega cidades
+    loja baratos consigo parou funciona tom",
     // Italian
     "il lo la i gli le l un uno una e ed o ma se di del dello della dei degli delle a al allo alla ai agli alle da dal
     dallo dalla dai in nel nello nella nei nelle con su sul sulla sui sulle per tra fra che chi cui quale quali come
