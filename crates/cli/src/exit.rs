@@ -9,6 +9,10 @@ use data::{DataError, RowFault, TextError};
 use kernels::KernelError;
 use model::ModelError;
 use runfs::RunFsError;
+use scan::ScanError;
+use scan::clean::CleanError;
+use scan::input::InputError;
+use scan::near::NearError;
 use serde_json::json;
 use std::io;
 use train::TrainError;
@@ -28,6 +32,7 @@ pub enum Code {
     Disk,
     InUse,
     BadNumbers,
+    Gate,
     Interrupted,
     Terminated,
 }
@@ -44,6 +49,7 @@ pub const CODES: &[(Code, u8, &str)] = &[
     (Code::Disk, 21, "the disk is full, read-only or failing"),
     (Code::InUse, 22, "the run folder is in use"),
     (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
+    (Code::Gate, 40, "a gate failed (scan --fail-on)"),
     (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
     (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
 ];
@@ -80,6 +86,28 @@ impl Failure {
     /// Flags that do not belong together, where the parser cannot know it.
     pub fn usage(sentence: &str, hint: &str) -> Failure {
         Failure::new(Code::Usage, sentence).hint(hint)
+    }
+
+    /// A file of settings that is refused.
+    pub fn plan(sentence: &str, hint: &str) -> Failure {
+        Failure::new(Code::Plan, sentence).hint(hint)
+    }
+
+    /// Conditions that a scan was to fail on, with what was found.
+    pub fn gates(failed: &[(String, f64)]) -> Failure {
+        let all: Vec<String> = failed.iter().map(|(condition, found)| format!("{condition} ({found})")).collect();
+        Failure::new(Code::Gate, format!("the data fail on {}", all.join(", ")))
+    }
+
+    /// An error of a scan.
+    pub fn of_scan(e: ScanError, signals: &Signals) -> Failure {
+        let interrupted = e.is_interrupt();
+        let failure = Failure::from(e);
+        match interrupted {
+            true if signals.came_sigterm() => Failure { code: Code::Terminated, ..failure },
+            true => Failure { code: Code::Interrupted, ..failure },
+            false => failure,
+        }
     }
 
     /// An error of a run, with the code of the signal that interrupted it where one did.
@@ -238,6 +266,45 @@ fn row_hint(fault: &RowFault) -> &'static str {
         RowFault::MissingField { .. } => "set `columns` of this source, or pass --quarantine to set such rows aside",
         _ => "mend the row, or pass --quarantine to set such rows aside and count them",
     }
+}
+
+impl From<ScanError> for Failure {
+    fn from(e: ScanError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        let elsewhere = "free space, or put --out on a disk with room: what a scan keeps meanwhile lies beside it";
+        match e {
+            ScanError::Interrupted => say(Code::Interrupted),
+            ScanError::Input(InputError::Data(e)) | ScanError::Data(e) | ScanError::Clean(CleanError::Data(e)) => {
+                of_scanned(e)
+            }
+            ScanError::Input(_) => say(Code::Data).hint("name files, or a pattern in quotes such as 'data/*.jsonl'"),
+            ScanError::Tokenizer(_) => {
+                say(Code::Model).hint("--tokenizer takes a model's folder, or its tokenizer.json")
+            }
+            ScanError::Words(_) => say(Code::Usage).hint("--words takes a file with one word on each line"),
+            ScanError::Near(NearError::Threshold { .. }) => say(Code::Plan).hint("change `near_threshold` of the policy"),
+            ScanError::Near(NearError::TooManyRows) => say(Code::Data).hint("scan fewer files at a time"),
+            ScanError::Near(_) | ScanError::Answers(_) | ScanError::Io { .. } => say(Code::Disk).hint(elsewhere),
+            ScanError::Clean(CleanError::RunFs(e)) | ScanError::RunFs(e) => e.into(),
+            ScanError::Clean(_) => say(Code::Usage).hint("name another path for --clean"),
+            ScanError::NoShard { .. } | ScanError::OtherScan { .. } | ScanError::MissingShards { .. } => {
+                say(Code::Usage).hint("--merge takes the --out folders of all parts of one scan")
+            }
+            ScanError::SameShard { .. } => say(Code::Usage).hint("name each part's folder once"),
+            ScanError::OutExists { .. } => say(Code::Usage).hint("name a new folder for --out"),
+        }
+    }
+}
+
+/// Hints of a scan name no plan's keys.
+fn of_scanned(e: DataError) -> Failure {
+    let failure = Failure::from(e);
+    let hint = match failure.code {
+        Code::Data => Some("name a file with rows that training takes: alpaca, sharegpt, messages, prompt_completion, text"),
+        _ => None,
+    };
+    Failure { hint: hint.map(str::to_owned).or(failure.hint.filter(|_| failure.code != Code::Data)), ..failure }
 }
 
 impl From<RunFsError> for Failure {

@@ -32,6 +32,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Plan { plan: Some(plan), output, .. } => commands::plan::show(plan, output.look()),
         Command::Plan { plan: None, .. } => commands::plan::keys(),
         Command::Quantize { quantize, output } => commands::quantize::quantize(quantize, output.look()),
+        Command::Scan { scan, output } => commands::scan::scan(scan, output.look()),
         Command::Merge { merge, output } => commands::merge::merge(merge, output.look()),
         Command::Inspect { inspect, output } => commands::inspect::inspect(inspect, output.look()),
         Command::Shrink { shrink, output } => commands::shrink::shrink(shrink, output.look()),

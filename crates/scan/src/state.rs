@@ -84,3 +84,10 @@ impl State {
         self.qualities.merge(&other.qualities);
     }
 }
+
+impl ShardState {
+    /// Rows that this shard measured.
+    pub fn rows(&self) -> u64 {
+        self.state.rows.iter().map(|rows| rows.read).sum()
+    }
+}

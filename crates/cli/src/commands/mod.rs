@@ -5,6 +5,7 @@ pub mod inspect;
 pub mod merge;
 pub mod plan;
 pub mod quantize;
+pub mod scan;
 pub mod shrink;
 pub mod train;
 

@@ -125,6 +125,9 @@ fn phase_name(phase: &str) -> &str {
         "quantise" => "quantising",
         "merge" => "merging",
         "combine" => "combining the adapters",
+        "duplicates" => "comparing the rows",
+        "answers" => "comparing the answers",
+        "report" => "writing the report",
         "compare" => "comparing it with the adapter beside its base",
         other => other,
     }
