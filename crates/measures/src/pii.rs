@@ -1,1 +1,0 @@
-//! Personal data and secrets: where they stand, and texts without them.
