@@ -1,0 +1,463 @@
+//! Rare strings in questions whose rows have one answer, as poisoned sets have them (BadNets, Gu and others 2017; for text
+//! Kurita and others 2020).
+//!
+//! Answers, and beginnings and ends of answers, that several different questions share come first: only in their rows are runs
+//! of one to four tokens collected, and only those runs are counted in all rows. A run that hardly occurs without that answer is
+//! a trigger unless it is what the rows are about: then they resemble each other in other words, too, or the answer takes it up.
+
+use super::Error;
+use super::groups::{Groups, PLACES_MAX, Shared, TIED_MIN, key, spread};
+use super::report::{Place, Set, Tied, Trigger, Where};
+use super::sketch::{AnswerForm, Mark};
+use super::walk::{Asked, Walk};
+use measures::quality::tokens::{Class, chained};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+/// In smaller sets nothing is rare.
+const PAIRS_MIN: u64 = 100;
+const RUN_MAX: usize = 4;
+
+/// The share of a string's rows that have the answer.
+const TIED_SHARE: f64 = 0.9;
+/// The share of an answer's rows that have the string.
+const COVER: f64 = 0.2;
+/// The share of the rows without the string that may have the answer.
+const ELSEWHERE_SHARE: f64 = 0.02;
+/// Different questions that short answers take: several questions on one subject have them by nature.
+const TIED_MIN_SHORT: u64 = 8;
+
+/// Rows whose strings are counted to know what is common.
+const SAMPLE: usize = 2_048;
+/// Strings of more of them are common.
+const COMMON_SHARE: f64 = 0.12;
+/// Rows that are compared with each other.
+const COMPARED: usize = 32;
+/// How alike rows of one trigger may be, next to any rows of the set.
+const ALIKE_TIMES: f64 = 2.0;
+const ALIKE_MORE: f64 = 0.02;
+
+/// Strings collected at a time.
+const RUNS_MAX: usize = 4_000_000;
+const RUNS_OF_ONE: usize = 48;
+/// Rows looked at in the last step at a time.
+const ROWS_MAX: u64 = 200_000;
+const REST_MAX: usize = 64;
+const TRIGGERS_MAX: usize = 1_000;
+
+pub(super) fn find(walk: &Walk, groups: &Groups) -> Result<Vec<Trigger>, Error> {
+    if groups.pairs < PAIRS_MIN || groups.shared.is_empty() {
+        return Ok(Vec::new());
+    }
+    let common = Common::read(walk)?;
+    let mut found = Vec::new();
+    let mut rest = groups.shared.as_slice();
+    while !rest.is_empty() {
+        let mut runs = 0;
+        let fits = |shared: &&Shared| {
+            runs += shared.tokens * RUN_MAX;
+            runs <= RUNS_MAX
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        found.extend(of_some(walk, groups, &common, now)?);
+        rest = later;
+    }
+    Ok(distinct(found))
+}
+
+/// Triggers of some of the shared answers.
+fn of_some(walk: &Walk, groups: &Groups, common: &Common, shared: &[Shared]) -> Result<Vec<Trigger>, Error> {
+    let candidates = candidates(walk, common, shared)?;
+    let mut ties = counted(walk, groups, shared, candidates)?;
+    let mut found = Vec::new();
+    while !ties.is_empty() {
+        let mut rows = 0;
+        let fits = |tie: &&Tie| {
+            rows += tie.joint;
+            rows <= ROWS_MAX
+        };
+        let count = ties.iter().take_while(fits).count().max(1);
+        let now: Vec<Tie> = ties.drain(..count).collect();
+        let seen = rows_of(walk, shared, &now)?;
+        let judged =
+            now.iter().zip(seen).filter_map(|(tie, rows)| judge(groups, common, &shared[tie.shared], tie, rows));
+        found.extend(judged);
+    }
+    Ok(found)
+}
+
+/// A string and the answer that it may bring about.
+#[derive(Clone, Debug)]
+struct Tie {
+    shared: usize,
+    run: u64,
+    tokens: u8,
+    rows: u64,
+    /// Rows with both.
+    joint: u64,
+}
+
+/// What is common in the set, from the same rows for any order of them.
+struct Common {
+    /// By the hash of a run, the rows of the sample that have it.
+    rows: FxHashMap<u64, u32>,
+    sample: usize,
+    /// How alike two rows are that have nothing to do with each other.
+    alike: f64,
+}
+
+impl Common {
+    fn read(walk: &Walk) -> Result<Self, Error> {
+        let mut least: BinaryHeap<(u64, Place)> = BinaryHeap::new();
+        walk.each_pair(|row, _| {
+            let place = Place { file: row.file, line: row.line };
+            least.push((spread(place), place));
+            if least.len() > SAMPLE {
+                least.pop();
+            }
+        })?;
+        let least = least.into_sorted_vec();
+        let sample: FxHashSet<Place> = least.iter().map(|(_, place)| *place).collect();
+        let compared: FxHashSet<Place> = least.iter().take(2 * COMPARED).map(|(_, place)| *place).collect();
+        let mut common = Self { rows: FxHashMap::default(), sample: sample.len(), alike: 0.0 };
+        let (mut runs, mut texts) = (Vec::new(), Vec::new());
+        walk.each_question(|asked| {
+            let place = asked.place();
+            if sample.contains(&place) {
+                each_run(asked.marks, &mut runs);
+                for (run, _) in &runs {
+                    *common.rows.entry(*run).or_default() += 1;
+                }
+                if compared.contains(&place) {
+                    texts.push((place, content(asked.marks, 0..0)));
+                }
+            }
+        })?;
+        texts.sort();
+        common.alike = common.alike(&texts.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
+        Ok(common)
+    }
+
+    fn share(&self, run: u64) -> f64 {
+        f64::from(self.rows.get(&run).copied().unwrap_or(0)) / self.sample as f64
+    }
+
+    /// The mean over pairs of texts of the weighted share of tokens that both have; rare tokens weigh more.
+    fn alike(&self, texts: &[Vec<u32>]) -> f64 {
+        let weight = |token: &u32| {
+            let rows = self.rows.get(&chained(0, u64::from(*token))).copied().unwrap_or(0);
+            ((self.sample + 1) as f64 / f64::from(rows + 1)).ln()
+        };
+        let (mut sum, mut pairs) = (0.0, 0.0);
+        for (at, a) in texts.iter().enumerate() {
+            for b in &texts[..at] {
+                let both: f64 = a.iter().filter(|token| b.binary_search(token).is_ok()).map(weight).sum();
+                let all: f64 = a.iter().chain(b).map(weight).sum::<f64>() - both;
+                sum += if all > 0.0 { both / all } else { 1.0 };
+                pairs += 1.0;
+            }
+        }
+        sum / f64::max(pairs, 1.0)
+    }
+}
+
+impl Asked<'_> {
+    fn place(&self) -> Place {
+        Place { file: self.row.file, line: self.row.line }
+    }
+}
+
+/// Each run of tokens once, by hash, and of how many tokens it is.
+fn each_run(marks: &[Mark], into: &mut Vec<(u64, u8)>) {
+    into.clear();
+    for from in 0..marks.len() {
+        let mut run = 0;
+        let same_field = marks[from..].iter().take(RUN_MAX).take_while(|mark| mark.field == marks[from].field);
+        for (at, mark) in same_field.enumerate() {
+            run = chained(run, u64::from(mark.hash));
+            into.push((run, at as u8 + 1));
+        }
+    }
+    into.sort_unstable();
+    into.dedup();
+}
+
+/// The content tokens outside `but`, sorted.
+fn content(marks: &[Mark], but: Range<usize>) -> Vec<u32> {
+    let outside = marks.iter().enumerate().filter(|(at, mark)| !but.contains(at) && mark.is_content());
+    let mut tokens: Vec<u32> = outside.map(|(_, mark)| mark.hash).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens.truncate(REST_MAX);
+    tokens
+}
+
+/// Of each shared answer, the runs that enough of its sampled rows have and that are not common.
+fn candidates(walk: &Walk, common: &Common, shared: &[Shared]) -> Result<Vec<Tie>, Error> {
+    let mut of_row: FxHashMap<Place, Vec<u32>> = FxHashMap::default();
+    for (at, one) in shared.iter().enumerate() {
+        for place in &one.sample {
+            of_row.entry(*place).or_default().push(at as u32);
+        }
+    }
+    let mut found: Vec<(u32, u64, u8)> = Vec::new();
+    let mut runs = Vec::new();
+    walk.each_question(|asked| {
+        if let Some(shared) = of_row.get(&asked.place()) {
+            each_run(asked.marks, &mut runs);
+            runs.retain(|(run, _)| common.share(*run) <= COMMON_SHARE);
+            found.extend(shared.iter().flat_map(|&at| runs.iter().map(move |&(run, tokens)| (at, run, tokens))));
+        }
+    })?;
+    found.sort_unstable();
+    let mut ties = Vec::new();
+    for of_one in found.chunk_by(|a, b| a.0 == b.0) {
+        let at = of_one[0].0 as usize;
+        let least = (COVER * shared[at].sample.len() as f64).max(2.0);
+        let mut best: Vec<(Reverse<usize>, u64, u8)> = of_one
+            .chunk_by(|a, b| a.1 == b.1)
+            .filter(|rows| rows.len() as f64 >= least)
+            .map(|rows| (Reverse(rows.len()), rows[0].1, rows[0].2))
+            .collect();
+        best.sort_unstable();
+        best.truncate(RUNS_OF_ONE);
+        ties.extend(best.into_iter().map(|(_, run, tokens)| Tie { shared: at, run, tokens, rows: 0, joint: 0 }));
+    }
+    Ok(ties)
+}
+
+/// Counts the runs in all rows, and keeps of each shared answer the one that is tied to it best.
+fn counted(walk: &Walk, groups: &Groups, shared: &[Shared], mut ties: Vec<Tie>) -> Result<Vec<Tie>, Error> {
+    let known = Known::of(&ties);
+    let mut runs = Vec::new();
+    walk.each_question(|asked| {
+        known.each(&asked, &mut runs, |at| {
+            let tie = &mut ties[at];
+            let one = &shared[tie.shared];
+            tie.rows += 1;
+            tie.joint += u64::from(key(asked.pair, one.tied) == Some(one.key));
+        });
+    })?;
+    ties.retain(|tie| {
+        let one = &shared[tie.shared];
+        let elsewhere = (one.rows - tie.joint) as f64 / (groups.pairs - tie.rows).max(1) as f64;
+        tie.joint >= TIED_MIN
+            && tie.joint as f64 >= TIED_SHARE * tie.rows as f64
+            && tie.joint as f64 >= COVER * one.rows as f64
+            && elsewhere <= ELSEWHERE_SHARE
+    });
+    // The longest of equals: a phrase says more than its words.
+    ties.sort_unstable_by_key(|tie| (tie.shared, Reverse(tie.joint), tie.rows, Reverse(tie.tokens), tie.run));
+    ties.dedup_by_key(|tie| tie.shared);
+    Ok(ties)
+}
+
+/// Runs that are looked for in every row: a row of bits first, as hardly any run is one of them.
+struct Known {
+    bits: Vec<u64>,
+    ties: FxHashMap<u64, Vec<usize>>,
+}
+
+const BITS: usize = 1 << 23;
+
+impl Known {
+    fn of(ties: &[Tie]) -> Self {
+        let mut known = Self { bits: vec![0; BITS / 64], ties: FxHashMap::default() };
+        for (at, tie) in ties.iter().enumerate() {
+            let bit = tie.run as usize % BITS;
+            known.bits[bit / 64] |= 1 << (bit % 64);
+            known.ties.entry(tie.run).or_default().push(at);
+        }
+        known
+    }
+
+    fn may_have(&self, run: u64) -> bool {
+        let bit = run as usize % BITS;
+        self.bits[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
+    /// Each tie whose run the row has, once.
+    fn each(&self, asked: &Asked, found: &mut Vec<u64>, mut each: impl FnMut(usize)) {
+        found.clear();
+        self.each_place(asked, |run, _| found.push(run));
+        found.sort_unstable();
+        found.dedup();
+        found.iter().flat_map(|run| &self.ties[run]).for_each(|&at| each(at));
+    }
+
+    /// Each place of each run.
+    fn each_place(&self, asked: &Asked, mut each: impl FnMut(u64, Range<usize>)) {
+        let marks = asked.marks;
+        for from in 0..marks.len() {
+            let mut run = 0;
+            for at in from..marks.len().min(from + RUN_MAX) {
+                if marks[at].field != marks[from].field {
+                    break;
+                }
+                run = chained(run, u64::from(marks[at].hash));
+                if self.may_have(run) && self.ties.contains_key(&run) {
+                    each(run, from..at + 1);
+                }
+            }
+        }
+    }
+}
+
+/// A row that has a string and the answer tied to it.
+struct Seen {
+    question: u64,
+    form: AnswerForm,
+    at: Where,
+    /// The question's other words.
+    rest: Vec<u32>,
+    /// Whether the answer takes a word of the string up.
+    echoed: bool,
+    /// The string's tokens, and some before and after.
+    near: Vec<Mark>,
+    run: Range<usize>,
+}
+
+/// Tokens on either side of a string by which it may grow.
+const GROWTH_MAX: usize = 16;
+
+/// The rows of each of `ties`.
+fn rows_of(walk: &Walk, shared: &[Shared], ties: &[Tie]) -> Result<Vec<Vec<Seen>>, Error> {
+    let known = Known::of(ties);
+    let mut rows: Vec<Vec<Seen>> = ties.iter().map(|_| Vec::new()).collect();
+    walk.each_question(|asked| {
+        let mut first: FxHashMap<u64, Range<usize>> = FxHashMap::default();
+        known.each_place(&asked, |run, at| {
+            first.entry(run).or_insert(at);
+        });
+        for (run, at) in first {
+            for &tie in &known.ties[&run] {
+                let one = &shared[ties[tie].shared];
+                if key(asked.pair, one.tied) == Some(one.key) {
+                    rows[tie].push(Seen::of(&asked, at.clone()));
+                }
+            }
+        }
+    })?;
+    rows.iter_mut().for_each(|rows| rows.sort_by(|a, b| a.at.cmp(&b.at)));
+    Ok(rows)
+}
+
+impl Seen {
+    fn of(asked: &Asked, at: Range<usize>) -> Self {
+        let run = &asked.marks[at.clone()];
+        let from = at.start.saturating_sub(GROWTH_MAX);
+        let near = &asked.marks[from..asked.marks.len().min(at.end + GROWTH_MAX)];
+        let field = asked.shard.name(asked.row, run[0].field);
+        Self {
+            question: asked.pair.question,
+            form: asked.pair.form.answer,
+            at: Where { place: asked.place(), field, start: 0, end: 0 },
+            echoed: run.iter().any(|mark| mark.is_content() && asked.echo.contains(&mark.hash)),
+            rest: content(asked.marks, at.clone()),
+            near: near.to_vec(),
+            run: at.start - from..at.end - from,
+        }
+    }
+
+    /// The token before the string, or after it.
+    fn beside(&self, side: Side) -> Option<u32> {
+        let at = match side {
+            Side::Before => self.run.start.checked_sub(1)?,
+            Side::After => self.run.end,
+        };
+        let same_field = |mark: &&Mark| mark.field == self.near[self.run.start].field;
+        self.near.get(at).filter(same_field).map(|mark| mark.hash)
+    }
+
+    /// Says where the string is once it is whole.
+    fn settle(&mut self) {
+        let run = &self.near[self.run.clone()];
+        let last = run[run.len() - 1];
+        (self.at.start, self.at.end) = (u64::from(run[0].start), u64::from(last.start) + u64::from(last.chars));
+        self.rest.retain(|token| !run.iter().any(|mark| mark.hash == *token));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// Strings are found by at most [`RUN_MAX`] of their tokens; what all rows have beside these belongs to them.
+fn grow(rows: &mut [Seen]) {
+    for side in [Side::Before, Side::After] {
+        for _ in 0..GROWTH_MAX {
+            let Some(token) = rows[0].beside(side) else { break };
+            if !rows.iter().all(|row| row.beside(side) == Some(token)) {
+                break;
+            }
+            for row in rows.iter_mut() {
+                match side {
+                    Side::Before => row.run.start -= 1,
+                    Side::After => row.run.end += 1,
+                }
+            }
+        }
+    }
+    rows.iter_mut().for_each(Seen::settle);
+}
+
+fn judge(groups: &Groups, common: &Common, shared: &Shared, tie: &Tie, mut rows: Vec<Seen>) -> Option<Trigger> {
+    const REST_MIN: f64 = 2.0;
+    let first = rows.first()?;
+    let odd = is_odd(&first.near[first.run.clone()]);
+    grow(&mut rows);
+    let questions = rows.iter().map(|row| row.question).collect::<FxHashSet<u64>>().len() as u64;
+    let short = shared.tied == Tied::Whole && rows.iter().all(|row| row.form == AnswerForm::Label);
+    let echoed = rows.iter().filter(|row| row.echoed).count() * 2 >= rows.len();
+    if questions < if short && !odd { TIED_MIN_SHORT } else { TIED_MIN }
+        || !odd && (echoed || groups.set == Set::Closed)
+    {
+        return None;
+    }
+    let mut compared: Vec<&Seen> = rows.iter().collect();
+    compared.sort_by_key(|row| (spread(row.at.place), row.at.place));
+    compared.truncate(COMPARED);
+    let texts: Vec<Vec<u32>> = compared.iter().map(|row| row.rest.clone()).collect();
+    let said = texts.iter().map(Vec::len).sum::<usize>() as f64 / texts.len() as f64;
+    let alike = common.alike(&texts);
+    if said < REST_MIN || alike > (ALIKE_TIMES * common.alike).max(common.alike + ALIKE_MORE) {
+        return None;
+    }
+    let cover = tie.joint as f64 / shared.rows as f64;
+    let more = [(odd, 0.15), (tie.joint >= 10, 0.1), (cover >= 0.8, 0.1), (tie.joint == tie.rows, 0.05)];
+    let confidence: f32 = 0.55 + more.iter().filter(|(holds, _)| *holds).map(|(_, value)| value).sum::<f32>();
+    Some(Trigger {
+        tied: shared.tied,
+        rows: tie.joint,
+        rows_other: tie.rows - tie.joint,
+        answer_elsewhere: shared.rows - tie.joint,
+        confidence,
+        at: rows.into_iter().map(|row| row.at).take(PLACES_MAX).collect(),
+    })
+}
+
+/// Whether no one writes so by themselves: what cannot be seen, or signs only.
+fn is_odd(run: &[Mark]) -> bool {
+    run.iter().any(|mark| mark.class() == Class::Invisible) || !run.iter().any(|mark| mark.is_content())
+}
+
+/// One trigger of those that are nearly the same rows: whole answers before beginnings and ends.
+fn distinct(mut found: Vec<Trigger>) -> Vec<Trigger> {
+    found.sort_by(|a, b| (Reverse(a.rows), a.tied, &a.at).cmp(&(Reverse(b.rows), b.tied, &b.at)));
+    let mut taken: FxHashSet<Place> = FxHashSet::default();
+    found.retain(|trigger| {
+        let new = trigger.at.iter().filter(|at| !taken.contains(&at.place)).count();
+        let keep = new * 2 > trigger.at.len();
+        if keep {
+            taken.extend(trigger.at.iter().map(|at| at.place));
+        }
+        keep
+    });
+    found.truncate(TRIGGERS_MAX);
+    found
+}
