@@ -55,10 +55,10 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
         Measures { wanted: plan.measures.clone(), policy: plan.policy.clone(), tokens, words, near: settings };
     let (compares, answers) = (measures.compares(), measures.wants(Measure::Answers));
     let shard = near::Shard { index: plan.shard.index, count: plan.shard.of };
-    let spooled = ScanError::disk("write", &folder.join(FINDINGS));
+    let path = folder.join(FINDINGS);
     let mut sink = Sink {
         state: State { rows: vec![RowCounts::default(); plan.inputs.len()], ..State::default() },
-        findings: merged::Writer::create(&folder.join(FINDINGS)).map_err(spooled)?,
+        findings: merged::Writer::create(&path).map_err(ScanError::disk("create", &path))?,
         near: compares.then(|| near::Index::create(folder, shard, settings)).transpose()?,
         answers: answers.then(|| answers::Index::new(folder, plan.shard.index)).transpose()?,
         quality_min: plan.policy.quality_min,
@@ -68,7 +68,7 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
     for (at, input) in plan.inputs.iter().enumerate() {
         files.push(walk.file(at, input, folder, &mut sink, watch)?);
     }
-    sink.findings.finish().map_err(ScanError::disk("write", &folder.join(FINDINGS)))?;
+    sink.findings.finish().map_err(ScanError::disk("write", &path))?;
     if let Some(index) = sink.near {
         index.close()?.keep();
     }
@@ -94,15 +94,19 @@ fn near_settings(plan: &ScanPlan) -> near::Settings {
 /// Evaluation sets are numbered from 1, in the order of their first files.
 fn sets(inputs: &[Input]) -> Vec<near::SetId> {
     let mut names: Vec<&str> = Vec::new();
-    let number = |input: &Input| {
-        let Some(name) = input.eval.as_deref() else { return near::SetId::TRAIN };
-        let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+    let mut sets = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let Some(name) = input.eval.as_deref() else {
+            sets.push(near::SetId::TRAIN);
+            continue;
+        };
+        let at = names.iter().position(|known| *known == name).unwrap_or(names.len());
+        if at == names.len() {
             names.push(name);
-            names.len() - 1
-        });
-        near::SetId(at as u16 + 1)
-    };
-    inputs.iter().map(number).collect()
+        }
+        sets.push(near::SetId(at as u16 + 1));
+    }
+    sets
 }
 
 /// Where the results of rows go, in the order of the rows.

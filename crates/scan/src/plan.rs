@@ -54,8 +54,8 @@ pub struct ScanPlan {
     pub inputs: Vec<Input>,
     pub measures: BTreeSet<Measure>,
     pub tokenizer: Option<PathBuf>,
-    /// What a user's list calls toxic, one word or phrase each.
-    pub words: Vec<String>,
+    /// What a user's list calls toxic, a word or phrase on each line; may be empty.
+    pub words: String,
     pub policy: Policy,
     /// `default`, or the policy's path.
     pub policy_name: String,

@@ -174,12 +174,11 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
     };
     let words = match &args.words {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| {
+            std::fs::read_to_string(path).map_err(|e| {
                 Failed::Here(Failure::usage(&format!("{}: {e}", path.display()), "--words takes a UTF-8 text file"))
-            })?;
-            text.lines().map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+            })?
         }
-        None => Vec::new(),
+        None => String::new(),
     };
     Ok(ScanPlan {
         inputs,

@@ -19,6 +19,16 @@ const RARE_SHARE: f64 = 0.02;
 /// Bars of the histograms of steps and constraints: 0, 1, … and the rest.
 const BARS: usize = 9;
 
+/// Verbs that ask for each level most often.
+const USUAL: [(Level, &[&str]); 6] = [
+    (Level::Remember, &["list", "name", "state", "recall", "列出", "列举", "说出", "查找"]),
+    (Level::Understand, &["explain", "summarize", "describe", "translate", "解释", "总结", "描述", "翻译"]),
+    (Level::Apply, &["calculate", "convert", "solve", "apply", "计算", "转换", "求解", "应用"]),
+    (Level::Analyse, &["compare", "analyze", "classify", "extract", "比较", "分析", "分类", "提取"]),
+    (Level::Evaluate, &["evaluate", "rate", "recommend", "justify", "评价", "评估", "推荐", "判断"]),
+    (Level::Create, &["write", "design", "compose", "plan", "写", "设计", "创作", "规划"]),
+];
+
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Diversity {
     texts: u64,
@@ -122,6 +132,12 @@ impl Diversity {
     pub fn rare_levels(&self) -> Vec<(Level, u64)> {
         let counts = Level::ALL.map(|level| (level, self.level(level)));
         counts.into_iter().filter(|&(_, count)| (count as f64) < RARE_SHARE * self.requests as f64).collect()
+    }
+
+    /// Usual verbs of a level that no request has, in English and Chinese.
+    pub fn unused_verbs(&self, level: Level) -> Vec<&'static str> {
+        let used: std::collections::BTreeSet<&str> = self.pairs.keys().map(|pair| &*pair.verb).collect();
+        USUAL.iter().filter(|(of, _)| *of == level).flat_map(|(_, verbs)| verbs.iter().copied()).filter(|verb| !used.contains(verb)).collect()
     }
 
     /// Distinct (verb, noun, level): exact up to [`PAIRS_MAX`], an estimate beyond.

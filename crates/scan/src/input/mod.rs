@@ -91,6 +91,11 @@ impl Reader {
         &self.rows.found.note
     }
 
+    /// What the file's text is in.
+    pub fn encoding(&self) -> &'static str {
+        self.rows.encoding.name()
+    }
+
     /// How rows of this file are to be understood; shared with the threads that do it.
     pub fn meaning(&self) -> Arc<Meaning> {
         self.meaning.clone()
