@@ -249,7 +249,7 @@ fn whole_done(done: &Whole, args: &ScanArgs, look: Look) -> Result<(), Failure> 
             format!("{event}\n")
         }
         Look::Human | Look::Quiet => {
-            let colour = if std::io::stdout().is_terminal() { report::Colour::Ansi } else { report::Colour::None };
+            let colour = if std::io::stdout().is_terminal() { report::terminal::Colour::Ansi } else { report::terminal::Colour::Plain };
             let width = crate::ui::text::COLUMNS;
             report::terminal(&done.record, page.as_deref(), language(args.language), width, colour)
         }
