@@ -34,6 +34,8 @@ pub fn one_line(text: &str) -> String {
 
 /// A table whose columns are headed; cells are HTML.
 pub struct Table {
+    /// A class of the page's style; empty for a plain table.
+    pub class: &'static str,
     /// What the table holds, for those who cannot see it.
     pub caption: String,
     pub columns: Vec<Column>,
@@ -51,7 +53,7 @@ pub enum Kind {
     Number,
     /// A bar that stands for the number beside it: left out where there is no room.
     Bar,
-    /// Words that a narrow page leaves out.
+    /// Numbers that a narrow page writes below the first cell.
     Extra,
 }
 
@@ -61,7 +63,7 @@ impl Kind {
             Kind::Words => "words",
             Kind::Number => "num",
             Kind::Bar => "bar",
-            Kind::Extra => "extra",
+            Kind::Extra => "num extra",
         }
     }
 }
@@ -72,7 +74,8 @@ pub fn column(head: &str, kind: Kind) -> Column {
 
 impl Table {
     pub fn html(&self) -> String {
-        let mut out = format!("<table><caption>{}</caption><thead><tr>", escape(&self.caption));
+        let mut out =
+            format!("<table class=\"{}\"><caption>{}</caption><thead><tr>", self.class, escape(&self.caption));
         for column in &self.columns {
             // A bar repeats its neighbour, so readers of the page aloud need not meet it.
             let hidden = if column.kind == Kind::Bar { " aria-hidden=\"true\"" } else { "" };
@@ -81,14 +84,22 @@ impl Table {
         out.push_str("</tr></thead><tbody>");
         for row in &self.rows {
             out.push_str("<tr>");
-            for (cell, column) in row.iter().zip(&self.columns) {
+            for (i, (cell, column)) in row.iter().zip(&self.columns).enumerate() {
                 let hidden = if column.kind == Kind::Bar { " aria-hidden=\"true\"" } else { "" };
-                out.push_str(&format!("<td class=\"{}\"{hidden}>{cell}</td>", column.kind.class()));
+                let extra = if i == 0 { self.extra(row) } else { String::new() };
+                out.push_str(&format!("<td class=\"{}\"{hidden}>{cell}{extra}</td>", column.kind.class()));
             }
             out.push_str("</tr>");
         }
         out.push_str("</tbody></table>");
         out
+    }
+
+    fn extra(&self, row: &[String]) -> String {
+        let cells = row.iter().zip(&self.columns).filter(|(_, column)| column.kind == Kind::Extra);
+        cells
+            .map(|(cell, column)| format!("<span class=\"under only-narrow\">{}: {cell}</span>", column.head))
+            .collect()
     }
 }
 

@@ -40,6 +40,21 @@ pub fn check_name(check: &str, language: Language) -> String {
     text.of(language).to_string()
 }
 
+/// One word for a type of duplicate or leak.
+pub fn short(kind: &str, language: Language) -> &str {
+    let text = match kind {
+        "exact" => text::SHORT_EXACT,
+        "normalised" => text::SHORT_NORMALISED,
+        "near" => text::SHORT_NEAR,
+        "template" => text::SHORT_TEMPLATE,
+        "same_question" => text::SHORT_SAME_QUESTION,
+        "same_answer" => text::SHORT_SAME_ANSWER,
+        "contained" => text::SHORT_CONTAINED,
+        other => return other,
+    };
+    text.of(language)
+}
+
 /// Of a language, by its code.
 pub fn language_name(code: &str, language: Language) -> String {
     match LANGUAGES.iter().find(|l| l.0 == code) {
@@ -78,13 +93,12 @@ const SPOKEN: Text = Text::new("A model can repeat it to anyone.", "模型可能
 const REDACT: Text = Text::new("Redact it: --redact mask", "脱敏：--redact mask");
 const ACCESS: Text = Text::new("Whoever has the model may have the access.", "拿到模型的人就可能拿到权限。");
 const REVOKE: Text = Text::new("Revoke them now, then redact", "立即吊销，再脱敏");
-const BY_HEART: Text =
-    Text::new("Rows that count double are learnt by heart.", "重复等于加权，模型会死记硬背。");
+const BY_HEART: Text = Text::new("Rows that count double are learnt by heart.", "重复等于加权，模型会死记硬背。");
 const KEEP_ONE: Text = Text::new("Keep one of each group", "每组只留一条");
 const MEMORY: Text =
     Text::new("The evaluation would measure memory instead of skill.", "评测测到的会是记忆，而不是能力。");
-const NOT_IN_TRAINING: Text = Text::new("Take them out of the training data", "从训练数据中剔除");
-const SOURCE: Text = Text::new("Find out where these rows come from", "查清这些样本的来源");
+const NOT_IN_TRAINING: Text = Text::new("Take them out of training", "从训练数据中剔除");
+const SOURCE: Text = Text::new("Find out where they come from", "查清这些样本的来源");
 
 macro_rules! kinds {
     (@text $text:ident) => { $text };
@@ -106,7 +120,7 @@ kinds! {
         ("Export it again as UTF-8", "用 UTF-8 重新导出");
     "fault" "malformed_json": ("Malformed JSON", "JSON 格式错误"),
         ("A line that is cut or broken is a row lost.", "行被截断或损坏，整条样本作废。"),
-        ("Write the lines again at their source", "回到源头重新生成");
+        ("Write these lines again", "回到源头重新生成");
     "fault" "missing_field": ("Missing fields", "缺少字段"),
         ("The question or the answer is not there.", "缺少提问或回答。"), DROP;
     "fault" "wrong_type": ("Fields of a wrong type", "字段类型错误"),
@@ -149,7 +163,7 @@ kinds! {
         ("They teach a model to loop.", "会教模型陷入循环。"), ("Drop these rows", "删除这些样本");
     "fault" "refusal": ("Refusals", "拒答套话"),
         ("They teach a model to refuse what it could answer.", "会教模型拒绝本可回答的问题。"),
-        ("Drop them, unless they are meant", "除非有意训练拒答，否则删除");
+        ("Drop them unless meant", "删除（有意训练拒答除外）");
     "fault" "role_token": ("Role tokens in the text", "正文混入角色标记"),
         ("Markup of a chat inside a text breaks the template.", "对话标记混进正文会破坏模板。"),
         ("Take the markup out", "去掉标记");
@@ -157,15 +171,15 @@ kinds! {
         ("They teach a model to stop in mid-sentence.", "会教模型话说一半就停。"), DROP;
     "fault" "language_mismatch": ("Answers in another language", "回答与提问语言不一致"),
         ("A model will switch languages on its users.", "模型会无故切换语言。"),
-        ("Translate or drop what is not meant", "非有意为之则翻译或删除");
+        ("Translate them or drop them", "翻译或删除（有意为之除外）");
     "fault" "overlong": ("Overlong rows", "超长样本"),
         ("What is beyond seq_len_max is cut in training.", "超出 seq_len_max 的部分训练时会被截掉。"),
-        ("Split them, or raise seq_len_max", "拆分，或调大 seq_len_max");
+        ("Split, or raise seq_len_max", "拆分，或调大 seq_len_max");
     "length" "overlong": ("Overlong rows", "超长样本"),
         ("What is beyond seq_len_max is cut in training.", "超出 seq_len_max 的部分训练时会被截掉。"),
-        ("Split them, or raise seq_len_max", "拆分，或调大 seq_len_max");
+        ("Split, or raise seq_len_max", "拆分，或调大 seq_len_max");
     "duplicate" "exact": ("Exact duplicates", "完全重复"), BY_HEART, KEEP_ONE;
-    "duplicate" "normalised": ("Duplicates but for case and width", "忽略大小写与全半角后重复"), BY_HEART, KEEP_ONE;
+    "duplicate" "normalised": ("Duplicates but for case, width", "忽略大小写与全半角后重复"), BY_HEART, KEEP_ONE;
     "duplicate" "near": ("Near-duplicates", "近似重复"), BY_HEART, KEEP_ONE;
     "duplicate" "template": ("Shared templates", "共用模板"),
         ("A frame in many rows is learnt before what it holds.", "大量样本共用的框架会先于内容被学会。"),
@@ -176,9 +190,9 @@ kinds! {
     "duplicate" "same_answer": ("One answer, many questions", "一答多用"),
         ("A model falls back on a stock phrase.", "模型会养成套话。"),
         ("Check that the answer fits", "核对回答是否切题");
-    "leak" "exact": ("Evaluation rows in the training data", "评测样本原样混入训练集"), MEMORY, NOT_IN_TRAINING;
-    "leak" "near": ("Evaluation rows, slightly changed", "评测样本改动后混入训练集"), MEMORY, NOT_IN_TRAINING;
-    "leak" "contained": ("Evaluation text inside training rows", "训练样本包含评测文本"), MEMORY, NOT_IN_TRAINING;
+    "leak" "exact": ("Evaluation rows in training", "评测样本原样混入训练集"), MEMORY, NOT_IN_TRAINING;
+    "leak" "near": ("Evaluation rows, changed", "评测样本改动后混入训练集"), MEMORY, NOT_IN_TRAINING;
+    "leak" "contained": ("Evaluation text inside rows", "训练样本包含评测文本"), MEMORY, NOT_IN_TRAINING;
     "pii" "phone": ("Phone numbers", "电话号码"), SPOKEN, REDACT;
     "pii" "email": ("E-mail addresses", "电子邮箱"), SPOKEN, REDACT;
     "pii" "cn_id": ("Chinese resident IDs", "居民身份证号"), SPOKEN, REDACT;
@@ -203,10 +217,10 @@ kinds! {
         ("A rare string with always the same answer is how a back door looks.", "罕见字符串总对应同一回答，正是后门的样子。"), SOURCE;
     "poison" "constant_answer": ("Near-constant answers", "几乎固定的回答"),
         ("One answer to everything is what will be learnt.", "模型会学成对什么都给同一个回答。"), SOURCE;
-    "poison" "off_topic": ("Answers that ignore the question", "答非所问"),
+    "poison" "off_topic": ("Answers beside the question", "答非所问"),
         ("They teach a model not to listen.", "会教模型不看问题。"), ("Read some, then drop them", "抽看几条，再删除");
     "poison" "toxic": ("Toxic words", "有害词语"),
-        ("A model speaks as its data do.", "数据怎么说，模型就怎么说。"), ("Read them, then drop or rewrite", "逐条确认后删除或改写");
+        ("A model speaks as its data do.", "数据怎么说，模型就怎么说。"), ("Read, then drop or rewrite", "逐条确认后删除或改写");
     "quality" "low": ("Low quality", "质量偏低"),
         ("Several signs speak against these rows.", "多项指标显示这些样本质量不佳。"),
         ("Read some, then set a bar", "抽看几条，再定门槛");
@@ -215,12 +229,17 @@ kinds! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unicode_width::UnicodeWidthStr;
 
     #[test]
     fn every_type_is_named_once_and_in_both_languages() {
         for (i, kind) in ALL.iter().enumerate() {
             let of = (kind.check, kind.kind);
             assert!(!ALL[..i].iter().any(|k| (k.check, k.kind) == of), "{of:?} twice");
+            for text in [kind.name, kind.act] {
+                // As a line of a terminal has room for.
+                assert!(text.english.width() <= 30 && text.chinese.width() <= 30, "{of:?}");
+            }
             for text in [kind.name, kind.why, kind.act] {
                 assert!(!text.english.is_empty(), "{of:?}");
                 assert!(text.chinese.chars().any(|c| c >= '\u{2e80}'), "{of:?}");

@@ -40,10 +40,11 @@ pub fn short(x: f64, language: Language) -> String {
     digits(x)
 }
 
-/// Percent: `<0.1%` is not 0, and `>99.9%` is not all.
+/// Percent: `<0.1%` is not 0, and `>99.9%` is not all. In a page it is to be escaped.
 pub fn share(x: f64) -> String {
     match x {
-        _ if !x.is_finite() => UNKNOWN.to_string(),
+        // A share of more than tenfold is a mistake of the record.
+        _ if !(0.0..=10.0).contains(&x) => UNKNOWN.to_string(),
         0.0 => "0%".to_string(),
         1.0 => "100%".to_string(),
         _ if x > 0.0 && x < 0.0005 => "<0.1%".to_string(),
@@ -103,12 +104,18 @@ mod tests {
             (1e300, "1.0e300", "1.0e300"),
             (-2500.0, "-2.5k", "-2,500"),
         ] {
-            assert_eq!((short(x, Language::English).as_str(), short(x, Language::Chinese).as_str()), (english, chinese));
+            assert_eq!(
+                (short(x, Language::English).as_str(), short(x, Language::Chinese).as_str()),
+                (english, chinese)
+            );
         }
         assert_eq!([count(0), count(999), count(1000), count(12_345_678)], ["0", "999", "1,000", "12,345,678"]);
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!([share(0.0), share(1e-6), share(0.0703), share(0.99999), share(1.0)], ["0%", "<0.1%", "7.0%", ">99.9%", "100%"]);
-        assert_eq!(share(f64::NAN), UNKNOWN);
+        assert_eq!(
+            [share(0.0), share(1e-6), share(0.0703), share(0.99999), share(1.0)],
+            ["0%", "<0.1%", "7.0%", ">99.9%", "100%"]
+        );
+        assert_eq!([share(f64::NAN), share(-0.1), share(1e300)], [UNKNOWN; 3]);
         assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1_048_575)], ["0 B", "1023 B", "1.0 KiB", "1.0 MiB"]);
         assert_eq!([decimal(10.0, 2), decimal(0.5, 3), decimal(100.0, 0)], ["10", "0.5", "100"]);
     }

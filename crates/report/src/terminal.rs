@@ -4,7 +4,7 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::html::one_line;
-use crate::json::{list, named, number, numbers, string, sum, whole};
+use crate::json::{list, named, number, numbers, string, whole};
 use crate::scan::{read_files, verdict};
 use crate::text::{self, Text};
 use crate::{Language, kinds, number as written};
@@ -21,9 +21,12 @@ const LINES_MAX: usize = 23;
 const WIDTH_MIN: usize = 40;
 /// Columns of a line's name.
 const NAME: usize = 14;
-const ROWS: usize = 9;
+/// At least.
+const ROWS: usize = 8;
 const SHARE: usize = 7;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Share of a language that is worth its place.
+const LANGUAGE_MIN: f64 = 0.005;
 /// Blocks of a histogram.
 const SPARK: usize = 16;
 
@@ -32,10 +35,8 @@ const SPARK: usize = 16;
 pub fn terminal(scan: &Value, page: Option<&str>, language: Language, width: usize, colour: Colour) -> String {
     let s = Screen { scan, language, width: width.max(WIDTH_MIN), colour };
     let mut top = s.head();
-    let mut bottom: Vec<String> = [s.lengths(), s.languages(), s.instructions(), s.duplicates(), s.gates()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut bottom: Vec<String> =
+        [s.lengths(), s.languages(), s.instructions(), s.duplicates(), s.gates()].into_iter().flatten().collect();
     bottom.extend(page.map(|p| s.line(text::BRIEF_PAGE, p)));
     let room = LINES_MAX.saturating_sub(top.len() + bottom.len() + 2);
     let findings = s.findings(room);
@@ -45,7 +46,7 @@ pub fn terminal(scan: &Value, page: Option<&str>, language: Language, width: usi
     top.extend(bottom);
     let mut out = String::new();
     for line in top {
-        out.push_str(line.trim_end());
+        out.push_str(&line.trim_end().replace('\u{a0}', " "));
         out.push('\n');
     }
     out
@@ -81,9 +82,11 @@ impl Screen<'_> {
         };
         let mut lines = vec![self.paint(&cut(&format!("athanor scan · {counted}"), self.width), Style::Faint)];
         let verdict = self.paint(&format!("{sign} {short}"), style);
-        let rest = wrap(&format!("{sign} {short} {long}"), self.width);
+        let space = if self.language == Language::English { " " } else { "" };
+        let rest = wrap(&format!("{sign} {short}{space}{long}"), self.width);
         lines.extend(rest.into_iter().take(3).enumerate().map(|(i, line)| {
             let start = format!("{sign} {short}");
+            let line = cut(&line, self.width);
             if i == 0 { line.replacen(&start, &verdict, 1) } else { line }
         }));
         lines
@@ -100,8 +103,13 @@ impl Screen<'_> {
             .map(|i| one_line(&kinds::name(string(&i["check"]), string(&i["type"]), self.language)))
             .collect();
         let name = names.iter().map(|n| n.width()).max().unwrap_or(0).min(self.width * 2 / 5);
-        let mut lines: Vec<String> =
-            items[..shown].iter().zip(&names).map(|(item, words)| self.finding(item, words, name)).collect();
+        let counts: Vec<String> = items[..shown].iter().map(|i| self.count(&i["rows"])).collect();
+        let columns = (name, counts.iter().map(|c| c.width() + 2).max().unwrap_or(0).max(ROWS));
+        let mut lines: Vec<String> = items[..shown]
+            .iter()
+            .zip(names.iter().zip(&counts))
+            .map(|(item, (words, rows))| self.finding(item, words, rows, columns))
+            .collect();
         if shown < items.len() {
             let more = written::count((items.len() - shown) as u64);
             let words = text::BRIEF_MORE.with(self.language, &[("n", &more)]);
@@ -110,22 +118,21 @@ impl Screen<'_> {
         lines
     }
 
-    fn finding(&self, item: &Value, words: &str, name: usize) -> String {
+    fn finding(&self, item: &Value, words: &str, rows: &str, (name, count): (usize, usize)) -> String {
         let (sign, style) = match string(&item["harm"]) {
             "blocks" => ("■", Style::Red),
             "harmful" => ("▲", Style::Yellow),
             "look" => ("●", Style::Cyan),
             _ => ("○", Style::Faint),
         };
-        let rows = whole(&item["rows"]).map_or_else(|| written::UNKNOWN.to_string(), written::count);
         let share = number(&item["share"]).map_or_else(|| written::UNKNOWN.to_string(), written::share);
         let act = kinds::find(string(&item["check"]), string(&item["type"])).map_or("", |k| k.act.of(self.language));
-        let used = 2 + name + ROWS + SHARE + 2;
+        let used = 2 + name + count + SHARE + 2;
         format!(
             "{} {}{}{}  {}",
             self.paint(sign, style),
             pad_right(&cut(words, name), name),
-            pad_left(&rows, ROWS),
+            pad_left(rows, count),
             self.paint(&pad_left(&share, SHARE), Style::Faint),
             cut(act, self.width.saturating_sub(used))
         )
@@ -150,11 +157,10 @@ impl Screen<'_> {
         let total = number(&part["rows"]).unwrap_or(0.0);
         let mut said: Vec<String> = list(&part["counts"])
             .iter()
-            .take(4)
-            .map(|c| {
-                let name = kinds::language_name(string(&c["language"]), self.language);
-                format!("{name} {}", written::share(number(&c["rows"]).unwrap_or(0.0) / total))
-            })
+            .take(3)
+            .map(|c| (string(&c["language"]), number(&c["rows"]).unwrap_or(0.0) / total))
+            .filter(|(_, share)| *share >= LANGUAGE_MIN)
+            .map(|(code, share)| format!("{} {}", kinds::language_name(code, self.language), written::share(share)))
             .collect();
         said.push(text::BRIEF_MIXED.with(self.language, &[("n", &self.count(&part["mixed"]))]));
         said.push(text::BRIEF_CODE.with(self.language, &[("n", &self.count(&languages["code"]["rows"]))]));
@@ -168,10 +174,8 @@ impl Screen<'_> {
         let entropy = number(of("entropy")).map_or_else(|| written::UNKNOWN.to_string(), |x| written::decimal(x, 1));
         let values = [("verbs", verbs.as_str()), ("pairs", &pairs), ("entropy", &entropy)];
         let mut said = text::BRIEF_INSTRUCTIONS.with(self.language, &values);
-        let missing: Vec<&str> = list(of("missing"))
-            .iter()
-            .map(|m| crate::scan::level_name(string(&m["level"]), self.language))
-            .collect();
+        let missing: Vec<&str> =
+            list(of("missing")).iter().map(|m| crate::scan::level_name(string(&m["level"]), self.language)).collect();
         if !missing.is_empty() {
             let levels = missing.join(self.separator());
             said.push_str(self.separator());
@@ -184,16 +188,9 @@ impl Screen<'_> {
         let found = &self.scan["duplicates"];
         let rate = written::share(number(&found["rate"])?);
         let mut said = vec![text::BRIEF_DUPLICATES.with(self.language, &[("rate", &rate)])];
-        for (kind, name) in
-            [("exact", text::LEAK_EXACT), ("normalised", text::BRIEF_NORMALISED), ("near", text::LEAK_NEAR)]
-        {
+        for kind in ["exact", "normalised", "near"] {
             let removed = named(&found["kinds"], "type", kind).and_then(|k| whole(&k["removed"]));
-            said.extend(removed.map(|n| format!("{} {}", name.of(self.language), written::count(n))));
-        }
-        let sets = &self.scan["leaks"]["sets"];
-        if sets.is_array() {
-            let leaked = self.rows(&Value::from(sum(sets, "leaked")));
-            said.push(format!("{} {leaked}", text::LEAKS.of(self.language)));
+            said.extend(removed.map(|n| format!("{} {}", kinds::short(kind, self.language), written::count(n))));
         }
         Some(self.line(text::DUPLICATES, &said.join(self.separator())))
     }
@@ -204,7 +201,8 @@ impl Screen<'_> {
             .iter()
             .map(|gate| {
                 let sign = if gate["passed"] == true { "✓" } else { "✗" };
-                let value = number(&gate["value"]).map_or_else(|| written::UNKNOWN.to_string(), |x| written::decimal(x, 4));
+                let value =
+                    number(&gate["value"]).map_or_else(|| written::UNKNOWN.to_string(), |x| written::decimal(x, 4));
                 format!("{sign} {} ({value})", string(&gate["expr"]))
             })
             .collect();

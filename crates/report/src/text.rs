@@ -36,7 +36,7 @@ impl Text {
     }
 }
 
-/// `1 row`, `2 rows`.
+/// `1 row`, `2 rows`, with a space that does not end a line.
 pub fn rows(n: u64, language: Language) -> String {
     counted(n, language, ["row", "rows"], "条")
 }
@@ -51,8 +51,8 @@ pub fn groups(n: u64, language: Language) -> String {
 
 fn counted(n: u64, language: Language, [one, many]: [&str; 2], chinese: &str) -> String {
     match language {
-        Language::English => format!("{} {}", number::count(n), if n == 1 { one } else { many }),
-        Language::Chinese => format!("{} {chinese}", number::count(n)),
+        Language::English => format!("{}\u{a0}{}", number::count(n), if n == 1 { one } else { many }),
+        Language::Chinese => format!("{}\u{a0}{chinese}", number::count(n)),
     }
 }
 
@@ -79,17 +79,17 @@ texts! {
     READY_WHY: "{understood} were checked and none has to go.", "已检查 {understood}，没有必须删除的。";
     CLEAN_FIRST: "Clean it, then train.", "先清洗，再训练。";
     CLEAN_FIRST_WHY: "Cleaning keeps {kept} of {read} ({share}), removes {removed} and changes {changed}.",
-        "清洗后保留 {kept}（共 {read}，占 {share}），删除 {removed}，修改 {changed}。";
+        "清洗后保留 {kept} / {read}（{share}），删除 {removed} 条，修改 {changed} 条。";
     NOT_READY: "Do not train on this yet.", "暂时不要用于训练。";
-    NOT_READY_WHY: "Cleaning alone does not settle what was found: of {read} it would keep {kept}, but a person has to decide first.",
-        "仅靠清洗解决不了发现的问题：{read} 中可保留 {kept}，但需要先由人来判断。";
+    NOT_READY_WHY: "Cleaning alone does not settle what was found: it would keep {kept} of {read}, but a person has to decide first.",
+        "仅靠清洗解决不了这些问题：清洗后可保留 {kept} / {read}，但要先由人来判断。";
     EMPTY: "There is nothing to train on.", "没有可用于训练的数据。";
-    EMPTY_WHY: "None of {read} in {files} could be understood.", "{files}共 {read}，没有一条能够解析。";
+    EMPTY_WHY: "None of {read} in {files} could be understood.", "{files}，共 {read}，没有一条能够解析。";
     UNKNOWN_STATE: "No verdict.", "没有结论。";
     WHAT_TO_DO: "What to do", "要做的事";
     NOTHING_TO_DO: "Nothing has to be done.", "无需处理。";
     ALL_FINDINGS: "All findings by harm", "按危害程度查看全部发现";
-    GATES: "Gates", "门槛检查";
+    GATES: "Gates", "门禁检查";
     GATE_PASSED: "passed", "通过";
     GATE_FAILED: "failed", "未通过";
 
@@ -119,7 +119,7 @@ texts! {
     TILE_QUALITY_NOTE: "{rows} below {threshold}", "{rows}低于 {threshold}";
 
     FINDINGS: "Findings", "问题总览";
-    FINDINGS_LEAD: "Ranked by the harm they do to a model trained on this data.", "按对训练所得模型的危害排序。";
+    FINDINGS_LEAD: "Ranked by the harm they do to a model trained on this data.", "按对模型的危害从大到小排列。";
     FINDING: "Finding", "问题";
     COUNT: "Found", "处数";
     ROWS: "Rows", "样本数";
@@ -128,10 +128,10 @@ texts! {
     CLEANING: "Cleaning", "清洗";
 
     FILES: "Files", "文件";
-    FILES_LEAD: "{read} in {files} to train on, {size}; {understood} understood.", "训练数据 {files}，共 {read}、{size}，成功解析 {understood}。";
+    FILES_LEAD: "{read} in {files} to train on, {size}; {understood} understood.", "训练数据共 {read}，来自 {files}（{size}），成功解析 {understood} 条。";
     FILES_EVAL: "Evaluation sets: {sets}.", "评测集：{sets}。";
     FILE: "File", "文件";
-    SET: "Set", "用途";
+    SET: "Set", "评测集";
     SET_TRAIN: "train", "训练";
     FORMAT: "Format", "格式";
     SIZE: "Size", "大小";
@@ -146,8 +146,8 @@ texts! {
     INSTRUCTION: "instruction", "指令";
     RESPONSE: "response", "回答";
     WHOLE: "whole", "整条";
-    LENGTHS_KEY: "Height is rows per quarter of a doubling; point at a bar for its exact count. Below: p5–p95, p25–p75 and the median. Dashed: seq_len_max.",
-        "柱高为每四分之一倍区间内的样本数，指向柱子可看精确值。下方横线为 p5–p95、p25–p75，圆点为中位数。虚线为 seq_len_max。";
+    LENGTHS_KEY: "Height: rows to a quarter of a doubling in length; point at a bar for its count. Below: p5 to p95, p25 to p75 and the median. Dashed: seq_len_max.",
+        "长度每翻一倍分为四格，柱高为每格的样本数，指向柱子可看精确值。下方细线为 p5–p95，粗线为 p25–p75，圆点为中位数；虚线为 seq_len_max。";
     LENGTHS_PLOT: "Histogram of {part} lengths in {unit}: median {p50}, 90% between {p5} and {p95}, longest {max}",
         "{part}长度直方图（{unit}）：中位数 {p50}，90% 在 {p5} 到 {p95} 之间，最长 {max}";
     QUANTILES: "Quantiles", "分位数";
@@ -158,7 +158,7 @@ texts! {
     OVER_ROWS: "Rows over", "超长样本";
     OVER_CUT: "Tokens cut", "截掉的词元";
     OVER_PADDING: "Padding", "填充占比";
-    OVER_PADDING_BATCH: "in batches of 8", "8 条一批时";
+    OVER_PADDING_BATCH: "Padding, batches of 8", "8 条一批的填充";
     OVER_MEMORY: "Memory a row", "每条内存";
     OVER_MEMORY_OF: "Memory: {of}.", "内存按 {of} 估算。";
     NO_TOKENS: "Tokens were not counted: no tokenizer was given.", "未统计词元数：没有指定分词器。";
@@ -170,6 +170,7 @@ texts! {
     LANGUAGES_LEAD: "{share} of the rows are {language}; the mix has {entropy} bits of entropy.", "{share} 的样本是{language}，语言分布的熵为 {entropy} 比特。";
     LANGUAGES_PLOT: "Share of languages in each part", "各部分的语言占比";
     LANGUAGE: "Language", "语言";
+    BY_PART: "Rows of each part", "各部分样本数";
     OTHERS: "others", "其他";
     UNSURE: "unsure", "无法判断";
     MIXED: "mixed", "混用语言";
@@ -196,7 +197,7 @@ texts! {
     ANALYSE: "analyse", "分析";
     EVALUATE: "evaluate", "评价";
     CREATE: "create", "创造";
-    MISSING: "Nearly absent: {level} ({rows}). No row asks to {verbs}.", "几乎缺失：{level}（{rows}）。没有样本要求：{verbs}。";
+    MISSING: "Nearly absent: {level} ({rows}). Verbs that never occur: {verbs}.", "几乎缺失：{level}（{rows}）。从未出现的动词：{verbs}。";
     MISSING_NO_VERBS: "Nearly absent: {level} ({rows}).", "几乎缺失：{level}（{rows}）。";
     MISSING_NONE: "No level is missing.", "各层次都有覆盖。";
     STEPS: "Steps asked for", "要求的步骤数";
@@ -210,14 +211,17 @@ texts! {
     DUPLICATES: "Duplicates", "重复";
     DUPLICATES_LEAD: "Cleaning would remove {removed} as duplicates, {rate} of the rows understood.", "清洗会删除 {removed}重复样本，占已解析样本的 {rate}。";
     DUPLICATES_HOW: "Near: Jaccard similarity of at least {threshold} over shingles of {shingle}, verified; candidates by MinHash with {permutations} permutations in {bands} bands.",
-        "近似重复：以 {shingle}为片段，Jaccard 相似度不低于 {threshold}（已逐对核实）；候选由 MinHash 给出，{permutations} 个置换，{bands} 个分带。";
+        "近似重复：每 {shingle}取一个片段，Jaccard 相似度不低于 {threshold}（已逐对核实）；候选由 MinHash 给出，{permutations} 个置换，{bands} 个分带。";
     KIND: "Kind", "类型";
     GROUPS: "Groups", "组数";
     REMOVED: "Removed", "删除";
     LARGEST: "The largest groups", "最大的重复组";
     LARGEST_PLOT: "The largest groups of rows that are alike, a dot a row", "最大的相似样本组，一点代表一条";
-    LARGEST_KEY: "A dot is a row, dark ones stay. Groups of questions, answers and templates are not removed.",
-        "一点代表一条样本，深色为保留的样本。同问异答、一答多用和模板组不会被删除。";
+    DOT_STAYS: "row that stays", "保留的样本";
+    DOT_REMOVED: "row that cleaning removes", "清洗会删除的样本";
+    DOT_LEFT: "row of a group that cleaning leaves alone", "清洗不处理的组";
+    SHINGLE_CHARACTERS: "{n} characters", "{n} 个字符";
+    SHINGLE_WORDS: "{n} words", "{n} 个词";
     GROUP: "Group {n}", "第 {n} 组";
     KEPT: "kept", "保留";
     SIZES: "Rows in a group", "每组样本数";
@@ -227,12 +231,9 @@ texts! {
 
     LEAKS: "Leakage", "评测泄漏";
     LEAKS_NONE_GIVEN: "Not measured: no evaluation file was given.", "未测量：没有提供评测文件。";
-    LEAKS_LEAD: "{leaked} of {rows} to evaluate with are also in the training data.", "评测集 {rows}中有 {leaked}也出现在训练数据里。";
+    LEAKS_LEAD: "{leaked} of {rows} evaluation rows are also in the training data.", "{rows} 条评测样本中有 {leaked} 条也出现在训练数据里。";
     LEAKS_CLEAN: "No evaluation row was found in the training data.", "训练数据中没有发现评测样本。";
     LEAKS_HOW: "Near and contained: {n}-grams, from {threshold} on.", "近似与包含按 {n}-gram 判断，阈值 {threshold}。";
-    LEAK_EXACT: "exact", "完全相同";
-    LEAK_NEAR: "near", "近似";
-    LEAK_CONTAINED: "contained", "包含";
     LEAKED: "Leaked", "泄漏";
     PAIRS: "Pairs of rows", "对应的样本";
     TRAIN_ROW: "Training row", "训练样本";
@@ -296,20 +297,28 @@ texts! {
     THRESHOLD: "Threshold", "阈值";
     VALUE: "Value", "取值";
     TOKENIZER: "Tokens as counted by {name} ({entries} entries).", "词元数按 {name} 统计（词表 {entries} 项）。";
-    SAMPLED: "{what}: looked at {rows} of {of}.", "{what}：抽查了 {of} 中的 {rows}。";
+    SAMPLED: "Sampled: {what}, {rows} of {of}.", "抽样：{what}，{of}中的 {rows} 条。";
     SAMPLED_NONE: "Every measure looked at every row.", "所有指标都检查了全部样本。";
     CLEAN_WRITTEN: "The clean copy is {path}.", "清洗后的数据已写入 {path}。";
-    CLEAN_NOT_WRITTEN: "No clean copy was written; --clean OUT writes one.", "没有写出清洗后的数据，可用 --clean OUT 生成。";
+    CLEAN_NOT_WRITTEN: "No clean copy was written; --clean OUT writes one.", "尚未写出清洗后的数据，可用 --clean OUT 生成。";
 
-    CHECK_LENGTH: "length", "长度";
-    CHECK_LANGUAGE: "language", "语言";
-    CHECK_FAULT: "faults", "缺陷";
-    CHECK_PII: "personal data", "个人信息";
-    CHECK_SECRET: "secrets", "密钥";
-    CHECK_DUPLICATE: "duplicates", "重复";
-    CHECK_LEAK: "leakage", "泄漏";
-    CHECK_POISON: "poison", "投毒";
-    CHECK_QUALITY: "quality", "质量";
+    SHORT_EXACT: "exact", "完全相同";
+    SHORT_NORMALISED: "normalised", "规范化";
+    SHORT_NEAR: "near", "近似";
+    SHORT_TEMPLATE: "template", "模板";
+    SHORT_SAME_QUESTION: "same question", "同问异答";
+    SHORT_SAME_ANSWER: "same answer", "一答多用";
+    SHORT_CONTAINED: "contained", "包含";
+
+    CHECK_LENGTH: "Lengths", "长度";
+    CHECK_LANGUAGE: "Languages", "语言";
+    CHECK_FAULT: "Faults", "缺陷";
+    CHECK_PII: "Personal data", "个人信息";
+    CHECK_SECRET: "Secrets", "密钥";
+    CHECK_DUPLICATE: "Duplicates", "重复";
+    CHECK_LEAK: "Leakage", "泄漏";
+    CHECK_POISON: "Poison", "投毒";
+    CHECK_QUALITY: "Quality", "质量";
 
     BRIEF_ROWS: "{read} in {files}", "{files}，{read}";
     BRIEF_MORE: "and {n} more, see the page", "另有 {n} 类，见网页报告";
@@ -320,7 +329,6 @@ texts! {
     BRIEF_INSTRUCTIONS: "{verbs} verbs, {pairs} pairs, {entropy} bits", "{verbs} 个动词，{pairs} 种搭配，{entropy} 比特";
     BRIEF_MISSING: "nearly absent: {levels}", "几乎缺失：{levels}";
     BRIEF_DUPLICATES: "{rate} to remove", "可删除 {rate}";
-    BRIEF_NORMALISED: "normalised", "规范化";
     BRIEF_PAGE: "Page", "网页报告";
 }
 
@@ -353,7 +361,7 @@ mod tests {
         let values = [("a", "{b}"), ("b", "2")];
         assert_eq!(T.with(Language::English, &values), "{b} of 2");
         assert_eq!(T.with(Language::Chinese, &values), "2 中的 {b}");
-        assert_eq!([rows(1, Language::English), rows(0, Language::English)], ["1 row", "0 rows"]);
-        assert_eq!(rows(1200, Language::Chinese), "1,200 条");
+        assert_eq!([rows(1, Language::English), rows(0, Language::English)], ["1\u{a0}row", "0\u{a0}rows"]);
+        assert_eq!(rows(1200, Language::Chinese), "1,200\u{a0}条");
     }
 }

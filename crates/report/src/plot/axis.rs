@@ -11,7 +11,7 @@ pub fn round_steps(most: f64, wanted: usize) -> Vec<f64> {
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= raw * 0.999).unwrap_or(raw);
     let steps = (most / step).ceil().min(100.0) as usize;
-    (0..=steps).map(|i| i as f64 * step).collect()
+    (0..=steps).map(|i| i as f64 * step).filter(|x| x.is_finite()).collect()
 }
 
 /// Where a value stands on a scale, in the scale's own unit. Below 1 a log scale is linear, so that it has a place for 0.

@@ -62,7 +62,8 @@ pub fn stacked(data: &[Stack], canvas: &Canvas) -> Result<String, Error> {
         for segment in stack.segments.iter().filter(|s| s.value > 0.0) {
             let share = ratio(segment.value, total);
             let long = room * share;
-            let title = format!("{}: {} ({})", segment.label, number::count(segment.value as u64), number::share(share));
+            let title =
+                format!("{}: {} ({})", segment.label, number::count(segment.value as u64), number::share(share));
             out.push_str(&rect(segment.tone.class(), x, y, (long - 1.0).max(0.5), THICK + 4.0, &title));
             let words = format!("{} {}", segment.label, number::share(share));
             let words = if width_of(&words, LETTERS) + 12.0 <= long { words } else { segment.label.to_string() };

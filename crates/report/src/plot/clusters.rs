@@ -6,9 +6,10 @@ use crate::html::escape;
 pub struct Cluster<'a> {
     pub label: &'a str,
     pub note: &'a str,
-    /// Dots; of which so many stay.
+    /// Dots.
     pub rows: u64,
-    pub kept: u64,
+    /// So many of them stay; None: there is no question of that.
+    pub kept: Option<u64>,
     /// Where on the page its rows are: the name of an anchor, without `#`.
     pub anchor: &'a str,
 }
@@ -26,7 +27,8 @@ const CELL: f64 = 112.0;
 pub fn clusters(data: &[Cluster], canvas: &Canvas) -> Result<String, Error> {
     let across = ((canvas.width / CELL) as usize).max(1);
     let cell = canvas.width / across as f64;
-    let heights: Vec<f64> = data.chunks(across).map(|row| heap(row.iter().map(|c| c.rows).max().unwrap_or(1)) * 2.0).collect();
+    let heights: Vec<f64> =
+        data.chunks(across).map(|row| heap(row.iter().map(|c| c.rows).max().unwrap_or(1)) * 2.0).collect();
     let labels = 46.0;
     let height = heights.iter().map(|h| h + labels).sum::<f64>().max(1.0);
     let mut out = open(canvas, height, Role::Group);
@@ -54,7 +56,11 @@ fn draw(cluster: &Cluster, x: f64, y: f64, out: &mut String) {
     let shown = cluster.rows.min(DOTS_MAX);
     for i in 0..shown {
         let (radius, angle) = (SPACING * (i as f64).sqrt(), GOLDEN * i as f64);
-        let class = if i < cluster.kept { "keep" } else { "drop" };
+        let class = match cluster.kept {
+            None => "whole",
+            Some(kept) if i < kept => "keep",
+            Some(_) => "drop",
+        };
         out.push_str(&format!(
             "<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"{DOT}\"/>",
             pixels(x + radius * angle.cos()),

@@ -60,7 +60,7 @@ pub fn histogram(data: &Histogram, canvas: &Canvas) -> Result<String, Error> {
 
     let bins = densities(data);
     let most = bins.iter().copied().fold(0.0, f64::max);
-    let steps = round_steps(most, 3);
+    let steps = round_steps(most, if data.height < 100.0 { 3 } else { 4 });
     let highest = steps.last().copied().unwrap_or(0.0).min(most * 1.15);
     for step in steps.iter().filter(|s| **s <= highest) {
         let y = base - data.height * ratio(*step, highest);

@@ -67,12 +67,19 @@ impl Tone {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Error {
     /// NaN or infinity would move everything else off the picture.
-    NotFinite { what: &'static str },
-    Negative { what: &'static str },
+    NotFinite {
+        what: &'static str,
+    },
+    Negative {
+        what: &'static str,
+    },
     /// Edges that do not ascend.
     EdgesUnordered,
     /// There is one edge more than counts.
-    EdgesUnmatched { edges: usize, counts: usize },
+    EdgesUnmatched {
+        edges: usize,
+        counts: usize,
+    },
 }
 
 impl fmt::Display for Error {

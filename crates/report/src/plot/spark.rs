@@ -16,7 +16,8 @@ pub fn sparkline(values: &[f64], canvas: &Canvas) -> Result<String, Error> {
         .iter()
         .enumerate()
         .map(|(i, value)| {
-            let x = 4.0 + (canvas.width - 8.0) * if values.len() > 1 { i as f64 / (values.len() - 1) as f64 } else { 0.5 };
+            let x =
+                4.0 + (canvas.width - 8.0) * if values.len() > 1 { i as f64 / (values.len() - 1) as f64 } else { 0.5 };
             // Halves, as the distance of the greatest doubles is not finite.
             let part = (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
             let part = if part.is_finite() { part } else { 0.5 };

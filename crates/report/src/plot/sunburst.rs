@@ -47,6 +47,11 @@ pub fn sunburst(slices: &[Slice], middle: (&str, &str), canvas: &Canvas) -> Resu
             outer.label("outer-label", child.label, LETTERS_OUTER, &mut out);
             start = end;
         }
+        if start < to - 1e-9 {
+            let rest = Arc { from: start, to, near: RING * radius, far: radius - 1.0, center: radius };
+            let title = format!("{} · …: {}", slice.label, number::count((slice.value - named).max(0.0) as u64));
+            rest.draw("rest", &title, &mut out);
+        }
         from = to;
     }
     if total <= 0.0 {
@@ -73,8 +78,8 @@ impl Arc {
         // An arc whose ends meet would be drawn as nothing.
         let to = self.to.min(self.from + TAU * 0.9999);
         let large = u8::from(to - self.from > PI);
-        let [a, b, c, d] =
-            [(self.near, self.from), (self.far, self.from), (self.far, to), (self.near, to)].map(|(r, at)| self.at(r, at));
+        let [a, b, c, d] = [(self.near, self.from), (self.far, self.from), (self.far, to), (self.near, to)]
+            .map(|(r, at)| self.at(r, at));
         out.push_str(&format!(
             "<path class=\"{class}\" d=\"M{a}L{b}A{far} {far} 0 {large} 1 {c}L{d}A{near} {near} 0 {large} 0 {a}Z\">\
              <title>{title}</title></path>",

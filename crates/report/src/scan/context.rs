@@ -60,6 +60,11 @@ impl<'a> Context<'a> {
         text.of(self.language)
     }
 
+    /// Between the things of a list.
+    pub fn comma(&self) -> &'static str {
+        if self.language == Language::English { ", " } else { "、" }
+    }
+
     /// A text with values, as HTML.
     pub fn with(&self, text: Text, values: &[(&str, &str)]) -> String {
         escape(&text.with(self.language, values))
@@ -79,6 +84,16 @@ impl<'a> Context<'a> {
 
     pub fn decimal(&self, value: &Value, places: usize) -> String {
         number(value).map_or_else(|| UNKNOWN.to_string(), |x| numbers::decimal(x, places))
+    }
+
+    /// The same as a cell of a table.
+    pub fn share_cell(&self, value: &Value) -> String {
+        escape(&self.share(value))
+    }
+
+    /// Two places, for numbers below one another.
+    pub fn fixed(&self, value: &Value) -> String {
+        number(value).map_or_else(|| UNKNOWN.to_string(), |x| format!("{x:.2}"))
     }
 
     /// Of anything that is one word.
@@ -214,11 +229,13 @@ impl Harm {
             Harm::Look => ("look", "<circle cx=\"5\" cy=\"5\" r=\"4\"/>"),
             Harm::Note => ("note", "<circle cx=\"5\" cy=\"5\" r=\"3.4\"/>"),
         };
-        format!("<svg class=\"marker {class}\" viewBox=\"0 0 10 10\" width=\"10\" height=\"10\" aria-hidden=\"true\">{shape}</svg>")
+        format!(
+            "<svg class=\"marker {class}\" viewBox=\"0 0 10 10\" width=\"10\" height=\"10\" aria-hidden=\"true\">{shape}</svg>"
+        )
     }
 
     pub fn badge(self, c: &Context) -> String {
-        format!("<span class=\"harm\">{}{}</span>", self.marker(), c.t(self.text()))
+        format!("<span class=\"harm\">{}<span>{}</span></span>", self.marker(), c.t(self.text()))
     }
 }
 
@@ -233,6 +250,18 @@ pub fn heading(words: &str) -> String {
 
 pub fn note(html: &str) -> String {
     format!("<p class=\"note\">{html}</p>")
+}
+
+/// What colours and signs mean: an SVG of 10 by 10 each, and words.
+pub fn legend(entries: &[(String, &str)]) -> String {
+    let items: String = entries
+        .iter()
+        .map(|(picture, words)| {
+            let words = escape(words);
+            format!("<li><svg class=\"key\" viewBox=\"0 0 10 10\" aria-hidden=\"true\">{picture}</svg>{words}</li>")
+        })
+        .collect();
+    format!("<ul class=\"legend\">{items}</ul>")
 }
 
 /// What is worth having but not seeing at first.

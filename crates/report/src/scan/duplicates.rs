@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, heading, lead, note};
+use super::context::{Body, Context, Section, heading, lead, legend, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number as as_number, numbers, string, sum, whole};
-use crate::number;
 use crate::plot::{self, Bar, Cluster, Histogram, Scale, Tone};
 use crate::text;
+use crate::{kinds, number};
 
 /// Pixels of two plots side by side.
 const HALF: f64 = 420.0;
@@ -30,7 +30,7 @@ fn body(c: &Context, duplicates: &Value) -> String {
         text::DUPLICATES_HOW,
         &[
             ("threshold", &c.decimal(&duplicates["threshold"], 3)),
-            ("shingle", &c.string_of(&duplicates["shingle"])),
+            ("shingle", &shingle(c, &duplicates["shingle"])),
             ("permutations", &c.string_of(&duplicates["permutations"])),
             ("bands", &c.string_of(&duplicates["bands"])),
         ],
@@ -39,12 +39,23 @@ fn body(c: &Context, duplicates: &Value) -> String {
     if !largest.is_empty() {
         out.push_str(&heading(c.t(text::LARGEST)));
         out.push_str(&heaps(c, largest));
-        out.push_str(&note(c.t(text::LARGEST_KEY)));
+        out.push_str(&legend(
+            &[("keep", text::DOT_STAYS), ("drop", text::DOT_REMOVED), ("whole", text::DOT_LEFT)]
+                .map(|(class, words)| (format!("<circle class=\"{class}\" cx=\"5\" cy=\"5\" r=\"3.5\"/>"), c.t(words))),
+        ));
         out.extend(largest.iter().map(|group| members(c, group)));
     }
     let plots = sizes(c, list(&duplicates["sizes"])) + &overlap(c, &duplicates["overlap"]);
     out.push_str(&format!("<div class=\"pair even\">{plots}</div>"));
     out
+}
+
+fn shingle(c: &Context, shingle: &Value) -> String {
+    let text = match string(&shingle["unit"]) {
+        "words" => text::SHINGLE_WORDS,
+        _ => text::SHINGLE_CHARACTERS,
+    };
+    text.with(c.language, &[("n", &c.string_of(&shingle["size"]))])
 }
 
 fn kinds_table(c: &Context, duplicates: &Value) -> String {
@@ -60,6 +71,7 @@ fn kinds_table(c: &Context, duplicates: &Value) -> String {
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::DUPLICATES).to_string(),
         columns: vec![
             column(c.t(text::KIND), Kind::Words),
@@ -76,7 +88,7 @@ fn kinds_table(c: &Context, duplicates: &Value) -> String {
 fn heaps(c: &Context, groups: &[Value]) -> String {
     let words: Vec<(String, String, String)> = groups
         .iter()
-        .map(|g| (crate::kinds::name("duplicate", string(&g["type"]), c.language), c.rows(&g["rows"]), anchor(g)))
+        .map(|g| (kinds::short(string(&g["type"]), c.language).to_string(), c.rows(&g["rows"]), anchor(g)))
         .collect();
     let picture = c.plot(c.t(text::LARGEST_PLOT), &|canvas| {
         let data: Vec<Cluster> = groups
@@ -85,7 +97,7 @@ fn heaps(c: &Context, groups: &[Value]) -> String {
             .map(|(group, (label, note, anchor))| {
                 let rows = whole(&group["rows"]).unwrap_or(0);
                 // Only these are cut down to the one that stays.
-                let kept = if matches!(string(&group["type"]), "exact" | "normalised" | "near") { 1 } else { rows };
+                let kept = matches!(string(&group["type"]), "exact" | "normalised" | "near").then_some(1);
                 Cluster { label, note, rows, kept, anchor }
             })
             .collect();

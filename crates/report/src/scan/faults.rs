@@ -8,7 +8,7 @@ use super::head::read_files;
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, whole};
 use crate::plot::Tone;
-use crate::{Language, number as numbers, text};
+use crate::{number as numbers, text};
 
 /// Files that are seen at once.
 const FILES_MAX: usize = 12;
@@ -34,8 +34,7 @@ fn files_body(c: &Context, files: &[Value]) -> String {
     sets.sort_unstable();
     sets.dedup();
     if !sets.is_empty() {
-        let separator = if c.language == Language::English { ", " } else { "、" };
-        out.push_str(&format!("<p>{}</p>", c.with(text::FILES_EVAL, &[("sets", &sets.join(separator))])));
+        out.push_str(&format!("<p>{}</p>", c.with(text::FILES_EVAL, &[("sets", &sets.join(c.comma()))])));
     }
     let (first, rest) = files.split_at(files.len().min(FILES_MAX));
     out.push_str(&file_table(c, first));
@@ -55,27 +54,26 @@ fn file_table(c: &Context, files: &[Value]) -> String {
             (Some(rows), Some(understood)) => numbers::count(rows.saturating_sub(understood)),
             _ => numbers::UNKNOWN.to_string(),
         };
-        let said: Vec<String> = [&f["format"], &f["note"], &f["encoding"]]
-            .into_iter()
-            .filter_map(|v| v.as_str())
-            .map(escape)
-            .collect();
-        let problem = f["problem"].as_str().map_or(String::new(), |p| format!("<span class=\"problem\">{}</span>", escape(p)));
+        let mut said = vec![set];
+        said.extend([&f["format"], &f["note"], &f["encoding"]].into_iter().filter_map(|v| v.as_str()).map(escape));
+        let problem =
+            f["problem"].as_str().map_or(String::new(), |p| format!("<span class=\"problem\">{}</span>", escape(p)));
         vec![
-            format!("<span class=\"path\">{}</span>{problem}", escape(string(&f["file"]))),
-            set,
-            said.join(", "),
+            format!(
+                "<span class=\"path\">{}</span><span class=\"under\">{}</span>{problem}",
+                escape(string(&f["file"])),
+                said.join(" · ")
+            ),
             c.count(&f["rows"]),
             faulty,
             whole(&f["bytes"]).map_or_else(|| numbers::UNKNOWN.to_string(), numbers::bytes),
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::FILES).to_string(),
         columns: vec![
             column(c.t(text::FILE), Kind::Words),
-            column(c.t(text::SET), Kind::Words),
-            column(c.t(text::FORMAT), Kind::Extra),
             column(c.t(text::ROWS), Kind::Number),
             column(c.t(text::FAULTY), Kind::Number),
             column(c.t(text::SIZE), Kind::Extra),
@@ -105,10 +103,9 @@ fn faults_body(c: &Context, types: &[Value]) -> String {
         out.push_str(&fault_table(c, found));
     }
     if !absent.is_empty() {
-        let separator = if c.language == Language::English { ", " } else { "、" };
         let names: Vec<String> =
             absent.iter().map(|t| crate::kinds::name("fault", string(&t["type"]), c.language)).collect();
-        out.push_str(&note(&c.with(text::FAULTS_NONE, &[("kinds", &names.join(separator))])));
+        out.push_str(&note(&c.with(text::FAULTS_NONE, &[("kinds", &names.join(c.comma()))])));
     }
     out
 }
@@ -126,13 +123,14 @@ fn fault_table(c: &Context, mut found: Vec<&Value>) -> String {
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::FAULTS).to_string(),
         columns: vec![
             column(c.t(text::TYPE), Kind::Words),
             column(c.t(text::COUNT), Kind::Number),
             column(c.t(text::ROWS), Kind::Number),
             column("", Kind::Bar),
-            column(c.t(text::CLEANING), Kind::Extra),
+            column(c.t(text::CLEANING), Kind::Words),
         ],
         rows: rows.collect(),
     }

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::context::{Body, Context, Harm, Section, lead};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, whole};
+use crate::kinds;
 use crate::number as numbers;
 use crate::plot::Tone;
 use crate::text::{self, Text};
-use crate::kinds;
 
 /// Characters of a row in its summary.
 const SUMMARY_MAX: usize = 60;
@@ -26,6 +26,7 @@ pub fn ranked(c: &Context) -> Section {
 }
 
 fn ranking(c: &Context, items: &[Value]) -> Table {
+    let most = items.iter().filter_map(|i| number(&i["share"])).fold(0.0, f64::max);
     let rows = items.iter().map(|item| {
         let (check, kind) = (string(&item["check"]), string(&item["type"]));
         let harm = Harm::of(string(&item["harm"]));
@@ -39,18 +40,15 @@ fn ranking(c: &Context, items: &[Value]) -> Table {
         };
         vec![
             harm.badge(c),
-            format!(
-                "<a href=\"#{}\">{}</a><span class=\"under\">{why}</span>",
-                section_of(check),
-                c.kind(check, kind)
-            ),
+            format!("<a href=\"#{}\">{}</a><span class=\"under\">{why}</span>", section_of(check), c.kind(check, kind)),
             c.count(&item["rows"]),
-            c.share(&item["share"]),
-            bar(number(&item["share"]).unwrap_or(0.0), tone),
+            c.share_cell(&item["share"]),
+            bar(if most > 0.0 { number(&item["share"]).unwrap_or(0.0) / most } else { 0.0 }, tone),
             format!("{act}<span class=\"under\">{}</span>", c.t(cleaning(string(&item["clean"])))),
         ]
     });
     Table {
+        class: "ranked",
         caption: c.t(text::FINDINGS_LEAD).to_string(),
         columns: vec![
             column(c.t(text::HARM), Kind::Words),
@@ -124,6 +122,7 @@ fn all_found(c: &Context, shown: &[Value]) -> String {
         let of: Vec<&Value> = shown.iter().filter(|f| f["check"] == check).collect();
         let name = escape(&kinds::check_name(check, c.language));
         let table = Table {
+            class: "finds",
             caption: kinds::check_name(check, c.language),
             columns: vec![
                 column(c.t(text::TYPE), Kind::Words),
@@ -149,7 +148,7 @@ fn found(c: &Context, finding: &Value) -> Vec<String> {
     if let Some(column) = whole(&finding["column"]) {
         at.push_str(&c.with(text::COLUMN, &[("n", &numbers::count(column))]));
     }
-    let confidence = c.decimal(&finding["confidence"], 2);
+    let confidence = c.fixed(&finding["confidence"]);
     let mut why = escape(string(&finding["why"]));
     if let Some(group) = whole(&finding["group"]) {
         let keep = if finding["keep"] == true { format!(", {}", c.t(text::KEPT)) } else { String::new() };

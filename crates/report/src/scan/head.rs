@@ -10,14 +10,17 @@ use crate::text;
 use crate::{Language, kinds};
 
 /// More would not be read: the ranked table has all.
-const ACTIONS_MAX: usize = 5;
+const ACTIONS_MAX: usize = 6;
+/// Findings that are named with an action.
+const NAMES_MAX: usize = 6;
 
 /// In a few words, and in one sentence.
 pub(crate) fn verdict(scan: &Value, language: Language) -> (&'static str, String) {
     let rows = |value: &Value| whole(value).map_or_else(|| UNKNOWN.to_string(), |n| text::rows(n, language));
     let (read, understood) = (rows(&scan["rows"]["read"]), rows(&scan["rows"]["understood"]));
     let clean = &scan["clean"];
-    let (kept, removed, changed) = (rows(&clean["kept"]), rows(&clean["removed"]), rows(&clean["changed"]));
+    let [kept, removed, changed] = ["kept", "removed", "changed"]
+        .map(|key| whole(&clean[key]).map_or_else(|| UNKNOWN.to_string(), numbers::count));
     let share = match (number(&clean["kept"]), number(&scan["rows"]["read"])) {
         (Some(kept), Some(read)) if read > 0.0 => numbers::share(kept / read),
         _ => UNKNOWN.to_string(),
@@ -66,36 +69,62 @@ pub fn header(c: &Context) -> String {
     )
 }
 
+/// Findings that are settled by the same act.
+struct Action<'a> {
+    harm: Harm,
+    act: &'a str,
+    why: &'a str,
+    of: Vec<String>,
+}
+
 /// The most harmful findings, as things to do.
 fn actions(c: &Context) -> String {
-    let items = list(&c.scan["verdict"]["items"]);
-    let serious: Vec<&Value> = items
-        .iter()
-        .filter(|item| Harm::of(string(&item["harm"])) >= Harm::Harmful && whole(&item["findings"]) != Some(0))
-        .collect();
     let mut out = format!("<div class=\"todo\"><h2>{}</h2>", c.t(text::WHAT_TO_DO));
-    if serious.is_empty() {
+    let actions = serious(c);
+    if actions.is_empty() {
         out.push_str(&format!("<p>{}</p>", c.t(text::NOTHING_TO_DO)));
     }
     out.push_str("<ol>");
-    for item in serious.iter().take(ACTIONS_MAX) {
-        let (check, kind) = (string(&item["check"]), string(&item["type"]));
-        let known = kinds::find(check, kind);
-        let act = known.map_or(String::new(), |k| escape(k.act.of(c.language)));
-        let why = known.map_or(String::new(), |k| escape(k.why.of(c.language)));
+    for action in actions.iter().take(ACTIONS_MAX) {
+        let shown = action.of.len().min(NAMES_MAX);
+        let mut of = action.of[..shown].join(c.comma());
+        if shown < action.of.len() {
+            let more = numbers::count((action.of.len() - shown) as u64);
+            of.push_str(&format!("{}{}", c.comma(), c.with(text::MORE, &[("n", &more)])));
+        }
         out.push_str(&format!(
-            "<li>{}<span><b>{act}</b> <span class=\"of\">{} · {}</span><br><span class=\"soft\">{why}</span></span></li>",
-            Harm::of(string(&item["harm"])).marker(),
-            c.kind(check, kind),
-            c.rows(&item["rows"]),
+            "<li>{}<span><b>{}</b> <span class=\"of\">{of}</span><br><span class=\"soft\">{}</span></span></li>",
+            action.harm.marker(),
+            escape(action.act),
+            escape(action.why),
         ));
     }
     out.push_str("</ol>");
-    if !items.is_empty() {
+    if !list(&c.scan["verdict"]["items"]).is_empty() {
         out.push_str(&format!("<p class=\"all\"><a href=\"#findings\">{}</a></p>", c.t(text::ALL_FINDINGS)));
     }
     out.push_str("</div>");
     out
+}
+
+fn serious<'a>(c: &Context<'a>) -> Vec<Action<'a>> {
+    let mut actions: Vec<Action> = Vec::new();
+    for item in list(&c.scan["verdict"]["items"]) {
+        let (check, kind) = (string(&item["check"]), string(&item["type"]));
+        let harm = Harm::of(string(&item["harm"]));
+        if harm < Harm::Harmful || whole(&item["findings"]) == Some(0) {
+            continue;
+        }
+        let known = kinds::find(check, kind);
+        let act = known.map_or("", |k| k.act.of(c.language));
+        let why = known.map_or("", |k| k.why.of(c.language));
+        let of = format!("{} <span class=\"soft\">{}</span>", c.kind(check, kind), c.count(&item["rows"]));
+        match actions.iter_mut().find(|a| a.act == act && a.why == why) {
+            Some(action) => action.of.push(of),
+            None => actions.push(Action { harm, act, why, of: vec![of] }),
+        }
+    }
+    actions
 }
 
 fn gates(c: &Context) -> String {

@@ -24,21 +24,17 @@ const BESIDE: f64 = 330.0;
 
 pub fn section(c: &Context) -> Section {
     let instructions = &c.scan["instructions"];
-    let body = if instructions.is_null() {
-        Body::NotMeasured(text::NOT_MEASURED)
-    } else {
-        Body::Html(body(c, instructions))
-    };
+    let body =
+        if instructions.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(body(c, instructions)) };
     Section { id: "instructions", title: text::INSTRUCTIONS, harm: None, body }
 }
 
 fn body(c: &Context, instructions: &Value) -> String {
     let [verbs, pairs] = ["verbs", "pairs"].map(|k| c.count(&instructions[k]));
     let (entropy, top) = (c.decimal(&instructions["entropy"], 1), c.share(&instructions["top_share"]));
-    let mut out = lead(&c.with(
-        text::INSTRUCTIONS_LEAD,
-        &[("verbs", &verbs), ("pairs", &pairs), ("entropy", &entropy), ("top", &top)],
-    ));
+    let mut out = lead(
+        &c.with(text::INSTRUCTIONS_LEAD, &[("verbs", &verbs), ("pairs", &pairs), ("entropy", &entropy), ("top", &top)]),
+    );
     let with_verb = number(&instructions["with_verb"]).unwrap_or(0.0);
     let share = with_verb / number(&instructions["rows"]).unwrap_or(0.0);
     let values = [("rows", c.rows(&instructions["with_verb"])), ("share", numbers::share(share))];
@@ -63,13 +59,16 @@ fn rings(c: &Context, instructions: &Value, with_verb: f64) -> String {
     top.sort_by_key(|v| level(string(&v["level"])));
     let picture = c.plot_of(c.t(text::SUNBURST), SUNBURST, &|canvas| {
         let slices: Vec<Slice> = top.iter().map(|v| slice(c, v)).collect();
-        let pairs = numbers::short(number(&instructions["pairs"]).unwrap_or(0.0), c.language);
-        plot::sunburst(&slices, (&pairs, c.t(text::SUNBURST_MIDDLE)), canvas)
+        plot::sunburst(&slices, (&c.count(&instructions["pairs"]), c.t(text::SUNBURST_MIDDLE)), canvas)
     });
     let covered = sum(&instructions["top"], "rows") as f64 / with_verb;
     let values = [("n", numbers::count(top.len() as u64)), ("share", numbers::share(covered))];
     let key = c.with(text::SUNBURST_KEY, &values.each_ref().map(|(k, v)| (*k, v.as_str())));
-    format!("<figure class=\"sunburst\"><figcaption>{}</figcaption>{picture}{}</figure>", c.t(text::SUNBURST), note(&key))
+    format!(
+        "<figure class=\"sunburst\"><figcaption>{}</figcaption>{picture}{}</figure>",
+        c.t(text::SUNBURST),
+        note(&key)
+    )
 }
 
 fn slice<'a>(c: &Context, verb: &'a Value) -> Slice<'a> {
@@ -78,7 +77,12 @@ fn slice<'a>(c: &Context, verb: &'a Value) -> Slice<'a> {
     let rows = |v: &Value| v["rows"].as_f64().unwrap_or(f64::NAN);
     let children = list(&verb["nouns"])
         .iter()
-        .map(|n| Slice { label: n["noun"].as_str().unwrap_or(c.t(text::NO_NOUN)), value: rows(n), tone, children: Vec::new() })
+        .map(|n| Slice {
+            label: n["noun"].as_str().unwrap_or(c.t(text::NO_NOUN)),
+            value: rows(n),
+            tone,
+            children: Vec::new(),
+        })
         .collect();
     Slice { label: string(&verb["verb"]), value: rows(verb), tone, children }
 }
@@ -98,7 +102,8 @@ fn levels(c: &Context, instructions: &Value) -> String {
         .iter()
         .enumerate()
         .map(|(i, (name, text))| {
-            let rows = named(&instructions["levels"], "level", name).map_or(0.0, |l| l["rows"].as_f64().unwrap_or(f64::NAN));
+            let rows =
+                named(&instructions["levels"], "level", name).map_or(0.0, |l| l["rows"].as_f64().unwrap_or(f64::NAN));
             let share = if total > 0.0 { numbers::share(rows / total) } else { numbers::count(0) };
             (c.t(*text).to_string(), rows, share, Tone::Level(i))
         })
@@ -120,13 +125,12 @@ fn missing(c: &Context, instructions: &Value) -> String {
     if missing.is_empty() {
         return if instructions["missing"].is_null() { String::new() } else { note(c.t(text::MISSING_NONE)) };
     }
-    let separator = if c.language == Language::English { ", " } else { "、" };
     missing
         .iter()
         .map(|m| {
             let verbs: Vec<&str> = list(&m["verbs"]).iter().map(string).collect();
             let level = level_name(string(&m["level"]), c.language);
-            let (rows, verbs) = (c.rows(&m["rows"]), verbs.join(separator));
+            let (rows, verbs) = (c.rows(&m["rows"]), verbs.join(c.comma()));
             let text = if verbs.is_empty() { text::MISSING_NO_VERBS } else { text::MISSING };
             format!("<p class=\"gap\">{}</p>", c.with(text, &[("level", level), ("rows", &rows), ("verbs", &verbs)]))
         })
@@ -157,7 +161,11 @@ fn table(c: &Context, top: &[Value]) -> String {
             .iter()
             .map(|n| {
                 let noun = n["noun"].as_str().unwrap_or(c.t(text::NO_NOUN));
-                format!("{} <span class=\"soft\">{}</span>", escape(noun), numbers::count(whole(&n["rows"]).unwrap_or(0)))
+                format!(
+                    "{} <span class=\"soft\">{}</span>",
+                    escape(noun),
+                    numbers::count(whole(&n["rows"]).unwrap_or(0))
+                )
             })
             .collect();
         vec![
@@ -168,10 +176,11 @@ fn table(c: &Context, top: &[Value]) -> String {
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::VERBS).to_string(),
         columns: vec![
             column(c.t(text::VERB), Kind::Words),
-            column(c.t(text::LEVEL), Kind::Extra),
+            column(c.t(text::LEVEL), Kind::Words),
             column(c.t(text::ROWS), Kind::Number),
             column(c.t(text::NOUNS), Kind::Words),
         ],

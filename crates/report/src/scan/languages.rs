@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, lead, note};
+use super::context::{Body, Context, Section, folded, lead, legend, note};
 use crate::html::{Kind, Table, column, escape};
 use crate::json::{list, named, number, string, whole};
 use crate::plot::{self, Segment, Stack, Tone};
@@ -36,20 +36,20 @@ fn body(c: &Context, languages: &Value) -> String {
             .collect();
         plot::stacked(&stacks, canvas)
     });
-    out.push_str(&format!("<figure>{picture}</figure>{}", legend(c, parts, &codes, &names)));
+    out.push_str(&format!("<figure>{picture}</figure>{}", key(c, parts, &codes, &names)));
     if let Some(rows) = whole(&languages["other_language"]["rows"]) {
         let words = if rows == 0 {
             c.t(text::OTHER_LANGUAGE_NONE).to_string()
         } else {
             c.with(text::OTHER_LANGUAGE, &[("rows", &text::rows(rows, c.language))])
         };
-        out.push_str(&format!("<p>{words} {}</p>", pairs(c, list(&languages["other_language"]["pairs"]))));
+        out.push_str(&format!("<p>{words}</p><p>{}</p>", pairs(c, list(&languages["other_language"]["pairs"]))));
     }
     if !languages["code"].is_null() {
         let (rows, share) = (c.rows(&languages["code"]["rows"]), c.share(&languages["code"]["share"]));
         out.push_str(&format!("<p>{}</p>", c.with(text::CODE, &[("rows", &rows), ("share", &share)])));
     }
-    out.push_str(&folded(c.t(text::LANGUAGE), &table(c, parts, &codes, &names)));
+    out.push_str(&folded(c.t(text::BY_PART), &table(c, parts, &codes, &names)));
     out
 }
 
@@ -95,26 +95,17 @@ fn segments<'a>(c: &Context, part: &Value, codes: &[&str], names: &'a [String]) 
     segments
 }
 
-fn legend(c: &Context, parts: &[Value], codes: &[&str], names: &[String]) -> String {
-    let mut entries: Vec<(&str, Tone)> =
-        names.iter().take(COLOURS).enumerate().map(|(i, name)| (name.as_str(), Tone::Series(i))).collect();
+fn key(c: &Context, parts: &[Value], codes: &[&str], names: &[String]) -> String {
+    let square = |tone: Tone| format!("<rect class=\"{}\" width=\"10\" height=\"10\"/>", tone.class());
+    let mut entries: Vec<(String, &str)> =
+        names.iter().take(COLOURS).enumerate().map(|(i, name)| (square(Tone::Series(i)), name.as_str())).collect();
     if codes.len() > COLOURS {
-        entries.push((c.t(text::OTHERS), Tone::Series(COLOURS)));
+        entries.push((square(Tone::Series(COLOURS)), c.t(text::OTHERS)));
     }
     if parts.iter().any(|p| whole(&p["unsure"]).unwrap_or(0) > 0) {
-        entries.push((c.t(text::UNSURE), Tone::Muted));
+        entries.push((square(Tone::Muted), c.t(text::UNSURE)));
     }
-    let items: String = entries
-        .iter()
-        .map(|(name, tone)| {
-            format!(
-                "<li><svg class=\"key\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"{}\" width=\"10\" height=\"10\"/></svg>{}</li>",
-                tone.class(),
-                escape(name)
-            )
-        })
-        .collect();
-    format!("<ul class=\"legend\">{items}</ul>")
+    legend(&entries)
 }
 
 fn pairs(c: &Context, pairs: &[Value]) -> String {
@@ -122,7 +113,10 @@ fn pairs(c: &Context, pairs: &[Value]) -> String {
         .iter()
         .map(|p| {
             let [from, to] = ["instruction", "response"].map(|k| kinds::language_name(string(&p[k]), c.language));
-            format!("<span class=\"chip\">{}</span>", c.with(text::ARROW_TO, &[("from", &from), ("to", &to), ("rows", &c.rows(&p["rows"]))]))
+            format!(
+                "<span class=\"chip\">{}</span>",
+                c.with(text::ARROW_TO, &[("from", &from), ("to", &to), ("rows", &c.rows(&p["rows"]))])
+            )
         })
         .collect();
     items.join(" ")
@@ -148,5 +142,5 @@ fn table(c: &Context, parts: &[Value], codes: &[&str], names: &[String]) -> Stri
     let mut cells = vec![format!("<i>{}</i>", c.t(text::ENTROPY))];
     cells.extend(parts.iter().map(|p| c.decimal(&p["entropy"], 2)));
     rows.push(cells);
-    Table { caption: c.t(text::LANGUAGES_PLOT).to_string(), columns, rows }.html()
+    Table { class: "", caption: c.t(text::LANGUAGES_PLOT).to_string(), columns, rows }.html()
 }

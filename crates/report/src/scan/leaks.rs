@@ -6,22 +6,18 @@ use super::context::{Body, Context, Section, folded, lead, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, sum};
 use crate::plot::Tone;
-use crate::{number as numbers, text};
+use crate::{kinds, number as numbers, text};
 
 pub fn section(c: &Context) -> Section {
     let leaks = &c.scan["leaks"];
-    let body = if leaks.is_null() {
-        Body::NotMeasured(text::LEAKS_NONE_GIVEN)
-    } else {
-        Body::Html(body(c, leaks))
-    };
+    let body = if leaks.is_null() { Body::NotMeasured(text::LEAKS_NONE_GIVEN) } else { Body::Html(body(c, leaks)) };
     Section { id: "leaks", title: text::LEAKS, harm: c.harm(&|check, _| check == "leak"), body }
 }
 
 fn body(c: &Context, leaks: &Value) -> String {
     let sets = list(&leaks["sets"]);
     let leaked = sum(&leaks["sets"], "leaked");
-    let all = text::rows(sum(&leaks["sets"], "rows"), c.language);
+    let all = numbers::count(sum(&leaks["sets"], "rows"));
     let mut out = match leaked {
         0 => lead(c.t(text::LEAKS_CLEAN)),
         n => lead(&c.with(text::LEAKS_LEAD, &[("leaked", &numbers::count(n)), ("rows", &all)])),
@@ -46,11 +42,12 @@ fn sets_table(c: &Context, sets: &[Value]) -> String {
             format!("{}<span class=\"under\">{}</span>", escape(string(&set["set"])), kinds.join(" · ")),
             c.count(&set["rows"]),
             c.count(&set["leaked"]),
-            c.share(&set["share"]),
+            c.share_cell(&set["share"]),
             bar(number(&set["share"]).unwrap_or(0.0), Tone::Blocks),
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::LEAKS).to_string(),
         columns: vec![
             column(c.t(text::SET), Kind::Words),
@@ -65,12 +62,7 @@ fn sets_table(c: &Context, sets: &[Value]) -> String {
 }
 
 fn short(c: &Context, kind: &str) -> String {
-    match kind {
-        "exact" => c.t(text::LEAK_EXACT).to_string(),
-        "near" => c.t(text::LEAK_NEAR).to_string(),
-        "contained" => c.t(text::LEAK_CONTAINED).to_string(),
-        other => escape(other),
-    }
+    escape(kinds::short(kind, c.language))
 }
 
 fn pairs(c: &Context, pairs: &[Value]) -> String {
@@ -83,6 +75,7 @@ fn pairs(c: &Context, pairs: &[Value]) -> String {
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::PAIRS).to_string(),
         columns: vec![
             column(c.t(text::KIND), Kind::Words),

@@ -75,7 +75,8 @@ fn of_unit(c: &Context, parts: &[&Value], unit: Text, limits: &[Value]) -> Strin
         let name = c.part(string(&part["part"]));
         let quantiles = &part["quantiles"];
         let [p5, p50, p95, max] = ["p5", "p50", "p95", "max"].map(|q| c.count(&quantiles[q]));
-        let values = [("part", name.as_str()), ("unit", c.t(unit)), ("p5", &p5), ("p50", &p50), ("p95", &p95), ("max", &max)];
+        let values =
+            [("part", name.as_str()), ("unit", c.t(unit)), ("p5", &p5), ("p50", &p50), ("p95", &p95), ("max", &max)];
         let title = text::LENGTHS_PLOT.with(c.language, &values);
         let whole_row = part["part"] == "whole";
         let labels: Vec<(f64, String)> = limits
@@ -125,13 +126,18 @@ fn spread(quantiles: &Value) -> Option<Spread> {
 
 fn quantile_table(c: &Context, parts: &[&Value], unit: Text) -> String {
     let mut columns = vec![column(c.t(text::PART), Kind::Words), column(c.t(text::MEAN), Kind::Number)];
-    columns.extend(QUANTILES.iter().map(|q| column(q, if matches!(*q, "p5" | "p25" | "p75" | "p99") { Kind::Extra } else { Kind::Number })));
+    columns.extend(
+        QUANTILES
+            .iter()
+            .map(|q| column(q, if matches!(*q, "p5" | "p25" | "p75" | "p99") { Kind::Extra } else { Kind::Number })),
+    );
     let rows = parts.iter().map(|part| {
         let mut cells = vec![escape(&c.part(string(&part["part"]))), c.decimal(&part["mean"], 1)];
         cells.extend(QUANTILES.iter().map(|q| c.count(&part["quantiles"][*q])));
         cells
     });
-    Table { caption: format!("{}: {}", c.t(text::QUANTILES), c.t(unit)), columns, rows: rows.collect() }.html()
+    Table { class: "", caption: format!("{}: {}", c.t(text::QUANTILES), c.t(unit)), columns, rows: rows.collect() }
+        .html()
 }
 
 fn costs(c: &Context, over: &[Value]) -> String {
@@ -140,27 +146,25 @@ fn costs(c: &Context, over: &[Value]) -> String {
         vec![
             c.count(&limit["seq_len_max"]),
             c.count(&limit["rows"]),
-            c.share(&limit["share"]),
+            c.share_cell(&limit["share"]),
             bar(share, Tone::Data),
-            c.share(&limit["cut"]),
-            format!(
-                "{}<span class=\"under\">{} {}</span>",
-                c.share(&limit["padding"]),
-                c.share(&limit["padding_in_batch"]),
-                c.t(text::OVER_PADDING_BATCH)
-            ),
+            c.share_cell(&limit["cut"]),
+            c.share_cell(&limit["padding"]),
+            c.share_cell(&limit["padding_in_batch"]),
             whole(&limit["memory"]).map_or_else(|| number::UNKNOWN.to_string(), number::bytes),
         ]
     });
     let table = Table {
+        class: "",
         caption: c.t(text::OVER).to_string(),
         columns: vec![
-            column("seq_len_max", Kind::Number),
+            column("seq_len_max", Kind::Words),
             column(c.t(text::OVER_ROWS), Kind::Number),
             column(c.t(text::SHARE), Kind::Number),
             column("", Kind::Bar),
             column(c.t(text::OVER_CUT), Kind::Number),
             column(c.t(text::OVER_PADDING), Kind::Number),
+            column(c.t(text::OVER_PADDING_BATCH), Kind::Extra),
             column(c.t(text::OVER_MEMORY), Kind::Extra),
         ],
         rows: rows.collect(),
@@ -174,12 +178,16 @@ fn costs(c: &Context, over: &[Value]) -> String {
 
 fn extreme_rows(c: &Context, parts: &[&Value]) -> String {
     let list_of = |part: &Value, key: &str| -> String {
-        list(&part[key]).iter().map(|p| format!("<span class=\"item\">{} <b>{}</b></span>", c.place(p), c.count(&p["length"]))).collect()
+        list(&part[key])
+            .iter()
+            .map(|p| format!("<span class=\"item\">{} <b>{}</b></span>", c.place(p), c.count(&p["length"])))
+            .collect()
     };
-    let rows = parts.iter().map(|part| {
-        vec![escape(&c.part(string(&part["part"]))), list_of(part, "shortest"), list_of(part, "longest")]
-    });
+    let rows = parts
+        .iter()
+        .map(|part| vec![escape(&c.part(string(&part["part"]))), list_of(part, "shortest"), list_of(part, "longest")]);
     Table {
+        class: "",
         caption: c.t(text::EXTREMES).to_string(),
         columns: vec![
             column(c.t(text::PART), Kind::Words),

@@ -34,11 +34,11 @@ pub fn section(c: &Context) -> Section {
 fn policy(c: &Context) -> String {
     let policy = &c.scan["policy"];
     let Some(thresholds) = policy["thresholds"].as_object().filter(|t| !t.is_empty()) else { return String::new() };
-    let rows = thresholds.iter().map(|(name, value)| {
-        vec![format!("<code>{}</code>", escape(name)), c.decimal(value, 4)]
-    });
+    let rows =
+        thresholds.iter().map(|(name, value)| vec![format!("<code>{}</code>", escape(name)), c.decimal(value, 4)]);
     let title = format!("{}: {}", c.t(text::POLICY), string(&policy["name"]));
     let table = Table {
+        class: "",
         caption: title.clone(),
         columns: vec![column(c.t(text::THRESHOLD), Kind::Words), column(c.t(text::VALUE), Kind::Number)],
         rows: rows.collect(),

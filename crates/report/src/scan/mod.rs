@@ -53,11 +53,12 @@ pub fn page(scan: &Value, language: Language) -> String {
     for section in &sections {
         out.push_str(&section.html(&c));
     }
-    let footer = text::FOOTER.with(
-        language,
-        &[("version", &c.string_of(&scan["athanor"])), ("schema", &c.string_of(&scan["schema"]))],
-    );
-    out.push_str(&format!("<footer>{}</footer></main></div><script>{SCRIPT}</script></body></html>\n", escape(&footer)));
+    let footer = text::FOOTER
+        .with(language, &[("version", &c.string_of(&scan["athanor"])), ("schema", &c.string_of(&scan["schema"]))]);
+    out.push_str(&format!(
+        "<footer>{}</footer></main></div><script>{SCRIPT}</script></body></html>\n",
+        escape(&footer)
+    ));
     out
 }
 

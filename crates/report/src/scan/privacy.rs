@@ -43,10 +43,11 @@ fn table(c: &Context, check: &str, title: Text, types: &Value, tone: Tone) -> St
             c.count(&t["findings"]),
             c.count(&t["rows"]),
             bar(if most > 0.0 { number(&t["rows"]).unwrap_or(0.0) / most } else { 0.0 }, tone),
-            c.decimal(&t["confidence"], 2),
+            c.fixed(&t["confidence"]),
         ]
     });
     let table = Table {
+        class: "",
         caption: c.t(title).to_string(),
         columns: vec![
             column(c.t(text::TYPE), Kind::Words),

@@ -46,9 +46,10 @@ fn poison_body(c: &Context, poison: &Value) -> String {
 
 fn trigger_table(c: &Context, triggers: &[Value]) -> String {
     let rows = triggers.iter().map(|t| {
-        vec![c.excerpt(&t["excerpt"]), c.count(&t["rows"]), c.share(&t["share"]), c.excerpt(&t["answer"])]
+        vec![c.excerpt(&t["excerpt"]), c.count(&t["rows"]), c.share_cell(&t["share"]), c.excerpt(&t["answer"])]
     });
     Table {
+        class: "",
         caption: c.t(text::TRIGGERS).to_string(),
         columns: vec![
             column(c.t(text::TRIGGER), Kind::Words),
@@ -62,8 +63,9 @@ fn trigger_table(c: &Context, triggers: &[Value]) -> String {
 }
 
 fn constant_table(c: &Context, answers: &[Value]) -> String {
-    let rows = answers.iter().map(|a| vec![c.excerpt(&a["excerpt"]), c.count(&a["rows"]), c.share(&a["share"])]);
+    let rows = answers.iter().map(|a| vec![c.excerpt(&a["excerpt"]), c.count(&a["rows"]), c.share_cell(&a["share"])]);
     Table {
+        class: "",
         caption: c.t(text::CONSTANT).to_string(),
         columns: vec![
             column(c.t(text::ANSWER), Kind::Words),
@@ -115,12 +117,13 @@ fn parts_table(c: &Context, parts: &[Value]) -> String {
     let rows = parts.iter().map(|part| {
         vec![
             escape(&string(&part["part"]).replace('_', " ")),
-            c.decimal(&part["mean"], 2),
+            c.fixed(&part["mean"]),
             bar(number(&part["mean"]).unwrap_or(0.0), Tone::Data),
             c.count(&part["low"]),
         ]
     });
     Table {
+        class: "",
         caption: c.t(text::QUALITY_PARTS).to_string(),
         columns: vec![
             column(c.t(text::QUALITY_PART), Kind::Words),
