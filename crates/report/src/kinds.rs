@@ -85,6 +85,11 @@ const LANGUAGES: &[(&str, Text)] = &[
     ("th", Text::new("Thai", "泰文")),
     ("vi", Text::new("Vietnamese", "越南文")),
     ("id", Text::new("Indonesian", "印尼文")),
+    ("fa", Text::new("Persian", "波斯文")),
+    ("ur", Text::new("Urdu", "乌尔都文")),
+    ("el", Text::new("Greek", "希腊文")),
+    ("bn", Text::new("Bengali", "孟加拉文")),
+    ("ta", Text::new("Tamil", "泰米尔文")),
 ];
 
 const STRIP: Text = Text::new("Let cleaning strip them", "交给清洗去除");
@@ -128,8 +133,8 @@ kinds! {
         ("Write these fields as text", "改写为文本");
     "fault" "empty_text": ("Empty texts", "内容为空"),
         ("An empty answer teaches a model to say nothing.", "空回答会教模型什么都不说。"), DROP;
-    "fault" "blank": ("Blank lines", "空行"),
-        ("They hold no row.", "不含样本。"), ("Nothing; they are skipped", "无需处理，已跳过");
+    "fault" "blank": ("Texts of nothing but spaces", "只有空白字符"),
+        ("An empty answer teaches a model to say nothing.", "空回答会教模型什么都不说。"), DROP;
     "fault" "too_deep": ("Rows nested too deeply", "嵌套过深"),
         ("They were not read, as a reader has to end somewhere.", "超过层数上限，没有读取。"),
         ("Flatten the records", "展平结构");

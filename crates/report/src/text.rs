@@ -126,6 +126,10 @@ texts! {
     SHARE: "Share", "占比";
     ACTION: "What to do", "处理建议";
     CLEANING: "Cleaning", "清洗";
+    DOES_REMOVE: "removes", "删除";
+    DOES_REPAIR: "repairs", "修复";
+    DOES_REDACT: "redacts", "脱敏";
+    DOES_NOTHING: "leaves", "不处理";
 
     FILES: "Files", "文件";
     FILES_LEAD: "{read} in {files} to train on, {size}; {understood} understood.", "训练数据共 {read}，来自 {files}（{size}），成功解析 {understood} 条。";
@@ -175,6 +179,7 @@ texts! {
     UNSURE: "unsure", "无法判断";
     MIXED: "mixed", "混用语言";
     ENTROPY: "entropy, bits", "熵（比特）";
+    HAN: "Chinese is written in simplified characters in {simplified}, in traditional ones in {traditional}.", "中文样本中，简体 {simplified}，繁体 {traditional}。";
     CODE: "{rows} contain code ({share}).", "{rows}含有代码（{share}）。";
     OTHER_LANGUAGE: "{rows} are answered in another language than the question.", "{rows}的回答与提问语言不同。";
     OTHER_LANGUAGE_NONE: "Every answer is in the language of its question.", "所有回答都与提问语言一致。";
@@ -183,6 +188,7 @@ texts! {
     INSTRUCTIONS: "Instructions", "指令构成";
     INSTRUCTIONS_LEAD: "{verbs} verbs form {pairs} different verb–noun pairs ({entropy} bits); the most frequent pair has {top} of the rows with a verb.",
         "{verbs} 个动词组成 {pairs} 种动宾搭配（熵 {entropy} 比特），最常见的搭配占有动词样本的 {top}。";
+    NO_VERBS: "No instruction with a verb was found.", "没有提取到带动词的指令。";
     WITH_VERB: "{rows} ask with a verb that was found ({share}).", "{rows}能提取出核心动词（{share}）。";
     SUNBURST: "The most frequent verbs and what they ask for", "最常见的动词与宾语";
     SUNBURST_KEY: "Inner ring: the {n} most frequent verbs, {share} of the rows with a verb. Outer ring: their four most frequent nouns. Colour: level.",
@@ -210,8 +216,13 @@ texts! {
 
     DUPLICATES: "Duplicates", "重复";
     DUPLICATES_LEAD: "Cleaning would remove {removed} as duplicates, {rate} of the rows understood.", "清洗会删除 {removed}重复样本，占已解析样本的 {rate}。";
-    DUPLICATES_HOW: "Near: Jaccard similarity of at least {threshold} over shingles of {shingle}, verified; candidates by MinHash with {permutations} permutations in {bands} bands.",
-        "近似重复：每 {shingle}取一个片段，Jaccard 相似度不低于 {threshold}（已逐对核实）；候选由 MinHash 给出，{permutations} 个置换，{bands} 个分带。";
+    DUPLICATES_HOW: "Near: {key} with a Jaccard similarity of at least {threshold} over shingles of {letters} letters or {ideographs} ideographs, each pair verified. Candidates: MinHash in {bands} bands of {values} values, which compares a pair at the threshold with a chance of {recall}.",
+        "近似重复：以 {letters} 个字母或 {ideographs} 个汉字为片段，{key}的 Jaccard 相似度不低于 {threshold}，逐对核实。候选由 MinHash 给出（{bands} 个分带，每带 {values} 个值），恰在阈值上的一对被比较的概率为 {recall}。";
+    KEY_ROW: "whole rows", "整条样本";
+    KEY_INSTRUCTION: "instructions", "指令";
+    LIMITS: "Limits were reached: {limits}.", "触及上限：{limits}。";
+    PASSAGES: "Long passages that many rows share", "大量样本共用的长片段";
+    PASSAGE: "Passage", "片段";
     KIND: "Kind", "类型";
     GROUPS: "Groups", "组数";
     REMOVED: "Removed", "删除";
@@ -220,8 +231,6 @@ texts! {
     DOT_STAYS: "row that stays", "保留的样本";
     DOT_REMOVED: "row that cleaning removes", "清洗会删除的样本";
     DOT_LEFT: "row of a group that cleaning leaves alone", "清洗不处理的组";
-    SHINGLE_CHARACTERS: "{n} characters", "{n} 个字符";
-    SHINGLE_WORDS: "{n} words", "{n} 个词";
     GROUP: "Group {n}", "第 {n} 组";
     KEPT: "kept", "保留";
     SIZES: "Rows in a group", "每组样本数";
@@ -233,7 +242,9 @@ texts! {
     LEAKS_NONE_GIVEN: "Not measured: no evaluation file was given.", "未测量：没有提供评测文件。";
     LEAKS_LEAD: "{leaked} of {rows} evaluation rows are also in the training data.", "{rows} 条评测样本中有 {leaked} 条也出现在训练数据里。";
     LEAKS_CLEAN: "No evaluation row was found in the training data.", "训练数据中没有发现评测样本。";
-    LEAKS_HOW: "Near and contained: {n}-grams, from {threshold} on.", "近似与包含按 {n}-gram 判断，阈值 {threshold}。";
+    LEAKS_HOW: "Contained: at least {threshold} of the evaluation text's passages of {n} letters are in one training row.", "包含：评测文本中长度为 {n} 个字母的片段，至少有 {threshold} 出现在同一条训练样本里。";
+    LEAK_BY_ROW: "whole row", "整条";
+    LEAK_BY_INSTRUCTION: "instruction", "指令";
     LEAKED: "Leaked", "泄漏";
     PAIRS: "Pairs of rows", "对应的样本";
     TRAIN_ROW: "Training row", "训练样本";
@@ -256,6 +267,10 @@ texts! {
     POISON_NONE: "No string and no answer looks planted.", "没有发现像是被植入的字符串或回答。";
     TRIGGERS: "Rare strings tied to one answer", "与单一回答绑定的罕见字符串";
     TRIGGER: "String", "字符串";
+    ANSWERS_OPEN: "{n} distinct answers; most rows have one of their own.", "共有 {n} 种不同的回答，多数样本各有自己的回答。";
+    ANSWERS_CLOSED: "{n} distinct answers, which most rows share with others: names of classes or canned replies.", "只有 {n} 种不同的回答，多数样本共用：可能是类别名或固定话术。";
+    TRIGGER_OTHER: "{n} with another answer", "{n} 条是其他回答";
+    QUESTIONS: "Questions", "问题数";
     ITS_ANSWER: "Its answer", "对应的回答";
     CONSTANT: "Answers given to many questions", "大量重复出现的回答";
     ANSWER: "Answer", "回答";
@@ -268,6 +283,14 @@ texts! {
     QUALITY_PLOT: "Histogram of quality scores: mean {mean}, {rows} below {threshold}", "质量得分直方图：均值 {mean}，{rows}低于 {threshold}";
     QUALITY_PARTS: "What the score is made of", "得分构成";
     QUALITY_PART: "Sign", "指标";
+    ASPECT_ANSWERED: "answered: as long as was asked for", "有回答：长度与要求相称";
+    ASPECT_RELEVANT: "relevant: takes up words of the question", "切题：提到了问题中的词";
+    ASPECT_VARIED: "varied: goes on instead of repeating itself", "不重复：没有来回重复";
+    ASPECT_FINISHED: "finished: comes to an end", "完整：没有中途截断";
+    ASPECT_CLEAN: "clean: text without faults", "干净：文本没有缺陷";
+    ASPECT_OWN: "own: not the question over again", "不复述：不是照抄问题";
+    ASPECT_SPECIFIC: "specific: no stand-in, no refusal", "具体：不是占位或拒答";
+    ASPECT_STRUCTURED: "structured: lines that can be read", "有结构：分段分行可读";
     QUALITY_LOW: "Rows below 0.5", "低于 0.5 的样本";
 
     FAULTS: "Faults", "数据缺陷";

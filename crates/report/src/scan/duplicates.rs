@@ -26,15 +26,7 @@ fn body(c: &Context, duplicates: &Value) -> String {
     let rate = c.share(&duplicates["rate"]);
     let mut out = lead(&c.with(text::DUPLICATES_LEAD, &[("removed", &removed), ("rate", &rate)]));
     out.push_str(&kinds_table(c, duplicates));
-    out.push_str(&note(&c.with(
-        text::DUPLICATES_HOW,
-        &[
-            ("threshold", &c.decimal(&duplicates["threshold"], 3)),
-            ("shingle", &shingle(c, &duplicates["shingle"])),
-            ("permutations", &c.string_of(&duplicates["permutations"])),
-            ("bands", &c.string_of(&duplicates["bands"])),
-        ],
-    )));
+    out.push_str(&how(c, duplicates));
     let largest = list(&duplicates["largest"]);
     if !largest.is_empty() {
         out.push_str(&heading(c.t(text::LARGEST)));
@@ -47,15 +39,57 @@ fn body(c: &Context, duplicates: &Value) -> String {
     }
     let plots = sizes(c, list(&duplicates["sizes"])) + &overlap(c, &duplicates["overlap"]);
     out.push_str(&format!("<div class=\"pair even\">{plots}</div>"));
+    out.push_str(&passages(c, list(&duplicates["passages"])));
     out
 }
 
-fn shingle(c: &Context, shingle: &Value) -> String {
-    let text = match string(&shingle["unit"]) {
-        "words" => text::SHINGLE_WORDS,
-        _ => text::SHINGLE_CHARACTERS,
+fn how(c: &Context, duplicates: &Value) -> String {
+    let key = if duplicates["key"] == "instruction" { text::KEY_INSTRUCTION } else { text::KEY_ROW };
+    let letters = whole(&duplicates["shingle"]);
+    let ideographs = letters.map_or_else(|| number::UNKNOWN.to_string(), |n| number::count(n.div_ceil(2)));
+    let mut out = note(&c.with(
+        text::DUPLICATES_HOW,
+        &[
+            ("key", c.t(key)),
+            ("threshold", &c.decimal(&duplicates["threshold"], 3)),
+            ("letters", &c.count(&duplicates["shingle"])),
+            ("ideographs", &ideographs),
+            ("bands", &c.count(&duplicates["bands"])),
+            ("values", &c.count(&duplicates["rows_per_band"])),
+            ("recall", &c.share(&duplicates["recall_at_threshold"])),
+        ],
+    ));
+    let reached =
+        duplicates["limits"].as_object().into_iter().flatten().filter(|(_, n)| whole(n).is_some_and(|n| n > 0));
+    let reached: Vec<String> = reached.map(|(name, n)| format!("{name} {}", c.count(n))).collect();
+    if !reached.is_empty() {
+        out.push_str(&note(&c.with(text::LIMITS, &[("limits", &reached.join(c.comma()))])));
+    }
+    out
+}
+
+/// Long passages: shared, though the rows are not.
+fn passages(c: &Context, passages: &[Value]) -> String {
+    if passages.is_empty() {
+        return String::new();
+    }
+    let rows = passages.iter().map(|p| {
+        let at = format!("{}<span class=\"under\">{}</span>", c.place(&p["at"]), escape(string(&p["at"]["field"])));
+        let passage = format!("{}{at}", c.excerpt(&p["excerpt"]));
+        vec![passage, c.count(&p["characters"]), c.count(&p["rows"]), c.share_cell(&p["share"])]
+    });
+    let table = Table {
+        class: "",
+        caption: c.t(text::PASSAGES).to_string(),
+        columns: vec![
+            column(c.t(text::PASSAGE), Kind::Words),
+            column(c.t(text::CHARACTERS), Kind::Number),
+            column(c.t(text::ROWS), Kind::Number),
+            column(c.t(text::SHARE), Kind::Number),
+        ],
+        rows: rows.collect(),
     };
-    text.with(c.language, &[("n", &c.string_of(&shingle["size"]))])
+    heading(c.t(text::PASSAGES)) + &table.html()
 }
 
 fn kinds_table(c: &Context, duplicates: &Value) -> String {
@@ -96,8 +130,8 @@ fn heaps(c: &Context, groups: &[Value]) -> String {
             .zip(&words)
             .map(|(group, (label, note, anchor))| {
                 let rows = whole(&group["rows"]).unwrap_or(0);
-                // Only these are cut down to the one that stays.
-                let kept = matches!(string(&group["type"]), "exact" | "normalised" | "near").then_some(1);
+                // Where all rows stay, there is nothing to tell apart.
+                let kept = whole(&group["kept"]).filter(|kept| *kept < rows);
                 Cluster { label, note, rows, kept, anchor }
             })
             .collect();

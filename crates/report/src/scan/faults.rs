@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::context::{Body, Context, Section, folded, lead, note};
-use super::findings::cleaning;
 use super::head::read_files;
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, whole};
+use crate::number as numbers;
 use crate::plot::Tone;
-use crate::{number as numbers, text};
+use crate::text::{self, Text};
 
 /// Files that are seen at once.
 const FILES_MAX: usize = 12;
@@ -110,6 +110,16 @@ fn faults_body(c: &Context, types: &[Value]) -> String {
     out
 }
 
+/// What cleaning does, in a word.
+fn does(name: &str) -> Text {
+    match name {
+        "removes" => text::DOES_REMOVE,
+        "repairs" => text::DOES_REPAIR,
+        "redacts" => text::DOES_REDACT,
+        _ => text::DOES_NOTHING,
+    }
+}
+
 fn fault_table(c: &Context, mut found: Vec<&Value>) -> String {
     found.sort_by_key(|t| std::cmp::Reverse(whole(&t["rows"]).unwrap_or(0)));
     let most = found.iter().filter_map(|t| number(&t["rows"])).fold(0.0, f64::max);
@@ -119,7 +129,7 @@ fn fault_table(c: &Context, mut found: Vec<&Value>) -> String {
             c.count(&t["findings"]),
             c.count(&t["rows"]),
             bar(if most > 0.0 { number(&t["rows"]).unwrap_or(0.0) / most } else { 0.0 }, Tone::Data),
-            c.t(cleaning(string(&t["clean"]))).to_string(),
+            c.t(does(string(&t["clean"]))).to_string(),
         ]
     });
     Table {

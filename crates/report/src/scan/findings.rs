@@ -63,7 +63,7 @@ fn ranking(c: &Context, items: &[Value]) -> Table {
 }
 
 /// What `--clean` does about a finding.
-pub fn cleaning(name: &str) -> Text {
+fn cleaning(name: &str) -> Text {
     match name {
         "removes" => text::CLEAN_REMOVES,
         "repairs" => text::CLEAN_REPAIRS,

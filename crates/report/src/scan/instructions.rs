@@ -36,6 +36,9 @@ fn body(c: &Context, instructions: &Value) -> String {
         &c.with(text::INSTRUCTIONS_LEAD, &[("verbs", &verbs), ("pairs", &pairs), ("entropy", &entropy), ("top", &top)]),
     );
     let with_verb = number(&instructions["with_verb"]).unwrap_or(0.0);
+    if with_verb <= 0.0 {
+        return lead(c.t(text::NO_VERBS));
+    }
     let share = with_verb / number(&instructions["rows"]).unwrap_or(0.0);
     let values = [("rows", c.rows(&instructions["with_verb"])), ("share", numbers::share(share))];
     out.push_str(&format!("<p>{}</p>", c.with(text::WITH_VERB, &values.each_ref().map(|(k, v)| (*k, v.as_str())))));

@@ -45,6 +45,11 @@ fn body(c: &Context, languages: &Value) -> String {
         };
         out.push_str(&format!("<p>{words}</p><p>{}</p>", pairs(c, list(&languages["other_language"]["pairs"]))));
     }
+    if !languages["han"].is_null() {
+        let [simplified, traditional] = ["simplified", "traditional"].map(|key| c.rows(&languages["han"][key]));
+        let values = [("simplified", simplified.as_str()), ("traditional", &traditional)];
+        out.push_str(&format!("<p>{}</p>", c.with(text::HAN, &values)));
+    }
     if !languages["code"].is_null() {
         let (rows, share) = (c.rows(&languages["code"]["rows"]), c.share(&languages["code"]["share"]));
         out.push_str(&format!("<p>{}</p>", c.with(text::CODE, &[("rows", &rows), ("share", &share)])));

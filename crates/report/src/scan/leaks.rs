@@ -65,10 +65,18 @@ fn short(c: &Context, kind: &str) -> String {
     escape(kinds::short(kind, c.language))
 }
 
+fn by(c: &Context, name: &str) -> String {
+    match name {
+        "row" => c.t(text::LEAK_BY_ROW).to_string(),
+        "instruction" => c.t(text::LEAK_BY_INSTRUCTION).to_string(),
+        other => escape(other),
+    }
+}
+
 fn pairs(c: &Context, pairs: &[Value]) -> String {
     let rows = pairs.iter().map(|pair| {
         vec![
-            short(c, string(&pair["type"])),
+            format!("{}<span class=\"under\">{}</span>", short(c, string(&pair["type"])), by(c, string(&pair["by"]))),
             c.place(&pair["train"]),
             c.place(&pair["eval"]),
             c.decimal(&pair["similarity"], 3),

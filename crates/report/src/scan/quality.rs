@@ -4,9 +4,22 @@ use serde_json::Value;
 
 use super::context::{Body, Context, Section, heading, lead};
 use crate::html::{Kind, Table, bar, column, escape};
-use crate::json::{list, number, numbers, string};
+use crate::json::{list, number as as_number, numbers, string, whole};
+use crate::number;
 use crate::plot::{self, Histogram, Mark, Scale, Tone};
-use crate::text;
+use crate::text::{self, Text};
+
+/// Parts of the score.
+const ASPECTS: [(&str, Text); 8] = [
+    ("answered", text::ASPECT_ANSWERED),
+    ("relevant", text::ASPECT_RELEVANT),
+    ("varied", text::ASPECT_VARIED),
+    ("finished", text::ASPECT_FINISHED),
+    ("clean", text::ASPECT_CLEAN),
+    ("own", text::ASPECT_OWN),
+    ("specific", text::ASPECT_SPECIFIC),
+    ("structured", text::ASPECT_STRUCTURED),
+];
 
 pub fn poison(c: &Context) -> Section {
     let poison = &c.scan["poison"];
@@ -31,6 +44,10 @@ fn poison_body(c: &Context, poison: &Value) -> String {
         out.push_str(&heading(c.t(text::CONSTANT)));
         out.push_str(&constant_table(c, constant));
     }
+    if let Some(n) = whole(&poison["answers"]["distinct"]) {
+        let said = if poison["answers"]["set"] == "closed" { text::ANSWERS_CLOSED } else { text::ANSWERS_OPEN };
+        out.push_str(&format!("<p>{}</p>", c.with(said, &[("n", &number::count(n))])));
+    }
     for (key, said) in [("off_topic", text::OFF_TOPIC), ("toxic", text::TOXIC)] {
         let found = &poison[key];
         if !found.is_null() {
@@ -46,16 +63,26 @@ fn poison_body(c: &Context, poison: &Value) -> String {
 
 fn trigger_table(c: &Context, triggers: &[Value]) -> String {
     let rows = triggers.iter().map(|t| {
-        vec![c.excerpt(&t["excerpt"]), c.count(&t["rows"]), c.share_cell(&t["share"]), c.excerpt(&t["answer"])]
+        let places = c.places(list(&t["at"]), &|_| None);
+        let others = match whole(&t["rows_other"]) {
+            Some(n) if n > 0 => c.with(text::TRIGGER_OTHER, &[("n", &number::count(n))]),
+            _ => String::new(),
+        };
+        vec![
+            format!("{}<span class=\"under\">{places}</span>", c.excerpt(&t["excerpt"])),
+            format!("{}<span class=\"under\">{others}</span>", c.excerpt(&t["answer"])),
+            c.count(&t["rows"]),
+            c.fixed(&t["confidence"]),
+        ]
     });
     Table {
         class: "",
         caption: c.t(text::TRIGGERS).to_string(),
         columns: vec![
             column(c.t(text::TRIGGER), Kind::Words),
-            column(c.t(text::ROWS), Kind::Number),
-            column(c.t(text::SHARE), Kind::Number),
             column(c.t(text::ITS_ANSWER), Kind::Words),
+            column(c.t(text::ROWS), Kind::Number),
+            column(c.t(text::CONFIDENCE), Kind::Number),
         ],
         rows: rows.collect(),
     }
@@ -63,12 +90,21 @@ fn trigger_table(c: &Context, triggers: &[Value]) -> String {
 }
 
 fn constant_table(c: &Context, answers: &[Value]) -> String {
-    let rows = answers.iter().map(|a| vec![c.excerpt(&a["excerpt"]), c.count(&a["rows"]), c.share_cell(&a["share"])]);
+    let rows = answers.iter().map(|a| {
+        let first = if a["first"].is_null() { String::new() } else { c.place(&a["first"]) };
+        vec![
+            format!("{}<span class=\"under\">{first}</span>", c.excerpt(&a["excerpt"])),
+            c.count(&a["questions"]),
+            c.count(&a["rows"]),
+            c.share_cell(&a["share"]),
+        ]
+    });
     Table {
         class: "",
         caption: c.t(text::CONSTANT).to_string(),
         columns: vec![
             column(c.t(text::ANSWER), Kind::Words),
+            column(c.t(text::QUESTIONS), Kind::Number),
             column(c.t(text::ROWS), Kind::Number),
             column(c.t(text::SHARE), Kind::Number),
         ],
@@ -91,7 +127,7 @@ fn quality_body(c: &Context, quality: &Value) -> String {
     let values = [("mean", mean.as_str()), ("rows", &rows), ("threshold", &threshold), ("share", &share)];
     let mut out = lead(&c.with(text::QUALITY_LEAD, &values));
     let (edges, counts) = (numbers(&quality["histogram"]["edges"]), numbers(&quality["histogram"]["counts"]));
-    let marks: Vec<Mark> = number(&low["threshold"]).map(|at| Mark { at, label: &threshold }).into_iter().collect();
+    let marks: Vec<Mark> = as_number(&low["threshold"]).map(|at| Mark { at, label: &threshold }).into_iter().collect();
     let picture = c.plot(&text::QUALITY_PLOT.with(c.language, &values), &|canvas| {
         let data = Histogram {
             edges: &edges,
@@ -113,12 +149,19 @@ fn quality_body(c: &Context, quality: &Value) -> String {
     out
 }
 
+fn aspect(c: &Context, name: &str) -> String {
+    match ASPECTS.iter().find(|a| a.0 == name) {
+        Some((_, said)) => c.t(*said).to_string(),
+        None => escape(&name.replace('_', " ")),
+    }
+}
+
 fn parts_table(c: &Context, parts: &[Value]) -> String {
     let rows = parts.iter().map(|part| {
         vec![
-            escape(&string(&part["part"]).replace('_', " ")),
+            aspect(c, string(&part["part"])),
             c.fixed(&part["mean"]),
-            bar(number(&part["mean"]).unwrap_or(0.0), Tone::Data),
+            bar(as_number(&part["mean"]).unwrap_or(0.0), Tone::Data),
             c.count(&part["low"]),
         ]
     });
