@@ -37,7 +37,8 @@ pub fn terminal(scan: &Value, page: Option<&str>, language: Language, width: usi
     let mut top = s.head();
     let mut bottom: Vec<String> =
         [s.lengths(), s.languages(), s.instructions(), s.duplicates(), s.gates()].into_iter().flatten().collect();
-    bottom.extend(page.map(|p| s.line(text::BRIEF_PAGE, p)));
+    // A path that is cut short leads nowhere.
+    bottom.extend(page.map(|p| s.named(text::BRIEF_PAGE, &one_line(p))));
     let room = LINES_MAX.saturating_sub(top.len() + bottom.len() + 2);
     let findings = s.findings(room);
     top.push(String::new());
@@ -210,8 +211,11 @@ impl Screen<'_> {
     }
 
     fn line(&self, name: Text, said: &str) -> String {
-        let name = pad_right(name.of(self.language), NAME);
-        format!("{}{}", self.paint(&name, Style::Strong), cut(&one_line(said), self.width - NAME))
+        self.named(name, &cut(&one_line(said), self.width - NAME))
+    }
+
+    fn named(&self, name: Text, said: &str) -> String {
+        format!("{}{said}", self.paint(&pad_right(name.of(self.language), NAME), Style::Strong))
     }
 
     fn rows(&self, value: &Value) -> String {

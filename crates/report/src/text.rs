@@ -137,7 +137,6 @@ texts! {
     FILE: "File", "文件";
     SET: "Set", "评测集";
     SET_TRAIN: "train", "训练";
-    FORMAT: "Format", "格式";
     SIZE: "Size", "大小";
     FAULTY: "Faulty", "无法解析";
 
@@ -146,7 +145,6 @@ texts! {
         "一半样本的长度在 {p25} 到 {p75} {unit}之间，最长 {max}。";
     CHARACTERS: "characters", "字符";
     TOKENS: "tokens", "词元";
-    UNIT: "Unit", "单位";
     INSTRUCTION: "instruction", "指令";
     RESPONSE: "response", "回答";
     WHOLE: "whole", "整条";
@@ -156,8 +154,7 @@ texts! {
         "{part}长度直方图（{unit}）：中位数 {p50}，90% 在 {p5} 到 {p95} 之间，最长 {max}";
     QUANTILES: "Quantiles", "分位数";
     PART: "Part", "部分";
-    MEAN: "mean", "均值";
-    MEDIAN: "median", "中位数";
+    MEAN: "Mean", "均值";
     OVER: "What each seq_len_max costs", "不同 seq_len_max 的代价";
     OVER_ROWS: "Rows over", "超长样本";
     OVER_CUT: "Tokens cut", "截掉的词元";
@@ -167,8 +164,8 @@ texts! {
     OVER_MEMORY_OF: "Memory: {of}.", "内存按 {of} 估算。";
     NO_TOKENS: "Tokens were not counted: no tokenizer was given.", "未统计词元数：没有指定分词器。";
     EXTREMES: "Shortest and longest rows", "最短与最长的样本";
-    SHORTEST: "shortest", "最短";
-    LONGEST: "longest", "最长";
+    SHORTEST: "Shortest", "最短";
+    LONGEST: "Longest", "最长";
 
     LANGUAGES: "Languages", "语言";
     LANGUAGES_LEAD: "{share} of the rows are {language}; the mix has {entropy} bits of entropy.", "{share} 的样本是{language}，语言分布的熵为 {entropy} 比特。";
@@ -222,6 +219,7 @@ texts! {
     KEY_INSTRUCTION: "instructions", "指令";
     LIMITS: "Limits were reached: {limits}.", "触及上限：{limits}。";
     PASSAGES: "Long passages that many rows share", "大量样本共用的长片段";
+    PASSAGE_LENGTH: "Characters", "字符数";
     PASSAGE: "Passage", "片段";
     KIND: "Kind", "类型";
     GROUPS: "Groups", "组数";
@@ -259,7 +257,6 @@ texts! {
     SECRETS: "Secrets", "密钥与口令";
     PERSONAL: "Personal data", "个人信息";
     TYPE: "Type", "类型";
-    RULE: "Rule", "规则";
     CONFIDENCE: "Confidence", "置信度";
 
     POISON: "Poison", "投毒迹象";
@@ -306,8 +303,6 @@ texts! {
     WHY: "Why", "依据";
     COLUMN: "byte {n}", "第 {n} 字节";
     GROUP_SHORT: "group {n}", "第 {n} 组";
-    COPY: "Copy file:line", "复制 文件:行号";
-    COPIED: "Copied", "已复制";
 
     SAMPLES: "Rows", "样本原文";
     SAMPLES_LEAD: "Rows named above, as far as --sample allows.", "上文提到的样本，数量由 --sample 决定。";
@@ -346,7 +341,6 @@ texts! {
     BRIEF_ROWS: "{read} in {files}", "{files}，{read}";
     BRIEF_MORE: "and {n} more, see the page", "另有 {n} 类，见网页报告";
     BRIEF_LENGTHS: "median {p50}, p95 {p95}, longest {max} {unit}", "中位数 {p50}，p95 {p95}，最长 {max} {unit}";
-    BRIEF_OVER: "{rows} over {seq}", "{rows}超过 {seq}";
     BRIEF_MIXED: "mixed {n}", "混用 {n}";
     BRIEF_CODE: "code {n}", "代码 {n}";
     BRIEF_INSTRUCTIONS: "{verbs} verbs, {pairs} pairs, {entropy} bits", "{verbs} 个动词，{pairs} 种搭配，{entropy} 比特";

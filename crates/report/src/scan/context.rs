@@ -41,6 +41,8 @@ pub enum Harm {
     Blocks,
 }
 
+/// Characters of an excerpt in a summary.
+const START_MAX: usize = 80;
 /// Pixels of plots: of a wide page, and of a narrow one.
 pub const WIDE: f64 = 820.0;
 pub const NARROW: f64 = 340.0;
@@ -63,6 +65,11 @@ impl<'a> Context<'a> {
     /// Between the things of a list.
     pub fn comma(&self) -> &'static str {
         if self.language == Language::English { ", " } else { "、" }
+    }
+
+    /// Sentences one after the other.
+    pub fn sentences(&self, said: &[String]) -> String {
+        said.join(if self.language == Language::English { " " } else { "" })
     }
 
     /// A text with values, as HTML.
@@ -158,6 +165,15 @@ impl<'a> Context<'a> {
         match value.as_str() {
             Some(text) if !text.is_empty() => format!("<q class=\"excerpt\">{}</q>", escape(text)),
             _ => String::new(),
+        }
+    }
+
+    /// The start of an excerpt, where one line has to do; and the whole, if that was cut.
+    pub fn excerpts(&self, value: &Value) -> (String, String) {
+        let text = value.as_str().unwrap_or_default();
+        match text.char_indices().nth(START_MAX) {
+            None => (self.excerpt(value), String::new()),
+            Some((end, _)) => (format!("<q class=\"excerpt\">{}…</q>", escape(&text[..end])), self.excerpt(value)),
         }
     }
 

@@ -35,7 +35,7 @@ fn body(c: &Context, duplicates: &Value) -> String {
             &[("keep", text::DOT_STAYS), ("drop", text::DOT_REMOVED), ("whole", text::DOT_LEFT)]
                 .map(|(class, words)| (format!("<circle class=\"{class}\" cx=\"5\" cy=\"5\" r=\"3.5\"/>"), c.t(words))),
         ));
-        out.extend(largest.iter().map(|group| members(c, group)));
+        out.extend(largest.iter().enumerate().map(|(i, group)| members(c, i, group)));
     }
     let plots = sizes(c, list(&duplicates["sizes"])) + &overlap(c, &duplicates["overlap"]);
     out.push_str(&format!("<div class=\"pair even\">{plots}</div>"));
@@ -83,7 +83,7 @@ fn passages(c: &Context, passages: &[Value]) -> String {
         caption: c.t(text::PASSAGES).to_string(),
         columns: vec![
             column(c.t(text::PASSAGE), Kind::Words),
-            column(c.t(text::CHARACTERS), Kind::Number),
+            column(c.t(text::PASSAGE_LENGTH), Kind::Number),
             column(c.t(text::ROWS), Kind::Number),
             column(c.t(text::SHARE), Kind::Number),
         ],
@@ -122,7 +122,8 @@ fn kinds_table(c: &Context, duplicates: &Value) -> String {
 fn heaps(c: &Context, groups: &[Value]) -> String {
     let words: Vec<(String, String, String)> = groups
         .iter()
-        .map(|g| (kinds::short(string(&g["type"]), c.language).to_string(), c.rows(&g["rows"]), anchor(g)))
+        .enumerate()
+        .map(|(i, g)| (kinds::short(string(&g["type"]), c.language).to_string(), c.rows(&g["rows"]), anchor(i)))
         .collect();
     let picture = c.plot(c.t(text::LARGEST_PLOT), &|canvas| {
         let data: Vec<Cluster> = groups
@@ -140,11 +141,12 @@ fn heaps(c: &Context, groups: &[Value]) -> String {
     format!("<figure>{picture}</figure>")
 }
 
-fn anchor(group: &Value) -> String {
-    format!("group-{}", whole(&group["group"]).unwrap_or(0))
+/// Of the group at a place of the list: numbers are the record's to give, and may come twice.
+fn anchor(i: usize) -> String {
+    format!("group-{i}")
 }
 
-fn members(c: &Context, group: &Value) -> String {
+fn members(c: &Context, i: usize, group: &Value) -> String {
     let members = list(&group["members"]);
     let rows = whole(&group["rows"]).unwrap_or(0);
     let number = whole(&group["group"]).unwrap_or(0).to_string();
@@ -153,14 +155,15 @@ fn members(c: &Context, group: &Value) -> String {
         0 => String::new(),
         n => format!("<p class=\"soft\">{}</p>", c.with(text::MORE, &[("n", &number::count(n))])),
     };
+    let (start, whole_excerpt) = c.excerpts(&group["excerpt"]);
     format!(
         "<details class=\"group\" id=\"{}\"><summary><b>{}</b> <span class=\"soft\">{} · {}</span> {}</summary>\
-         <p>{places}</p>{more}</details>",
-        anchor(group),
+         {whole_excerpt}<p>{places}</p>{more}</details>",
+        anchor(i),
         c.with(text::GROUP, &[("n", &number)]),
         c.kind("duplicate", string(&group["type"])),
         c.rows(&group["rows"]),
-        c.excerpt(&group["excerpt"]),
+        start,
     )
 }
 

@@ -173,7 +173,7 @@ fn table(c: &Context, top: &[Value]) -> String {
             .collect();
         vec![
             escape(string(&verb["verb"])),
-            escape(level_name(string(&verb["level"]), c.language)),
+            format!("<span class=\"whole-word\">{}</span>", escape(level_name(string(&verb["level"]), c.language))),
             c.count(&verb["rows"]),
             nouns.join(" · "),
         ]

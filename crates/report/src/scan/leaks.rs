@@ -23,7 +23,7 @@ fn body(c: &Context, leaks: &Value) -> String {
         n => lead(&c.with(text::LEAKS_LEAD, &[("leaked", &numbers::count(n)), ("rows", &all)])),
     };
     out.push_str(&sets_table(c, sets));
-    let threshold = c.decimal(&leaks["threshold"], 3);
+    let threshold = c.share(&leaks["threshold"]);
     out.push_str(&note(&c.with(text::LEAKS_HOW, &[("n", &c.string_of(&leaks["n"])), ("threshold", &threshold)])));
     for set in sets.iter().filter(|s| !list(&s["pairs"]).is_empty()) {
         let title = format!("{}: {}", c.t(text::PAIRS), escape(string(&set["set"])));
@@ -79,7 +79,7 @@ fn pairs(c: &Context, pairs: &[Value]) -> String {
             format!("{}<span class=\"under\">{}</span>", short(c, string(&pair["type"])), by(c, string(&pair["by"]))),
             c.place(&pair["train"]),
             c.place(&pair["eval"]),
-            c.decimal(&pair["similarity"], 3),
+            c.fixed(&pair["similarity"]),
         ]
     });
     Table {

@@ -98,7 +98,11 @@ fn of_unit(c: &Context, parts: &[&Value], unit: Text, limits: &[Value]) -> Strin
             };
             plot::histogram(&data, canvas)
         });
-        out.push_str(&format!("<figure><figcaption>{}</figcaption>{picture}</figure>", escape(&name)));
+        out.push_str(&format!(
+            "<figure><figcaption>{} <span class=\"soft\">{}</span></figcaption>{picture}</figure>",
+            escape(&name),
+            c.t(unit)
+        ));
     }
     out.push_str(&folded(c.t(text::QUANTILES), &quantile_table(c, parts, unit)));
     out

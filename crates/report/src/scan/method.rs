@@ -27,7 +27,7 @@ pub fn section(c: &Context) -> Section {
         Some(path) => c.with(text::CLEAN_WRITTEN, &[("path", path)]),
         None => c.t(text::CLEAN_NOT_WRITTEN).to_string(),
     });
-    let html = lead(&said.join(" ")) + &policy(c);
+    let html = lead(&c.sentences(&said)) + &policy(c);
     Section { id: "method", title: text::HOW, harm: None, body: Body::Html(html) }
 }
 

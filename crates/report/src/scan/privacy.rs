@@ -23,7 +23,7 @@ fn body(c: &Context, pii: &Value) -> String {
         Some(model) => c.with(text::PII_ENTITIES, &[("model", model)]),
         None => c.t(text::PII_NO_ENTITIES).to_string(),
     };
-    out.push_str(&note(&format!("{} {entities}", c.t(text::PII_NOTE))));
+    out.push_str(&note(&c.sentences(&[c.t(text::PII_NOTE).to_string(), entities])));
     out
 }
 

@@ -37,7 +37,7 @@ fn the_sample_is_shown_whole_in_both_languages() {
         let (refused, _) = text::NOT_DRAWN.of(language).split_once('{').expect("the reason is filled in");
         assert!(!html.contains(refused), "a plot was refused");
         for said in
-            ["12,514", "89.9%", "data/banking_test.csv:12", "cn_mobile", "0.931", "27,660", "seq_len_max", "生成"]
+            ["12,514", "89.9%", "data/banking_test.csv:12", "cn_mobile", "0.93", "27,660", "seq_len_max", "生成"]
         {
             assert!(html.contains(said), "{said}");
         }
@@ -53,6 +53,18 @@ fn every_type_of_the_record_has_a_name() {
     for item in scan["verdict"]["items"].as_array().expect("a list") {
         let (check, kind) = (item["check"].as_str().expect("text"), item["type"].as_str().expect("text"));
         assert!(report::kinds::find(check, kind).is_some(), "{check} {kind}");
+    }
+}
+
+/// The sample has no key that the schema does not explain.
+#[test]
+fn the_schema_names_every_key() {
+    let schema = include_str!("../../SCAN.md");
+    let words: Vec<&str> = schema.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for path in paths(&sample()) {
+        let key = path.rsplit('/').next().unwrap_or_default();
+        let named = path.starts_with("/policy/thresholds/") || path.starts_with("/duplicates/limits/");
+        assert!(named || key.is_empty() || key == "0" || words.contains(&key), "{path}");
     }
 }
 
