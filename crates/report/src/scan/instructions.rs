@@ -175,7 +175,7 @@ fn table(c: &Context, top: &[Value]) -> String {
             escape(string(&verb["verb"])),
             format!("<span class=\"whole-word\">{}</span>", escape(level_name(string(&verb["level"]), c.language))),
             c.count(&verb["rows"]),
-            nouns.join(" · "),
+            format!("<span class=\"breaks\">{}</span>", nouns.join(" · ")),
         ]
     });
     Table {

@@ -39,7 +39,11 @@ fn sets_table(c: &Context, sets: &[Value]) -> String {
             .map(|k| format!("{} {}", short(c, string(&k["type"])), c.count(&k["rows"])))
             .collect();
         vec![
-            format!("{}<span class=\"under\">{}</span>", escape(string(&set["set"])), kinds.join(" · ")),
+            format!(
+                "<span class=\"path\">{}</span><span class=\"under\">{}</span>",
+                escape(string(&set["set"])),
+                kinds.join(" · ")
+            ),
             c.count(&set["rows"]),
             c.count(&set["leaked"]),
             c.share_cell(&set["share"]),

@@ -159,7 +159,7 @@ fn costs(c: &Context, over: &[Value]) -> String {
         ]
     });
     let table = Table {
-        class: "",
+        class: "costs",
         caption: c.t(text::OVER).to_string(),
         columns: vec![
             column("seq_len_max", Kind::Words),
