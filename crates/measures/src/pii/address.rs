@@ -18,7 +18,8 @@ fn chinese(text: &Text, g: usize, found: &mut Vec<Spot>) {
         return;
     }
     let before = text.before(group.start, 90);
-    let Some(road) = before.chars().next_back().filter(|c| "路街道巷弄里村胡同大条".contains(*c)) else {
+    let Some(road) = before.chars().next_back().filter(|c| "路街道巷弄里村胡同大条段坊庄".contains(*c))
+    else {
         return;
     };
     if road == '大' || (road == '同' && !before.ends_with("胡同")) {
@@ -98,8 +99,7 @@ fn chinese_tail(text: &Text, number_end: usize) -> (usize, bool) {
     let mut end = number_end;
     let mut inner = false;
     let mut rest = &text.s[number_end..];
-    loop {
-        let Some(unit) = UNITS.iter().find(|unit| rest.starts_with(**unit)) else { break };
+    while let Some(unit) = UNITS.iter().find(|unit| rest.starts_with(**unit)) {
         inner |= !matches!(*unit, "号" | "弄");
         rest = &rest[unit.len()..];
         end = text.s.len() - rest.len();

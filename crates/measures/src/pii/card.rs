@@ -78,7 +78,7 @@ fn brand(digits: &str) -> Option<Brand> {
 }
 
 pub(super) fn luhn(digits: &str) -> bool {
-    luhn_sum(digits) % 10 == 0
+    luhn_sum(digits).is_multiple_of(10)
 }
 
 /// The sum of digits with every second one from the right doubled.
@@ -122,7 +122,7 @@ fn iban(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let country = [letters[0].to_ascii_uppercase(), letters[1].to_ascii_uppercase()];
     let Some(len) = iban_len(country) else { return };
     let Some((end, compact)) = iban_text(text, start, len) else { return };
-    if !text.byte(end).is_none_or(|c| !c.is_ascii_alphanumeric()) || iban_remainder(&compact) != Some(1) {
+    if text.byte(end).is_some_and(|c| c.is_ascii_alphanumeric()) || iban_remainder(&compact) != Some(1) {
         return;
     }
     found.push(Spot { kind: "iban", rule: "iban", at: start..end, confidence: 0.97 });
@@ -136,7 +136,7 @@ fn iban_text(text: &Text, start: usize, len: usize) -> Option<(usize, String)> {
         let byte = text.byte(at)?;
         if byte.is_ascii_alphanumeric() {
             compact.push(char::from(byte.to_ascii_uppercase()));
-        } else if !(matches!(byte, b' ' | b'-') && compact.len() % 4 == 0) {
+        } else if !matches!(byte, b' ' | b'-') || !compact.len().is_multiple_of(4) {
             return None;
         }
         at += 1;

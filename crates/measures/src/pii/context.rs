@@ -45,7 +45,7 @@ pub(super) struct Near {
 
 /// Bytes before a value in which words count: 16 Chinese characters, eight English words.
 const BEFORE: usize = 48;
-const AFTER: usize = 18;
+const AFTER: usize = 30;
 
 const WORDS: &[(Word, &str)] = &[
     (
@@ -56,9 +56,9 @@ const WORDS: &[(Word, &str)] = &[
     ),
     (
         Word::Call,
-        "call|call me|call us|dial|text me|sms|ring me|reach me|reach us|reached at|contact|call me at|call me on|\
+        "call|call me|call us|dial|text|text me|sms|ring me|reach me|reach us|reached at|contact|call me at|call me on|\
          answering at|messages to|my number|number is|voicemail|handy|desk|office|打给我|打电话|联系我|联系|短信|\
-         致电|回电|呼叫|我的号码",
+         致电|回电|呼叫|号码|记一下|记下|记好",
     ),
     (Word::Email, "email|e-mail|mail|mailto|邮箱|邮件|电邮|电子邮箱|电子邮件|信箱"),
     (
@@ -94,10 +94,10 @@ const WORDS: &[(Word, &str)] = &[
          invoice|invoice no|transaction|transaction id|ticket|case|reference|ref|ref no|reference number|serial|\
          serial no|serial number|s/n|sn|sku|item|item no|item id|product|product id|part|part no|part number|\
          model|model no|batch|lot|barcode|ean|upc|gtin|imei|imsi|iccid|uid|user id|userid|user_id|account id|\
-         customer id|session|session id|request|request id|job|job id|id|row|line|index|timestamp|epoch|port|pid|\
-         license key|patent|patent no|confirmation|confirmation number|booking|booking reference|shipment|parcel|\
+         customer id|session|session id|request|request id|job|job id|id|row|line|index|timestamp|ts|epoch|port|pid|\
+         license key|license|licence|license number|patent|patent no|confirmation|confirmation number|booking|booking reference|shipment|parcel|\
          waybill|build id|zip code|postal code|postcode|article|receipt|receipt no|coupon|voucher|room|flight|\
-         订单|订单号|订单编号|单号|流水号|订单流水号|流水|交易号|交易单号|编号|快递|快递单号|运单|运单号|物流|\
+         订单|订单号|订单号码|房间号码|订单编号|单号|流水号|订单流水号|流水|交易号|交易单号|编号|快递|快递单号|运单|运单号|物流|\
          物流单号|发票|发票号|发票号码|工单|工单号|序列号|批号|批次|批次号|型号|货号|商品|商品编号|商品编码|产品编号|\
          条码|条形码|合同号|合同编号|许可证|备案号|邮编|邮政编码|时间戳|用户id|用户编号|会员号|会员编号|学号|工号|\
          专利号|案号|取件码|验证码|兑换码|券码|票号|航班|房间号|端口|参考号|凭证号|预订号|确认号|统一社会信用代码|\
@@ -117,7 +117,7 @@ const WORDS: &[(Word, &str)] = &[
     (
         Word::Amount,
         "price|total|amount|sum|cost|costs|usd|eur|rmb|cny|population|revenue|salary|distance|million|billion|\
-         equals|result|answer is|总价|价格|金额|总额|合计|共计|人民币|人口|营收|收入|工资|价值|结果|等于|约|距离|\
+         equals|result|answer is|budget|dollars|总价|市值|预算|价格|金额|总额|合计|共计|人民币|人口|营收|收入|工资|价值|结果|等于|距离|\
          面积|总数|数量|销量",
     ),
 ];
@@ -140,18 +140,41 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
 
 /// The last word before a value that speaks of one of `wanted` or lowers it.
 pub(super) fn before(text: &str, wanted: &[Word]) -> Option<Near> {
-    let relevant = words(text, tail(text)).filter(|(word, _, _)| word.lowers() || wanted.contains(word));
-    relevant.last().map(|(word, _, end)| Near { word, distance: text.len() - end })
+    last(text, |word| word.lowers() || wanted.contains(&word))
 }
 
 /// The last word before a value, whatever it speaks of.
 pub(super) fn nearest(text: &str) -> Option<Near> {
-    words(text, tail(text)).last().map(|(word, _, end)| Near { word, distance: text.len() - end })
+    last(text, |_| true)
+}
+
+fn last(text: &str, relevant: impl Fn(Word) -> bool) -> Option<Near> {
+    let (word, _, end) = words(text, tail(text)).filter(|(word, _, _)| relevant(*word)).last()?;
+    (!spent(&text[end..])).then_some(Near { word, distance: text.len() - end })
+}
+
+/// Whether a word has spoken of another number, which stands in `between`: 订单号123456，电话是….
+///
+/// Of a list (电话：83172726、83172726) it speaks of every one.
+fn spent(between: &str) -> bool {
+    const JOINS: [&str; 12] = ["和", "及", "与", "或", "、", "，", "；", "：", "/", "and", "or", "&"];
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '_' | '-' | '(' | ')');
+    let number = |run: &&str| run.bytes().filter(u8::is_ascii_digit).count() >= 3;
+    let Some(run) = between.split(|c: char| !part(c)).rfind(number) else { return false };
+    let from = run.as_ptr() as usize - between.as_ptr() as usize + run.len();
+    let mut rest = between[from..].trim_start_matches([' ', ',', ';', '#']);
+    while let Some(tail) = JOINS.iter().find_map(|join| rest.strip_prefix(join)) {
+        rest = tail.trim_start_matches(' ');
+    }
+    !rest.is_empty() && rest != "(" && rest != "+"
 }
 
 /// The first word after a value that speaks of one of `wanted`.
 pub(super) fn after(text: &str, wanted: &[Word]) -> Option<Near> {
     let near = &text[..text.floor_char_boundary(AFTER.min(text.len()))];
+    // Another sentence or another number has words of its own.
+    let near = &near[..near.find(['。', '！', '？', '\n', ';', '；']).or(near.find(". ")).unwrap_or(near.len())];
+    let near = &near[..near.find(|c: char| c.is_ascii_digit()).unwrap_or(near.len())];
     words(near, 0).find(|(word, _, _)| wanted.contains(word)).map(|(word, start, _)| Near { word, distance: start })
 }
 
@@ -198,8 +221,13 @@ mod tests {
             ("电话123，订单号", Some(Word::Serial)),
             ("my Phone: ", Some(Word::Phone)),
             ("hotel ", None),
-            ("upgraded to version 5.8.12 ping ", Some(Word::Version)),
+            ("upgraded to version 5.8.12 ping ", None),
             ("", None),
+            ("电话：83172726、", Some(Word::Phone)),
+            ("订单号13812345678，", Some(Word::Serial)),
+            ("订单号13812345678，请拨", None),
+            ("version 3.0.8 at ", None),
+            ("电话（24小时）", Some(Word::Phone)),
         ] {
             assert_eq!(before(text, &wanted).map(|near| near.word), expect, "{text}");
         }

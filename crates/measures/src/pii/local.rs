@@ -60,8 +60,7 @@ pub(super) fn wechat(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot
     if word.len() <= 2 && !alone(text.b, &(begin..end)) {
         return;
     }
-    let Some((joint, at)) = behind(text, end, &["号码", "号", "帐号", "账号", "名", "ID", "id", "Id"], &["_"])
-    else {
+    let Some((joint, at)) = behind(text, end, &["号码", "号", "帐号", "账号", "名", "ID", "id", "Id"]) else {
         return;
     };
     let value = &text.s[at.clone()];
@@ -122,19 +121,20 @@ pub(super) fn qq(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot>) {
     if text.byte_before(begin).is_some_and(|c| c.is_ascii_alphanumeric()) {
         return;
     }
-    let Some((joint, at)) = behind(text, end, &["号码", "号", "群号", "群", "帐号", "账号", "ID", "id"], &[])
+    let Some((joint, at)) = behind(text, end, &["号码", "号", "群号", "群", "帐号", "账号", "ID", "id"])
     else {
         return;
     };
     let value = &text.s[at.clone()];
     let number = value.bytes().all(|c| c.is_ascii_digit()) && !value.starts_with('0');
-    if !number || !(5..=11).contains(&value.len()) || !alone(text.b, &at) || text.byte(at.end) == Some(b'@') {
+    let goes_on = text.byte(at.end).is_some_and(|c| c.is_ascii_alphanumeric() || c == b'@');
+    if !number || !(5..=11).contains(&value.len()) || goes_on {
         return;
     }
     let mobile = value.len() == 11;
     let confidence = match joint {
         Joint::Explicit if !mobile => 0.94,
-        Joint::Explicit => 0.6,
+        Joint::Explicit => 0.8,
         Joint::Bare if value.len() >= 6 && !mobile => 0.75,
         Joint::Bare => 0.4,
     };
@@ -142,7 +142,7 @@ pub(super) fn qq(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot>) {
 }
 
 /// The token of letters, digits and a few signs behind a word, one of `suffixes`, and 是, 为 or a colon.
-fn behind(text: &Text, end: usize, suffixes: &[&str], _signs: &[&str]) -> Option<(Joint, std::ops::Range<usize>)> {
+fn behind(text: &Text, end: usize, suffixes: &[&str]) -> Option<(Joint, std::ops::Range<usize>)> {
     let mut rest = text.after(end, 60);
     let mut joint = Joint::Bare;
     let whole = rest.len();
@@ -192,6 +192,7 @@ mod tests {
             ("QQ：12345678", "qq", "12345678"),
             ("我的qq号是987654321", "qq", "987654321"),
             ("QQ群 87654321", "qq", "87654321"),
+            ("加qq69387519。", "qq", "69387519"),
         ] {
             assert_eq!(found(text), [(rule, value)], "{text}");
         }

@@ -31,7 +31,11 @@ fn email(text: &Text, at: usize, found: &mut Vec<Spot>) {
     let last = domain.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     // git@github.com:owner/name is an address of a repository, a@b@c none at all.
     let remote = after == Some(b':') && text.byte(end + 1).is_some_and(|c| c.is_ascii_alphabetic() || c == b'~');
-    let doubled = after == Some(b'@') || text.byte_before(start) == Some(b'@');
+    // The password of a URL is not a name.
+    let head = text.before(start, 80);
+    let in_url =
+        head.ends_with(':') && head.rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"));
+    let doubled = in_url || after == Some(b'@') || text.byte_before(start) == Some(b'@');
     let confidence = match () {
         () if doubled || (remote && matches!(name, "git" | "hg" | "svn")) => 0.2,
         () if FILES.contains(&last.as_str()) => 0.1,
@@ -215,6 +219,10 @@ pub(super) fn ip_v6(text: &Text, found: &mut Vec<Spot>) {
         if text.b[at.clone()].starts_with(b":") && !text.b[at.clone()].starts_with(b"::") {
             at.start += 1;
         }
+        // IPv6:2001:db8::1, where the word is not part of it.
+        if text.byte_before(at.start).is_some_and(|c| c.is_ascii_alphanumeric()) {
+            at.start += text.s[at.clone()].find(':').map_or(0, |head| head + 1);
+        }
         if !super::scan::alone(text.b, &at) || matches!(text.byte_before(at.start), Some(b'_' | b'.')) {
             continue;
         }
@@ -258,6 +266,7 @@ mod tests {
             ("ip是10.23.5.77，", "ipv4_private", "10.23.5.77"),
             ("ping 2001:db8:d9c5:72dd:69d6:c306:2d7b:5dcf fails", "ipv6", "2001:db8:d9c5:72dd:69d6:c306:2d7b:5dcf"),
             ("地址:fe80::1ff:fe23:4567:890a。", "ipv6", "fe80::1ff:fe23:4567:890a"),
+            ("IPv6:2001:db8::8c7c:70bf", "ipv6", "2001:db8::8c7c:70bf"),
             ("[2001:db8::42]:443", "ipv6", "2001:db8::42"),
         ] {
             assert_eq!(found(text), [(rule, value)], "{text}");
@@ -272,6 +281,7 @@ mod tests {
             "xxx@example.com",
             "git@github.com:a/b.git",
             "icon@2x.png",
+            "ftp://username:password@ftp.example.com/x",
             "a@b",
             "@someone said",
             "upgraded to version 3.0.8",

@@ -1,5 +1,6 @@
 //! Telephone numbers: Chinese mobiles and landlines, North America, everywhere else with a country code.
 
+use super::FINDING;
 use super::context::{self, Near, Word, weigh};
 use super::scan::Text;
 use crate::Spot;
@@ -14,14 +15,11 @@ pub(super) fn at(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let before = found.len();
     chinese_mobile(text, g, found);
     chinese_landline(text, g, found);
-    if found.len() == before {
-        north_american(text, g, found);
-    }
-    if found.len() == before {
-        international(text, g, found);
-    }
-    if found.len() == before {
-        beside_a_word(text, g, found);
+    // The looser rules have their say where no stricter one is sure.
+    for rule in [north_american, international, beside_a_word] {
+        if found[before..].iter().all(|spot| spot.confidence < FINDING) {
+            rule(text, g, found);
+        }
     }
 }
 
@@ -32,7 +30,7 @@ fn push(found: &mut Vec<Spot>, rule: &'static str, at: Range<usize>, confidence:
 /// The words around a number: those before it, or a word for telephones right behind.
 fn words(text: &Text, at: &Range<usize>) -> Option<Near> {
     let near = context::before(&text.s[..at.start], &WANTED);
-    let behind = || context::after(&text.s[at.end..], &[Word::Phone]).filter(|near| near.distance <= 9);
+    let behind = || context::after(&text.s[at.end..], &[Word::Phone]).filter(|near| near.distance <= 18);
     near.or_else(behind)
 }
 
@@ -100,7 +98,7 @@ fn chinese_mobile(text: &Text, g: usize, found: &mut Vec<Spot>) {
     if !known {
         confidence -= 0.15;
     }
-    if near.is_none() && (trailing_zeros(&text.s[at.clone()]) >= 6 || counted(text, at.end)) {
+    if near.is_none() && (trailing_zeros(&text.s[at.clone()]) >= 6 || counted(text, at.end) || in_a_sum(text, &at)) {
         confidence = confidence.min(0.35);
     }
     push(found, "cn_mobile", at, confidence);
@@ -129,9 +127,19 @@ fn trailing_zeros(digits: &str) -> usize {
 /// Whether a unit follows, as in 13812345678元: an amount, not a number to call.
 fn counted(text: &Text, end: usize) -> bool {
     let rest = text.after(end, 12).trim_start();
-    ["元", "万", "亿", "美元", "块", "个", "人", "次", "条", "吨", "米", "公里", "平方", "件", "台", "股"]
-        .iter()
-        .any(|unit| rest.starts_with(unit))
+    [
+        "元", "万", "亿", "美元", "块", "个", "人", "次", "条", "吨", "米", "公里", "平方", "件", "台", "股",
+        "dollars", "euros", "people",
+    ]
+    .iter()
+    .any(|unit| rest.starts_with(unit))
+}
+
+/// Whether a sign of arithmetic stands beside: a term, not a number to call.
+fn in_a_sum(text: &Text, at: &Range<usize>) -> bool {
+    let head = text.before(at.start, 8).trim_end_matches(' ');
+    let tail = text.after(at.end, 8).trim_start_matches(' ');
+    head.ends_with(['*', '×', '÷', '^', '<', '>']) || tail.starts_with(['=', '*', '×', '÷', '^', '<', '>'])
 }
 
 /// Area code and seven or eight digits, bare numbers behind 电话, and the 400 and 800 services.
@@ -296,11 +304,9 @@ fn north_american(text: &Text, g: usize, found: &mut Vec<Spot>) {
         (Plan::Loose, _, _) if called && last > g => 0.6,
         _ => 0.35,
     };
-    let raised = if plain < FINDING_LEAST { plain } else { f32::max(plain, 0.85) };
+    let raised = if plain < FINDING { plain } else { f32::max(plain, 0.85) };
     push(found, "us_phone", at, weigh(near, raised, plain, if country { 0.5 } else { 0.4 }));
 }
-
-const FINDING_LEAST: f32 = super::FINDING;
 
 enum Plan {
     /// Area and exchange as the numbering plan has them.
@@ -312,10 +318,10 @@ enum Plan {
 
 fn numbering_plan(digits: &str) -> Plan {
     let b = digits.as_bytes();
-    let fits = |three: &[u8]| three[0] >= b'2' && !(three[1] == b'1' && three[2] == b'1');
-    match (fits(&b[..3]), fits(&b[3..6])) {
-        (true, true) => Plan::Fits,
-        (true, false) => Plan::Loose,
+    let service = |three: &[u8]| three[1] == b'1' && three[2] == b'1';
+    match (b[0] >= b'2', b[3] >= b'2') {
+        (true, true) if !service(&b[..3]) && !service(&b[3..6]) => Plan::Fits,
+        (true, _) => Plan::Loose,
         _ => Plan::Not,
     }
 }
@@ -336,7 +342,8 @@ fn international(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = text.groups[g].clone();
     let plus = plus_before(text, group.start);
     let digits = text.digits(g);
-    if !plus && !(digits.starts_with("00") && digits.len() >= 4 && !digits.starts_with("000")) {
+    let dialled = digits.starts_with("00") && digits.len() >= 4 && !digits.starts_with("000");
+    if !plus && !dialled {
         return;
     }
     let mut start = group.start - usize::from(plus);
@@ -409,9 +416,12 @@ fn beside_a_word(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
     let start = group.start - usize::from(text.byte_before(group.start) == Some(b'('));
     let near = context::nearest(&text.s[..start]);
-    let behind = || context::after(text.after(group.end, 40), &[Word::Phone]);
+    let dialled = text.before(start, 3);
     let Some(near) = near.filter(|near| WANTED.contains(&near.word)) else {
-        if behind().is_some() && near.is_none() {
+        // 打 and 拨 are part of too many other words to count further away.
+        if matches!(dialled, "打" | "拨") && !mid_number(text, g) {
+            chinese_local(text, g, 0.6, found);
+        } else if near.is_none() {
             before_a_word(text, g, found);
         }
         return;
@@ -420,8 +430,8 @@ fn beside_a_word(text: &Text, g: usize, found: &mut Vec<Spot>) {
         return;
     }
     if text.b[start.saturating_sub(near.distance + 1)..start].iter().any(|c| *c >= 0x80) {
-        if near.word == Word::Phone {
-            chinese_local(text, g, found);
+        if near.word == Word::Phone || near.distance <= 6 {
+            chinese_local(text, g, if near.word == Word::Phone { 0.75 } else { 0.6 }, found);
         }
         return;
     }
@@ -442,7 +452,7 @@ fn beside_a_word(text: &Text, g: usize, found: &mut Vec<Spot>) {
 }
 
 /// Seven or eight digits behind 电话, without an area code.
-fn chinese_local(text: &Text, g: usize, found: &mut Vec<Spot>) {
+fn chinese_local(text: &Text, g: usize, sure: f32, found: &mut Vec<Spot>) {
     const SHAPES: [&[usize]; 4] = [&[8], &[7], &[4, 4], &[3, 4]];
     let Some(last) = SHAPES.iter().find_map(|lengths| text.shape(g, lengths, &["-", " "])) else { return };
     let at = text.groups[g].start..extension(text, text.groups[last].end);
@@ -454,8 +464,8 @@ fn chinese_local(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let years = last > g && digits.starts_with("20") && digits[4..].starts_with("20");
     let confidence = match last == g && digits.len() == 8 && compact_date(&digits) {
         _ if years => 0.3,
-        true => 0.55,
-        false => 0.75,
+        true => sure - 0.2,
+        false => sure,
     };
     push(found, "cn_landline", at, confidence);
 }
@@ -468,8 +478,10 @@ fn before_a_word(text: &Text, g: usize, found: &mut Vec<Spot>) {
     }
     let Some((last, _)) = run_of_groups(text, g) else { return };
     let end = text.groups[last].end;
-    let near = context::after(&text.s[end..], &[Word::Phone]);
-    if last > g && near.is_some_and(|near| near.distance <= 2) {
+    let near = context::after(&text.s[end..], &WANTED);
+    let joined = |distance: usize| text.after(end, distance).chars().all(|c| matches!(c, ' ' | '-' | '(' | '/'));
+    let named = near.is_some_and(|near| near.distance <= 2 && joined(near.distance));
+    if last > g && named && !placeholder(&text.joined(g, last)) {
         push(found, "local_phone", start..end, 0.55);
     }
 }
@@ -480,6 +492,10 @@ fn run_of_groups(text: &Text, g: usize) -> Option<(usize, usize)> {
     let mut count = text.len(g);
     while let Some(gap) = text.gap(last).filter(|gap| joins(gap)) {
         let next = text.len(last + 1);
+        // 030/901820 is a number, 3000/200 a sum.
+        if gap.contains('/') && (count > 5 || !text.digits(g).starts_with('0')) {
+            break;
+        }
         // Two whole numbers side by side, or more digits than any number has.
         if (gap == " " || gap == "/") && count >= 7 && next >= 7 || count + next > 13 {
             break;
@@ -489,8 +505,9 @@ fn run_of_groups(text: &Text, g: usize) -> Option<(usize, usize)> {
     }
     let parts = last - g + 1;
     let small = parts > 6 || (g..last).any(|i| text.len(i) > 8);
-    let dated = text.len(g) == 4 && matches!(&text.digits(g)[..2], "19" | "20") && parts <= 3 && count <= 8;
-    let dated = dated || (parts == 3 && text.len(g) <= 2 && text.len(g + 1) <= 2 && text.len(last) == 4);
+    let day = |i: usize| text.len(i) <= 2;
+    let dated = text.len(g) == 4 && matches!(&text.digits(g)[..2], "19" | "20") && (count == 8 || day(g + 1));
+    let dated = dated || (parts >= 3 && day(g) && day(g + 1) && text.len(g + 2) == 4 && text.gap(g) == text.gap(g + 1));
     let address = parts == 4 && text.gap(g) == Some(".") && count <= 12 && (g..=last).all(|i| text.len(i) <= 3);
     let closed = text.closes_phone(text.groups[last].end);
     ((7..=13).contains(&count) && !small && !dated && !address && closed).then_some((last, count))
@@ -574,6 +591,8 @@ mod tests {
                 ("电话是88681188-6808。", "88681188-6808"),
                 ("座机021-5758 7657转802", "021-5758 7657转802"),
                 ("它的电话67010327", "67010327"),
+                ("打57201918这个就行", "57201918"),
+                ("01061629109，这个是预约电话", "01061629109"),
                 ("+86-10-63553377", "10-63553377"),
                 ("+86 755 81859346", "755 81859346"),
                 ("+861063553377", "1063553377"),
@@ -590,6 +609,7 @@ mod tests {
             "us_phone",
             &[
                 ("call (834) 555-0178 please", "(834) 555-0178"),
+                ("back on (611) 555-0135", "(611) 555-0135"),
                 ("at 541-714-1388", "541-714-1388"),
                 ("541.714.1388 is mine", "541.714.1388"),
                 ("+1-984-182-0190 mobile", "+1-984-182-0190"),
@@ -625,6 +645,8 @@ mod tests {
                 ("Mobile: 0490 39 07 81", "0490 39 07 81"),
                 ("fax (37) 788-063-Office", "(37) 788-063"),
                 ("please call me on 450 0840", "450 0840"),
+                ("Name: Leigha\nPhone: 032 288 79 44", "032 288 79 44"),
+                ("416 60 039 office", "416 60 039"),
             ],
         );
     }
@@ -640,6 +662,8 @@ mod tests {
             "on 2019-02-23",
             "the phone came in 2019-2020",
             "电话2019年买的",
+            "text on 2001-03-24 11:34:35.",
+            "call on 24.03.2001 11:34",
             "请拨打110或12306",
             "version 5.8.12.10086",
             "item/13812345678/view",
@@ -653,6 +677,8 @@ mod tests {
             "fd0a8172-6724-3331-5678-f9c602d291a0",
             "timestamp 1700000000",
             "a=+10 000 000",
+            "phones is $3000 / 200 phones = $<<3000/200=15>>",
+            "12 - 16666579390 = -16666579378",
         ] {
             assert_eq!(phones(text), [], "{text}");
         }

@@ -133,7 +133,7 @@ mod tests {
             let again = redact(TEXT, &spots, Redact::Surrogate, &mut surrogates);
             assert_eq!(out, again, "seed {seed}");
             assert_eq!(out, redact(TEXT, &spots, Redact::Surrogate, &mut Surrogates::new(seed)), "seed {seed}");
-            let digits = |s: &str| s.chars().filter_map(|c| forms::digit(c)).collect::<String>();
+            let digits = |s: &str| s.chars().filter_map(forms::digit).collect::<String>();
             let first = digits(out.split('（').next().unwrap_or_default());
             let second = digits(out.split(['（', '）']).nth(1).unwrap_or_default());
             assert_eq!(first, second, "seed {seed}: one number, written twice");

@@ -164,6 +164,8 @@ impl<'a> Text<'a> {
             // €, £, ¥ and their full-width form: an amount.
             0xac if further == Some(0x82) => false,
             0xa3 | 0xa5 if matches!(further, Some(0xc2 | 0xbf)) => false,
+            // A number below zero.
+            b'-' if matches!(further, Some(b' ' | b'=' | b'(')) && self.negative(at) => false,
             b'-' | b'/' | b'.' if word(further) => {
                 let long = |digits: &str| digits.len() - digits.trim_end_matches(|c: char| c.is_ascii_digit()).len();
                 let head = self.before(at - 1, 24);
@@ -189,6 +191,12 @@ impl<'a> Text<'a> {
             }
             _ => true,
         }
+    }
+
+    /// Whether the minus sign before `at` stands in a sum.
+    fn negative(&self, at: usize) -> bool {
+        let head = self.before(at - 1, 24).trim_end();
+        head.ends_with(|c: char| "=+-*/(<>~".contains(c) || c.is_ascii_digit())
     }
 
     /// Whether three digits and no more follow a comma.

@@ -436,7 +436,8 @@ pub(super) fn assigned(text: &Text, end: usize) -> Option<Value> {
         None if prose => {}
         None => return None,
     }
-    rest = rest.trim_start_matches([' ', '*']);
+    // **Password:** as Markdown has it.
+    rest = rest.strip_prefix("**").unwrap_or(rest).trim_start_matches(' ');
     let quote = rest.bytes().next().filter(|c| matches!(c, b'"' | b'\'' | b'`'));
     if quote.is_some() {
         rest = &rest[1..];

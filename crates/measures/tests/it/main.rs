@@ -1,1 +1,4 @@
 mod quality;
+//! What the measures find in planted texts.
+
+mod pii;

@@ -1,1 +1,0 @@
-//! Texts with personal data and secrets, and with what only looks like them.
