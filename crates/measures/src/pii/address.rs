@@ -8,21 +8,24 @@ use crate::Spot;
 pub(super) fn at(text: &Text, g: usize, found: &mut Vec<Spot>) {
     chinese(text, g, found);
     english(text, g, found);
+    post_box(text, g, found);
 }
+
+const ESTATES: [&str; 10] = ["小区", "花园", "大厦", "公寓", "苑", "家园", "广场", "新村", "校区", "山庄"];
 
 /// …路123号 with what stands before (province, city, district) and behind (building, unit, room).
 fn chinese(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
     let after = text.after(group.end, 12);
-    if group.len() > 5 || !(after.starts_with('号') || after.starts_with('弄')) {
+    const UNITS: [&str; 6] = ["号", "弄", "栋", "幢", "座", "单元"];
+    if group.len() > 5 || !UNITS.iter().any(|unit| after.starts_with(unit)) {
         return;
     }
     let before = text.before(group.start, 90);
-    let Some(road) = before.chars().next_back().filter(|c| "路街道巷弄里村胡同大条段坊庄".contains(*c))
-    else {
-        return;
-    };
-    if road == '大' || (road == '同' && !before.ends_with("胡同")) {
+    let estate = ESTATES.iter().any(|estate| before.ends_with(estate));
+    let road = before.chars().next_back().is_some_and(|c| "路街道巷弄里村段坊庄".contains(c));
+    let numbered = after.starts_with('号') || after.starts_with('弄');
+    if !(estate || (numbered && (road || before.ends_with("胡同") || before.ends_with("条")))) {
         return;
     }
     let start = group.start - head_len(before);
@@ -105,10 +108,7 @@ fn chinese_tail(text: &Text, number_end: usize) -> (usize, bool) {
         end = text.s.len() - rest.len();
         // A name of an estate or a building may stand between: 88号阳光小区3栋.
         let name = rest.chars().take(8).take_while(|c| is_han(*c)).map(char::len_utf8).sum::<usize>();
-        let estate = ["小区", "花园", "大厦", "公寓", "苑", "家园", "广场", "新村"]
-            .iter()
-            .filter_map(|word| rest[..name].find(word).map(|at| at + word.len()))
-            .max();
+        let estate = ESTATES.iter().filter_map(|word| rest[..name].find(word).map(|at| at + word.len())).max();
         let next = &rest[estate.unwrap_or(0)..];
         if estate.is_some() {
             inner = true;
@@ -169,12 +169,17 @@ const STREETS: [&str; 36] = [
 /// 742 Evergreen Terrace, Apt 5, Springfield, IL 62704.
 fn english(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
-    if group.len() > 5 || text.byte(group.end) != Some(b' ') || !text.opens(group.start) {
+    if group.len() > 5 || !text.opens(group.start) {
         return;
     }
-    let rest = text.after(group.end + 1, 64);
-    let Some(len) = street_len(rest) else { return };
-    let mut end = group.end + 1 + len;
+    // 221B Baker Street.
+    let letter = usize::from(text.byte(group.end).is_some_and(|c| c.is_ascii_uppercase()));
+    let from = group.end + letter + 1;
+    if text.byte(from - 1) != Some(b' ') {
+        return;
+    }
+    let Some(len) = street_len(text.after(from, 64)) else { return };
+    let mut end = from + len;
     let unit = unit_len(text.after(end, 32));
     end += unit.unwrap_or(0);
     let town = town_len(text.after(end, 64));
@@ -188,6 +193,17 @@ fn english(text: &Text, g: usize, found: &mut Vec<Spot>) {
         _ => 0.4,
     };
     found.push(Spot { kind: "address", rule: "street_address", at: group.start..end, confidence });
+}
+
+/// P.O. Box 123, Springfield, IL 62704.
+fn post_box(text: &Text, g: usize, found: &mut Vec<Spot>) {
+    const BOXES: [&str; 6] = ["P.O. Box ", "PO Box ", "P. O. Box ", "P.O.Box ", "PO BOX ", "Post Office Box "];
+    let group = &text.groups[g];
+    let Some(words) = BOXES.iter().find(|words| text.before(group.start, 18).ends_with(*words)) else { return };
+    let town = town_len(text.after(group.end, 64));
+    let at = group.start - words.len()..group.end + town.unwrap_or(0);
+    let confidence = if town.is_some() { 0.8 } else { 0.55 };
+    found.push(Spot { kind: "address", rule: "post_box", at, confidence });
 }
 
 /// The length of one to five words with capitals of which the last is a kind of street.
@@ -264,6 +280,9 @@ mod tests {
             ("寄到幸福路5号2单元301室", "cn_address", "幸福路5号2单元301室"),
             ("I live at 742 Evergreen Terrace.", "street_address", "742 Evergreen Terrace"),
             ("ship to 12 N. Oak Street, Apt 5B", "street_address", "12 N. Oak Street, Apt 5B"),
+            ("家住朝阳区幸福里小区5号楼3单元201室。", "cn_address", "朝阳区幸福里小区5号楼3单元201室"),
+            ("I live at 221B Baker Street, London", "street_address", "221B Baker Street"),
+            ("PO Box 1234, Ashton, ID 83420", "post_box", "PO Box 1234, Ashton, ID 83420"),
             ("at 1600 Elm Ave, Springfield, IL 62704.", "street_address", "1600 Elm Ave, Springfield, IL 62704"),
         ] {
             assert_eq!(found(text), [(rule, value)], "{text}");

@@ -91,11 +91,10 @@ pub(super) fn luhn_sum(digits: &str) -> u32 {
     digits.bytes().rev().enumerate().map(doubled).sum()
 }
 
-/// Three or fewer different digits: 4444 4444 4444 4444, 0000….
+/// One digit all over, or for every four: 0000 0000 0000 0000, 1111 2222 3333 4444.
 fn uniform(digits: &str) -> bool {
-    let mut seen = [false; 10];
-    digits.bytes().for_each(|c| seen[usize::from(c - b'0')] = true);
-    seen.iter().filter(|seen| **seen).count() < 3
+    let alike = |part: &[u8]| part.iter().all(|c| *c == part[0]);
+    alike(digits.as_bytes()) || (digits.len() == 16 && digits.as_bytes().chunks(4).all(alike))
 }
 
 /// Whether thirteen digits are an ISBN with its check digit.
@@ -178,6 +177,7 @@ mod tests {
             ("card no. 5229 9862 6892 1636 ", "mastercard", "5229 9862 6892 1636"),
             ("charge card 4924572484622397 instead", "visa", "4924572484622397"),
             ("4111-1111-1111-1129", "visa", "4111-1111-1111-1129"),
+            ("4111 1111 1111 1111", "visa", "4111 1111 1111 1111"),
             ("3782 822463 10005", "amex", "3782 822463 10005"),
             ("cc 30569309025904", "diners", "30569309025904"),
             ("6011000990139424", "discover", "6011000990139424"),
@@ -213,6 +213,7 @@ mod tests {
             "ISBN 9787302511625",
             "DE85370400440522048942",
             "0000000000000000",
+            "卡号 1111 2222 3333 4444",
             "您的订单号是20240534483937116438",
             "timestamp 1700000000000",
         ] {

@@ -14,8 +14,10 @@ pub(super) fn at(text: &Text, g: usize, found: &mut Vec<Spot>) {
 
 /// Eighteen characters: region, birthday, sequence and a check digit by 11, which may be X.
 fn resident_id(text: &Text, g: usize, found: &mut Vec<Spot>) {
-    const WHOLE: [&[usize]; 5] = [&[18], &[6, 8, 4], &[6, 4, 4, 4], &[3, 3, 4, 4, 4], &[3, 3, 4, 2, 2, 4]];
-    const WITH_X: [&[usize]; 5] = [&[17], &[6, 8, 3], &[6, 4, 4, 3], &[3, 3, 4, 4, 3], &[3, 3, 4, 2, 2, 3]];
+    const WHOLE: [&[usize]; 6] =
+        [&[18], &[4, 4, 4, 4, 2], &[6, 8, 4], &[6, 4, 4, 4], &[3, 3, 4, 4, 4], &[3, 3, 4, 2, 2, 4]];
+    const WITH_X: [&[usize]; 6] =
+        [&[17], &[4, 4, 4, 4, 1], &[6, 8, 3], &[6, 4, 4, 3], &[3, 3, 4, 4, 3], &[3, 3, 4, 2, 2, 3]];
     let gaps = [" ", "-"];
     let x = |last: &usize| matches!(text.byte(text.groups[*last].end), Some(b'X' | b'x'));
     let whole = WHOLE.iter().find_map(|shape| text.shape(g, shape, &gaps));
@@ -203,6 +205,7 @@ mod tests {
             ("证件51010719730304453X", "cn_id", "51010719730304453X"),
             ("ID 51010719730304453x.", "cn_id", "51010719730304453x"),
             ("510107 19860219 1382", "cn_id", "510107 19860219 1382"),
+            ("身份证 1101 0519 4912 3100 2X", "cn_id", "1101 0519 4912 3100 2X"),
             ("５１０１０７１９８６０２１９１３８２", "cn_id", "５１０１０７１９８６０２１９１３８２"),
             ("身份证号码：510107860219138", "cn_id_15", "510107860219138"),
             ("护照号码为E38836321", "cn_passport", "E38836321"),

@@ -73,15 +73,27 @@ pub(super) fn wechat(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot
         .iter()
         .any(|before| text.before(begin, 12).trim_end().ends_with(before));
     let chinese = !word.is_ascii();
+    // Spellings of people who want to be found by people only.
+    let veiled = matches!(word.to_ascii_lowercase().as_str(), "v信" | "薇信" | "vx" | "威信号");
+    let glued = chinese && at.start == end && value.len() >= 8 && !product(value);
     let confidence = match (marked, joint) {
         (true, Joint::Explicit) => 0.92,
-        (true, Joint::Bare) if invited => 0.75,
+        (true, Joint::Bare) if invited || veiled => 0.75,
+        (true, Joint::Bare) if glued => 0.55,
         (true, Joint::Bare) => 0.42,
         (false, Joint::Explicit) if chinese && !ordinary(value) => 0.62,
         (false, Joint::Explicit) if invited && !ordinary(value) => 0.55,
         (false, _) => 0.3,
     };
     found.push(Spot { kind: "wechat", rule: "wechat", at, confidence });
+}
+
+/// What follows 微信 as the name of a thing: 微信iPhone12, 微信API-v3.
+fn product(value: &str) -> bool {
+    const HEADS: [&str; 12] =
+        ["iphone", "ios", "ipad", "android", "api", "app", "pay", "win", "mac", "sdk", "web", "h5"];
+    let lower = value.to_ascii_lowercase();
+    HEADS.iter().any(|head| lower.starts_with(head)) || lower.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Words that follow "WeChat:" and are nobody's name.
@@ -187,6 +199,8 @@ mod tests {
             ("加我微信：wx_hb10ak3f", "wechat", "wx_hb10ak3f"),
             ("微信号是 li-wei2020，", "wechat", "li-wei2020"),
             ("my WeChat ID is david_li88", "wechat", "david_li88"),
+            ("微信zhangsan1990", "wechat", "zhangsan1990"),
+            ("V信 lisi_88", "wechat", "lisi_88"),
             ("加微信zhang520li", "wechat", "zhang520li"),
             ("wxid_a1b2c3d4e5f6g7", "wechat_id", "wxid_a1b2c3d4e5f6g7"),
             ("QQ：12345678", "qq", "12345678"),
@@ -205,6 +219,7 @@ mod tests {
             "新A股",
             "云API接口",
             "京A123456789",
+            "微信iPhone12",
             "微信小程序",
             "微信支付API v3.2",
             "WeChat: available now",

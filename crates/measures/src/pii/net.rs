@@ -46,6 +46,33 @@ fn email(text: &Text, at: usize, found: &mut Vec<Spot>) {
     found.push(Spot { kind: "email", rule: "email", at: start..end, confidence });
 }
 
+/// name [at] host [dot] org, written so that machines do not read it.
+pub(super) fn spelled_email(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot>) {
+    let head = text.before(begin, NAME_MAX + 1);
+    let trimmed = head.strip_suffix(' ').unwrap_or(head);
+    let len = trimmed.bytes().rev().take_while(|c| c.is_ascii_alphanumeric() || b"._-".contains(c)).count();
+    let rest = text.after(end, 80);
+    let mut tail = rest.strip_prefix(' ').unwrap_or(rest);
+    let mut labels = 0;
+    loop {
+        let label = tail.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'-').count();
+        let next = &tail[label..];
+        labels += usize::from(label > 0);
+        let dot = ["[dot]", "(dot)", " [dot] ", " (dot) ", " dot ", "."].iter().find_map(|dot| next.strip_prefix(dot));
+        match dot.filter(|rest| label > 0 && rest.starts_with(|c: char| c.is_ascii_alphanumeric())) {
+            Some(rest) => tail = rest,
+            None => {
+                tail = next;
+                break;
+            }
+        }
+    }
+    if len > 0 && labels >= 2 {
+        let at = begin - (head.len() - trimmed.len()) - len..end + (rest.len() - tail.len());
+        found.push(Spot { kind: "email", rule: "email_spelled", at, confidence: 0.75 });
+    }
+}
+
 /// The domain that a text begins with: labels with dots between, the last one of letters.
 fn domain(text: &str) -> Option<&str> {
     let len = text.bytes().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-')).count();
@@ -259,6 +286,8 @@ mod tests {
             ("a.b+tag@sub.host.co.uk.Thanks", "email", "a.b+tag@sub.host.co.uk"),
             ("<mailto:k.t@posteo.de>", "email", "k.t@posteo.de"),
             ("?to=olga.p@example.org&x", "email", "olga.p@example.org"),
+            ("write to j.smith [at] posteo [dot] de please", "email_spelled", "j.smith [at] posteo [dot] de"),
+            ("邮箱 li.wei(at)corp.com.cn，", "email_spelled", "li.wei(at)corp.com.cn"),
             ("QQ邮箱123456789@qq.com", "email", "123456789@qq.com"),
             ("服务器地址45.84.77.210登录不上", "ipv4", "45.84.77.210"),
             ("the host 8.16.142.184 is down", "ipv4", "8.16.142.184"),

@@ -41,7 +41,12 @@ pub(super) fn behind_word(text: &Text, begin: usize, end: usize, found: &mut Vec
     if letter(text.byte(end)) && word.is_ascii() || (short && letter(text.byte_before(begin))) {
         return;
     }
-    let Some(value) = assigned(text, end) else { return };
+    let Some(value) = assigned(text, end) else {
+        if !word.is_ascii() {
+            glued(text, end, found);
+        }
+        return;
+    };
     let rest = text.after(value.start, PASSWORD_MAX + 1);
     let body = match value.quote {
         Some(quote) => match rest.bytes().position(|c| c == quote || c == b'\n') {
@@ -60,6 +65,18 @@ pub(super) fn behind_word(text: &Text, begin: usize, end: usize, found: &mut Vec
     let confidence = believe(body, value.quote.is_some(), value.prose || !word.is_ascii());
     let code = value.quote.is_none() && matches!(text.byte(at.end), Some(b'(' | b'['));
     found.push(Spot { kind: "password", rule: "password", at, confidence: if code { 0.2 } else { confidence } });
+}
+
+/// 密码Zx8kq2Lm, with nothing between.
+fn glued(text: &Text, end: usize, found: &mut Vec<Spot>) {
+    let rest = text.after(end, PASSWORD_MAX + 1);
+    let gap = usize::from(rest.starts_with(' '));
+    let len = rest[gap..].bytes().take_while(|c| !ends_value(*c) && *c != b',' && *c != b';').count();
+    let body = rest[gap..gap + len].trim_end_matches(['.', ':', ')', '?']);
+    if (6..=PASSWORD_MAX).contains(&body.len()) && believe(body, false, true) >= 0.8 {
+        let start = end + gap;
+        found.push(Spot { kind: "password", rule: "password", at: start..start + body.len(), confidence: 0.6 });
+    }
 }
 
 fn believe(body: &str, quoted: bool, prose: bool) -> f32 {
@@ -156,6 +173,7 @@ mod tests {
             ("DB_PASSWORD=\"Xk29!mmQ\"", "password", "Xk29!mmQ"),
             ("初始密码是Abc@2024xyz，请修改", "password", "Abc@2024xyz"),
             ("登录密码：837261", "password", "837261"),
+            ("用户名admin，密码Zx8kq2Lm。", "password", "Zx8kq2Lm"),
             ("my password is hunter2.", "password", "hunter2"),
         ] {
             assert_eq!(found(text), [(rule, value)], "{text}");

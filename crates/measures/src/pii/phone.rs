@@ -36,11 +36,16 @@ fn words(text: &Text, at: &Range<usize>) -> Option<Near> {
 
 /// Where the `+86`, `0086-` or `(86)` before a Chinese number begins.
 fn country_before(text: &Text, g: usize) -> Option<usize> {
-    let before = g.checked_sub(1)?;
-    let gap = text.gap(before)?;
+    let mut before = g.checked_sub(1)?;
+    let mut gap = text.gap(before)?;
+    // +86 (0)10: the zero is dialled at home only.
+    if text.digits(before) == "0" && gap == ")" && text.gap_before(before).is_some_and(|gap| gap.ends_with('(')) {
+        before -= 1;
+        gap = " ";
+    }
     let plus = text.byte_before(text.groups[before].start) == Some(b'+');
     let code = matches!(text.digits(before), "86" | "0086") || (plus && text.digits(before) == "086");
-    if !code || !matches!(gap, " " | "-" | ")" | ") " | ")-" | "\u{ff09}" | " - " | "  ") {
+    if !code || !matches!(gap, " " | "-" | ")" | ") " | ")-" | "\u{ff09}" | " - " | "  " | "(" | " (") {
         return None;
     }
     let mut start = text.groups[before].start;
@@ -596,6 +601,8 @@ mod tests {
                 ("+86-10-63553377", "10-63553377"),
                 ("+86 755 81859346", "755 81859346"),
                 ("+861063553377", "1063553377"),
+                ("+86(10)63553377", "(10)63553377"),
+                ("+86 (0)10 6355 3377", "10 6355 3377"),
             ],
         );
         assert_eq!(phones("电话：83172726、83172726。").len(), 2);

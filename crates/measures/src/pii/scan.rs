@@ -148,7 +148,8 @@ impl<'a> Text<'a> {
             return true;
         }
         let close = self.groups.get(g + 1).is_some_and(|next| next.start - group.end <= 3);
-        close || matches!(self.byte(group.end), Some(0xe5 | 0xe6 | b' ' | b'-' | b'x' | b'X'))
+        let boxed = matches!(self.byte(group.start.wrapping_sub(2)), Some(b'x' | b'X'));
+        close || boxed || matches!(self.byte(group.end), Some(0xe5 | 0xe6 | b' ' | b'-' | b'x' | b'A'..=b'Z'))
     }
 
     /// Whether a value may start here: nothing before it makes it the rest of something longer.

@@ -1,7 +1,7 @@
 //! Keys and tokens of services by their prefixes, private keys, and what stands behind words such as `api_key`.
 
 use super::scan::{Text, alone};
-use super::{local, password};
+use super::{local, net, password};
 use crate::Spot;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::sync::LazyLock;
@@ -208,6 +208,7 @@ enum Anchor {
     WeChat,
     WeChatId,
     Qq,
+    At,
 }
 
 struct Anchors {
@@ -225,6 +226,9 @@ static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| {
         (Anchor::Telegram, ":AA"),
         (Anchor::Bearer, "bearer "),
         (Anchor::Basic, "authorization: basic "),
+        (Anchor::Bearer, "authorization: token "),
+        (Anchor::At, "[at]"),
+        (Anchor::At, "(at)"),
         (Anchor::WeChatId, "wxid_"),
     ]);
     let lists = [
@@ -265,6 +269,7 @@ pub(super) fn anchored(text: &Text, found: &mut Vec<Spot>) {
             Anchor::WeChat => local::wechat(text, begin, end, found),
             Anchor::WeChatId => local::wechat_id(text, begin, found),
             Anchor::Qq => local::qq(text, begin, end, found),
+            Anchor::At => net::spelled_email(text, begin, end, found),
         }
     }
 }
