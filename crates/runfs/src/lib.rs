@@ -3,7 +3,7 @@
 //! Everything that must survive goes through [`Fs`], which has two implementations: [`RealFs`], and [`FaultyFs`],
 //! which loses power, fills up and fails on demand. On top of it:
 //!
-//! * [`publish_file`] and [`publish_dir`]: a reader finds the old state or the new one, never a mixture;
+//! * [`publish_file`], [`publish_file_with`] and [`publish_dir`]: a reader finds the old state or the new one, never a mixture;
 //! * [`verify_dir`]: a published folder against the hashes in its manifest;
 //! * [`Checkpoints`]: folders by step, the newest valid one, rotation;
 //! * [`Journal`]: lines of JSON that grow, and are cut back on resume;
@@ -32,5 +32,5 @@ pub use hash::{sha256_file, sha256_hex};
 pub use journal::Journal;
 pub use lock::RunLock;
 pub use manifest::{Entry, MANIFEST, Manifest, verify_dir, verify_dir_with};
-pub use publish::{Staged, publish_dir, publish_file, recover_dir};
+pub use publish::{Staged, publish_dir, publish_file, publish_file_with, recover_dir};
 pub use real::RealFs;

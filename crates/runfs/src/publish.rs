@@ -20,20 +20,41 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// On an error nothing temporary stays, and the previous content is there unless only making the new one durable
 /// failed.
 pub fn publish_file(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), RunFsError> {
+    replace_file(fs, path, bytes.len() as u64, &mut |out| out.write_all(bytes))
+}
+
+/// As [`publish_file`], for files that need not fit in memory. Buffered and synced; `write` may write in pieces of any
+/// size. An error that `write` makes itself comes back as the source of [`RunFsError::Io`].
+pub fn publish_file_with(
+    fs: &dyn Fs,
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), RunFsError> {
+    replace_file(fs, path, 0, write)
+}
+
+/// `least` bytes are known to be needed.
+fn replace_file(
+    fs: &dyn Fs,
+    path: &Path,
+    least: u64,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), RunFsError> {
     let parent = parent_of(path);
     create_dir_durable(fs, parent)?;
     let tmp = with_suffix(path, TMP);
-    let failed = |op| {
-        let needed = bytes.len() as u64;
-        move |e| RunFsError::writing(fs, op, path, needed, e)
-    };
+    let failed = |op, needed: u64| move |e| RunFsError::writing(fs, op, path, needed.max(least), e);
     remove_if_there(fs, &tmp)?;
-    let replace = || {
-        let mut file = fs.create(&tmp).map_err(failed("create"))?;
-        file.write_all(bytes).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("sync"))?;
+    let mut replace = || {
+        let file = fs.create(&tmp).map_err(failed("create", 0))?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, Hashing::new(file));
+        let written = write(&mut out).and_then(|()| out.flush());
+        let (hashing, _unwritten) = out.into_parts();
+        written.map_err(failed("write", hashing.offered()))?;
+        let (mut file, bytes, _) = hashing.finish();
+        file.sync_all().map_err(failed("sync", bytes))?;
         drop(file);
-        fs.rename(&tmp, path).map_err(failed("rename"))?;
+        fs.rename(&tmp, path).map_err(failed("rename", bytes))?;
         fs.sync_dir(parent).map_err(|e| RunFsError::writing(fs, "sync", parent, 0, e))
     };
     replace().map_err(|error: RunFsError| {

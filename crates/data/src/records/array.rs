@@ -105,7 +105,10 @@ impl<R: BufRead> Splitter<R> {
                 match self.skip_space()? {
                     // `[1,]`: what is wrong is said, and the bracket read the next time.
                     got @ (Some(b',' | b']' | b'}' | b':') | None) => Err(self.stray("an element", got)?),
-                    Some(_) => self.next_mended(),
+                    Some(_) => {
+                        self.place = Place::Next;
+                        self.element(Unended::ByLines)
+                    }
                 }
             }
             Some(b',' | b'}' | b':') | None => Err(self.stray("an element", next)?),

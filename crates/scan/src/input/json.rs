@@ -54,6 +54,12 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
     (before + column).min(text.len())
 }
 
+/// JSON text that can be read once its control characters are escaped and its halves of surrogate pairs replaced; None where nothing
+/// had to be done, or it was not enough.
+pub(crate) fn mended(text: &str) -> Option<String> {
+    mend(text).map(|(mended, _)| mended).filter(|text| serde_json::from_str::<Value>(text).is_ok())
+}
+
 /// The text with control characters escaped and halves of surrogate pairs replaced, and the first such fault; None where there is
 /// none.
 fn mend(text: &str) -> Option<(String, Fault)> {

@@ -1,1 +1,4 @@
 mod answers;
+mod clean;
+mod fuzz;
+mod input;

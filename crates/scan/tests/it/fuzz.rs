@@ -1,0 +1,56 @@
+//! No bytes make a reader panic or loop, and every position lies within the file. The targets in `fuzz/` do the same for longer.
+
+use super::input::{gz, read};
+use proptest::prelude::*;
+
+const NAMES: [&str; 8] = ["f.jsonl", "f.json", "f.csv", "f.tsv", "f.txt", "f.jsonl.gz", "f.csv.zst", "f.parquet"];
+
+/// Pieces that the formats are made of, so that random sequences get past the first byte.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(b"{\"instruction\":\"a\",\"output\":\"b\"}".to_vec()),
+        Just(b"{\"conversations\":[{\"from\":\"human\",\"value\":\"x\"},{\"from\":\"gpt\",\"value\":\"y\"}]}".to_vec()),
+        Just(b"{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\",\"tool_calls\":[1]}],\"tools\":\"[\"}".to_vec()),
+        Just(b"prompt,completion\n".to_vec()),
+        Just(b"\xc7\xeb\xbd\xe9\xc9\xdc\xd2\xbb\xcf\xc2\xc4\xe3\xd7\xd4\xbc\xba\xb5\xc4".to_vec()),
+        Just(b"{\0\"\0t\0e\0x\0t\0\"\0:\0\"\0x\0\"\0}\0\n\0".to_vec()),
+        4 => prop::sample::select(b"{}[]\",:\n\r\t \\\0\xff\xef\xbb\xbf0e-.tfn".to_vec()).prop_map(|b| vec![b]),
+        proptest::collection::vec(any::<u8>(), 0..8),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|p| p.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_bytes(bytes in pieces(), name in prop::sample::select(NAMES.to_vec())) {
+        let packed = match name {
+            "f.jsonl.gz" => gz(&bytes),
+            "f.csv.zst" => zstd::encode_all(&bytes[..], 1).unwrap(),
+            _ => bytes.clone(),
+        };
+        let Ok((_, rows)) = read(name, &packed) else { return Ok(()) };
+        // Decoded text is up to three times as long as UTF-16.
+        let (bytes_max, lines_max) = (bytes.len() as u64 * 3 + 1, bytes.len() as u64 + 1);
+        let mut before = 0;
+        for (line, understood) in rows {
+            prop_assert!(line > before && line <= lines_max, "line {line} after {before}");
+            before = line;
+            for fault in understood.faults {
+                prop_assert!(fault.column.is_none_or(|c| (1..=bytes_max).contains(&c)), "{fault:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_files(at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
+        let lines = b"{\"text\":\"x\"}\n".repeat(50);
+        for (name, mut bytes) in [("f.jsonl.gz", gz(&lines)), ("f.jsonl.zst", zstd::encode_all(&lines[..], 1).unwrap())] {
+            let place = at.index(bytes.len());
+            bytes[place] = byte;
+            let _ = read(name, &bytes);
+            let _ = read(name, &bytes[..cut.index(bytes.len())]);
+        }
+    }
+}
