@@ -7,6 +7,7 @@ pub(crate) mod csv_bytes;
 pub(crate) mod decode;
 mod lines;
 mod look;
+pub(crate) mod mend;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pushed;

@@ -191,9 +191,7 @@ impl RowReader for Opened {
         };
         let fault = |fault| Body::Fault { fault, column: None, excerpt: Vec::new() };
         let body = match row.body {
-            ByteBody::Json(bytes) => {
-                Body::Json(bytes.strip_prefix(bytes::BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes))
-            }
+            ByteBody::Json(bytes) => Body::Json(readable(bytes)),
             ByteBody::Text(bytes) => Body::Text(bytes),
             ByteBody::Table(bytes) => self.object(&bytes).map_or_else(fault, Body::Value),
             ByteBody::Value(value) => Body::Value(value),
@@ -209,6 +207,16 @@ impl RowReader for Opened {
     fn drain(&mut self) -> Result<(), DataError> {
         Ok(())
     }
+}
+
+/// As much of a row as can be read in spite of how it is written.
+fn readable(bytes: Vec<u8>) -> Vec<u8> {
+    let rest = bytes.strip_prefix(bytes::BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let mended = match std::str::from_utf8(rest) {
+        Ok(text) => super::mend::mended(text).map(|mended| mended.text),
+        Err(_) => super::decode::gb18030(rest),
+    };
+    mended.map_or_else(|| rest.to_vec(), String::into_bytes)
 }
 
 struct Reading {

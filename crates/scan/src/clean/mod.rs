@@ -69,13 +69,7 @@ pub enum CleanError {
 ///
 /// # Errors
 /// Anything that keeps the copy from being whole; then nothing is published.
-pub fn clean(
-    fs: &dyn Fs,
-    files: &[File],
-    limits: &Limits,
-    out: &Path,
-    decide: &Decide,
-) -> Result<Summary, CleanError> {
+pub fn clean(fs: &dyn Fs, files: &[File], limits: &Limits, out: &Path, decide: &Decide) -> Result<Summary, CleanError> {
     let place = names::place(files, out);
     refuse_existing(fs, out)?;
     let needed = files.iter().map(|file| file.bytes).sum();
@@ -157,11 +151,13 @@ impl Work<'_> {
             self.copy(file, packing, Some(out), to).map_err(|e| e.into_io(&mut refused))
         });
         refused.map_or(Ok(()), Err)?;
-        published?;
-        let logged = runfs::publish_file_with(fs, &log, &mut |to| self.pass_log(to));
+        let logged = published.and_then(|()| runfs::publish_file_with(fs, &log, &mut |to| self.pass_log(to)));
         if let Err(error) = logged {
-            // A copy without its log would hide what was removed; the first error is the one to tell.
-            let _ = fs.remove_file(out);
+            // A copy without its log would hide what was removed. There was none before, so it is ours; the first error is the one
+            // to tell.
+            for path in [out, &log] {
+                let _ = fs.exists(path).then(|| fs.remove_file(path));
+            }
             return Err(error.into());
         }
         self.summary.copies.push(out.to_owned());
@@ -201,13 +197,7 @@ impl Work<'_> {
     }
 
     /// Writes what is left of a file. `named` is checked to be a name for such rows.
-    fn copy(
-        &mut self,
-        file: &File,
-        packing: Packing,
-        named: Option<&Path>,
-        to: &mut dyn Write,
-    ) -> Result<(), Failure> {
+    fn copy(&mut self, file: &File, packing: Packing, named: Option<&Path>, to: &mut dyn Write) -> Result<(), Failure> {
         let reader = Reader::open(file, self.limits).map_err(CleanError::from)?;
         if let Some(path) = named {
             names::check(path, reader.rows.kind)?;

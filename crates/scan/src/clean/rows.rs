@@ -1,7 +1,7 @@
 //! What becomes of one row's bytes.
 
 use super::{Action, splice};
-use crate::input::{Raw, mended, text_of};
+use crate::input::{Raw, text_of};
 use data::{ByteBody, ByteRow, ByteRows, Kind};
 
 /// A row as the copy has it.
@@ -82,9 +82,9 @@ fn bytes(row: ByteRow, why: &mut Vec<String>) -> Result<Vec<u8>, &'static str> {
 
 fn changed(form: &Form, mut text: String, fields: &[(String, String)]) -> Option<String> {
     if matches!(form.kind, Kind::JsonLines | Kind::JsonArray)
-        && let Some(better) = mended(&text)
+        && let Some(mended) = data::mended_json(&text)
     {
-        text = better;
+        text = mended.text;
     }
     for (name, new) in fields {
         text = match form.kind {

@@ -145,7 +145,12 @@ mod tests {
         check(r#"{"a":"x","b":"y"}"#, "b", "q\"\n", Some(r#"{"a":"x","b":"q\"\n"}"#));
         check(r#"{"m":[{"c":"x"},{"c":"é"}],"z":[]}"#, "m[1].c", "ü", Some(r#"{"m":[{"c":"x"},{"c":"ü"}],"z":[]}"#));
         check(r#"{"a":"\u00e9"}"#, "a", "ü𠀀", Some(r#"{"a":"\u00fc\ud840\udc00"}"#));
-        check(r#"{"a.b":{"c":"x"},"a":{"b":{"c":"y"}}}"#, "a.b.c", "z", Some(r#"{"a.b":{"c":"x"},"a":{"b":{"c":"z"}}}"#));
+        check(
+            r#"{"a.b":{"c":"x"},"a":{"b":{"c":"y"}}}"#,
+            "a.b.c",
+            "z",
+            Some(r#"{"a.b":{"c":"x"},"a":{"b":{"c":"z"}}}"#),
+        );
         check(r#"{"a":"x","a":"y"}"#, "a", "z", Some(r#"{"a":"x","a":"z"}"#));
         check(r#"{"m":"[{\"c\":\"x\"}]"}"#, "m[0].c", "z\"", Some(r#"{"m":"[{\"c\":\"z\\\"\"}]"}"#));
         check(r#""whole""#, "", "z", Some(r#""z""#));
@@ -170,7 +175,11 @@ mod tests {
 
     /// Values with some depth, and the names of all strings in them.
     fn values() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![any::<bool>().prop_map(Into::into), any::<i32>().prop_map(Into::into), "[a\"\\\\\n{}\\[\\],é]{0,6}".prop_map(Into::into)];
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Into::into),
+            any::<i32>().prop_map(Into::into),
+            "[a\"\\\\\n{}\\[\\],é]{0,6}".prop_map(Into::into)
+        ];
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),

@@ -10,7 +10,6 @@ mod meaning;
 mod paths;
 
 pub use fault::Fault;
-pub(crate) use json::mended;
 pub(crate) use meaning::text as text_of;
 pub use meaning::{Meaning, Understood};
 pub use paths::{File, files};

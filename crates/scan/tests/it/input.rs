@@ -97,7 +97,8 @@ fn containers() {
     check("a.json", array.as_bytes(), &rows);
     check("a.jsonl.gz", &gz(lines.as_bytes()), &rows);
     check("a.json.zst", &zstd::encode_all(array.as_bytes(), 3).unwrap(), &rows);
-    let table = ["2 instruction?=a output!=b", "3 instruction?=ü output!=d\\n\\\"e\\\", f", "5 instruction?=g output!=h"];
+    let table =
+        ["2 instruction?=a output!=b", "3 instruction?=ü output!=d\\n\\\"e\\\", f", "5 instruction?=g output!=h"];
     check("a.csv", "instruction,output\r\na,b\r\nü,\"d\n\"\"e\"\", f\"\r\ng,h".as_bytes(), &table);
     check("a.tsv", "instruction\toutput\na\tb\nü\t\"d\n\"\"e\"\", f\"\n\"g\"\th\n".as_bytes(), &table);
     check(
@@ -121,12 +122,12 @@ fn faults_of_lines() {
     let alpaca = |bad: &str, expect: &str| check(ALPACA, bad.as_bytes(), expect);
     let chat = |bad: &str, expect: &str| check(CHAT, bad.as_bytes(), expect);
     alpaca(r#"{"instruction":"a","output":""}"#, " instruction?=a output!=; empty_text output@20");
-    alpaca(r#"{"instruction":"a","output":" \u3000\n"}"#, " instruction?=a output!=\u{20}\u{3000}\\n; blank output@20");
+    alpaca(r#"{"instruction":"a","output":" \u3000\n"}"#, " instruction?=a output!= \\u{3000}\\n; blank output@20");
     alpaca(r#"{"instruction":"","input":"i","output":"b"}"#, " instruction?= input?=i output!=b");
     alpaca(r#"{"instruction":" ","input":"","output":"b"}"#, " instruction?=  input?= output!=b; blank instruction@2");
     alpaca(r#"{"instruction":"a","input":""}"#, " instruction?=a input?=; missing_field output@1");
     alpaca(r#"{"instruction":"a","output":null}"#, " instruction?=a; missing_field output@1");
-    alpaca(r#"{"instruction":7,"output":["b"]}"#, "; wrong_type instruction@2; wrong_type output@19");
+    alpaca(r#"{"instruction":7,"output":["b"]}"#, "; wrong_type instruction@2; wrong_type output@18");
     alpaca(
         r#"{"instruction":"a\u0000","output":""}"#,
         " instruction?=a\\0 output!=; nul instruction@2; empty_text output@26",
@@ -153,7 +154,10 @@ fn faults_of_lines() {
     chat(r#"{"messages":[{"role":"user","content":"q"}]}"#, " messages[0].content?=q; missing_field messages@2");
     chat(r#"{"messages":"hi"}"#, "; malformed_json messages");
     chat(r#"{"messages":{"role":"user"}}"#, "; wrong_type messages@2");
-    chat(r#"{"messages":["q",{"role":"assistant","content":"a"}]}"#, " messages[1].content!=a; wrong_type messages[0]@2");
+    chat(
+        r#"{"messages":["q",{"role":"assistant","content":"a"}]}"#,
+        " messages[1].content!=a; wrong_type messages[0]@2",
+    );
     chat(
         r#"{"messages":[{"content":"q"},{"role":"wizard","content":"w"},{"role":"assistant","content":" "}]}"#,
         " messages[0].content?=q messages[1].content?=w messages[2].content!= ; missing_field messages[0].role@2; wrong_type messages[1].role@2; blank messages[2].content@2",
@@ -169,8 +173,15 @@ fn faults_say_why_without_the_text() {
     let bad = br#"{"instruction":"my secret","outp"#;
     let (_, rows) = read("a.jsonl", &[ALPACA.as_bytes(), b"\n", bad].concat()).unwrap();
     assert_eq!(rows[1].1.faults[0].why, "cut short: EOF while parsing a string");
-    let gbk = encoding_rs::GB18030.encode(r#"{"instruction":"请介绍一下你自己的工作","output":"我是一个老师"}"#).0.into_owned();
-    let (_, rows) = read("a.jsonl", &[ALPACA.repeat(1).as_bytes(), "\n{\"instruction\":\"你\",\"output\":\"好\"}\n".as_bytes(), &gbk].concat()).unwrap();
+    let gbk = encoding_rs::GB18030
+        .encode(r#"{"instruction":"请介绍一下你自己的工作","output":"我是一个老师"}"#)
+        .0
+        .into_owned();
+    let (_, rows) = read(
+        "a.jsonl",
+        &[ALPACA.repeat(1).as_bytes(), "\n{\"instruction\":\"你\",\"output\":\"好\"}\n".as_bytes(), &gbk].concat(),
+    )
+    .unwrap();
     assert_eq!(shown(&rows[2]), "3 instruction?=请介绍一下你自己的工作 output!=我是一个老师; invalid_utf8@17");
     assert_eq!(rows[2].1.faults[0].why, "byte 0xc7; the row looks like GB18030 (GBK)");
 }
@@ -208,11 +219,7 @@ fn faults_of_tables() {
             "7 prompt?=a completion!=; empty_text completion@3",
         ],
     );
-    check(
-        "p.csv",
-        b"prompt,completion\na,b\nc,\"d\ne,f\n",
-        &["2 prompt?=a completion!=b", "3; broken_file"],
-    );
+    check("p.csv", b"prompt,completion\na,b\nc,\"d\ne,f\n", &["2 prompt?=a completion!=b", "3; broken_file"]);
     check(
         "p.csv",
         format!("text\nx\n{}\ny\n", "z".repeat(70_000)).as_bytes(),
@@ -228,18 +235,20 @@ fn faults_of_files() {
     check("a.json", format!("[{ALPACA},{ALPACA}").as_bytes(), &[rows[0], rows[1], "3; broken_file"]);
     check(
         "a.json",
-        format!("[\n{ALPACA},\n{{\"instruction\":\"a},\n{ALPACA}\n]").as_bytes(),
-        &[rows[0], "2; malformed_json@19", "3 instruction?=a output!=b"],
+        format!("[\n{ALPACA},\n{{\"instruction\":\"a}},\n{ALPACA}\n]").as_bytes(),
+        &[rows[0], "2; malformed_json@18", "3 instruction?=a output!=b"],
     );
     // A packed file that ends early: what was unpacked is kept.
-    let packed = gz((0..20_000).map(|i| format!("{{\"text\":\"{}\"}}\n", i * i * 7919)).collect::<String>().as_bytes());
+    let packed =
+        gz((0..20_000u64).map(|i| format!("{{\"text\":\"{}\"}}\n", i * i * 7919)).collect::<String>().as_bytes());
     let (_, rows) = read("a.jsonl.gz", &packed[..packed.len() / 2]).unwrap();
     assert!(rows.len() > 1000, "{}", rows.len());
     let last = shown(rows.last().unwrap());
     assert_eq!(last, format!("{}; broken_file", rows.len()));
-    let mut packed = zstd::encode_all(ALPACA.repeat(5000).replace("}{", "}\n{").as_bytes(), 1).unwrap();
-    packed.truncate(packed.len() - 3);
-    assert!(read("a.jsonl.zst", &packed).is_err_and(|e| matches!(e, DataError::BrokenContainer { .. }) || true));
+    let packed = zstd::encode_all(format!("{ALPACA}\n").repeat(9000).as_bytes(), 1).unwrap();
+    let (_, rows) = read("a.jsonl.zst", &packed[..packed.len() - 3]).unwrap();
+    assert!(rows.len() > 1000, "{}", rows.len());
+    assert_eq!(shown(rows.last().unwrap()), format!("{}; broken_file", rows.len()));
     // A record over the limit.
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(RECORD_BYTES_MAX as usize * 20));
     check("a.json", format!("[{long},\"t\"]").as_bytes(), &["1; too_large", "2 text.=t"]);
@@ -309,13 +318,18 @@ fn chunks_are_bounded_and_progress_grows() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");
     let long = format!("{{\"text\":\"{}\"}}\n", "x".repeat(50_000));
-    std::fs::write(&path, [long.repeat(200), format!("{ALPACA}\n").replace("output", "text").repeat(3000)].concat()).unwrap();
+    std::fs::write(&path, [long.repeat(200), format!("{ALPACA}\n").replace("output", "text").repeat(3000)].concat())
+        .unwrap();
     let file = File::new(0, &path, None).unwrap();
     let mut reader = Reader::open(&file, &limits(dir.path())).unwrap();
     let (mut rows, mut before) = (0, 0);
     while let Some(chunk) = reader.next_chunk() {
         let chunk = chunk.unwrap();
-        assert!(chunk.len() <= scan::input::CHUNK_ROWS && (rows >= 200 || chunk.len() <= 90), "{}", chunk.len());
+        assert!(
+            chunk.len() <= scan::input::CHUNK_ROWS && (rows + chunk.len() > 200 || chunk.len() <= 90),
+            "{}",
+            chunk.len()
+        );
         rows += chunk.len();
         assert!(reader.bytes_read() >= before);
         before = reader.bytes_read();
