@@ -105,6 +105,8 @@ pub enum RowFault {
     Conversation { field: String, expected: &'static str, got: String },
     #[error("{got} fields; the header has {expected}")]
     UnequalFields { expected: usize, got: usize },
+    #[error("malformed table: {why}")]
+    MalformedTable { why: &'static str },
     #[error("{field} holds {got}, which text training cannot use")]
     Unsupported { field: String, got: String },
     /// What the template or the tokenizer says of the row; `reason` is `TextError::reason`.
@@ -130,6 +132,7 @@ impl RowFault {
             RowFault::UnknownName { .. } => "unknown name",
             RowFault::Conversation { .. } => "malformed conversation",
             RowFault::UnequalFields { .. } => "wrong number of fields",
+            RowFault::MalformedTable { .. } => "malformed table",
             RowFault::Unsupported { .. } => "unsupported",
             RowFault::Text { reason, .. } => reason,
             RowFault::TooLong { .. } => "too long",

@@ -42,6 +42,8 @@ pub enum ByteBody {
     Value(Value),
     /// A record longer than the limit, which was passed by.
     TooLarge { limit: u64 },
+    /// A record of a table that cannot be read, where reading goes on: why.
+    Unread(&'static str),
     /// From here on the file cannot be read: why. Always the last.
     Broken(String),
 }
@@ -52,7 +54,7 @@ impl ByteBody {
         match self {
             ByteBody::Json(bytes) | ByteBody::Text(bytes) | ByteBody::Table(bytes) => bytes.len(),
             ByteBody::Value(value) => super::text_bytes(value),
-            ByteBody::TooLarge { .. } | ByteBody::Broken(_) => 0,
+            ByteBody::TooLarge { .. } | ByteBody::Unread(_) | ByteBody::Broken(_) => 0,
         }
     }
 }
@@ -79,6 +81,7 @@ impl Kind {
     }
 }
 
+const UNCLOSED: &str = "a quote in this record is never closed";
 /// White space and blank lines kept from between rows.
 const BETWEEN_BYTES_MAX: usize = 1024;
 
@@ -151,8 +154,8 @@ impl Opened {
                 let splitter = Box::new(array::Splitter::new(opened.text, limit));
                 (Kind::JsonArray, Rows::Array { splitter, row: 0 })
             }
-            Container::Csv => (Kind::Csv, Rows::Table { text: opened.text, delimiter: b',', lines: 0 }),
-            Container::Tsv => (Kind::Tsv, Rows::Table { text: opened.text, delimiter: b'\t', lines: 0 }),
+            Container::Csv => (Kind::Csv, Rows::table(opened.text, b',', limit)),
+            Container::Tsv => (Kind::Tsv, Rows::table(opened.text, b'\t', limit)),
             Container::Parquet => {
                 (Kind::Parquet, Rows::Parquet { reader: super::open_parquet(path, opened, spool_dir, limit)?, row: 0 })
             }
@@ -196,6 +199,7 @@ impl RowReader for Opened {
             ByteBody::Table(bytes) => self.object(&bytes).map_or_else(fault, Body::Value),
             ByteBody::Value(value) => Body::Value(value),
             ByteBody::TooLarge { limit } => fault(RowFault::TooLarge { limit }),
+            ByteBody::Unread(why) => fault(RowFault::MalformedTable { why }),
             ByteBody::Broken(got) => {
                 let path = self.reading.path.clone();
                 return Some(Err(DataError::BrokenContainer { path, expected: "a whole file", got }));
@@ -239,7 +243,7 @@ type Text = Box<dyn BufRead + Send>;
 enum Rows {
     Lines { text: Text, line: u64, body: fn(Vec<u8>) -> ByteBody },
     Array { splitter: Box<array::Splitter<Text>>, row: u64 },
-    Table { text: Text, delimiter: u8, lines: u64 },
+    Table(Box<csv_bytes::Records<Text>>),
     Parquet { reader: Box<dyn RowReader + Send>, row: u64 },
 }
 
@@ -255,11 +259,15 @@ impl Rows {
         Rows::Lines { text, line: 0, body }
     }
 
+    fn table(text: Text, delimiter: u8, limit: u64) -> Self {
+        Rows::Table(Box::new(csv_bytes::Records::new(text, delimiter, limit)))
+    }
+
     /// The number that the next row would have.
     fn next_line(&self) -> u64 {
         match self {
             Rows::Lines { line, .. } => line + 1,
-            Rows::Table { lines, .. } => lines + 1,
+            Rows::Table(records) => records.lines + 1,
             Rows::Array { row, .. } | Rows::Parquet { row, .. } => row + 1,
         }
     }
@@ -268,7 +276,7 @@ impl Rows {
         match self {
             Rows::Lines { text, line, body } => next_line(text, line, *body, limit, between),
             Rows::Array { splitter, row } => next_element(splitter, row, limit, between),
-            Rows::Table { text, delimiter, lines } => next_record(text, *delimiter, lines, limit, between),
+            Rows::Table(records) => next_record(records, limit, between),
             Rows::Parquet { reader, row } => {
                 let body = match reader.next_row() {
                     None => return Ok(None),
@@ -327,8 +335,8 @@ impl Reading {
             ByteBody::TooLarge { limit } => {
                 Err(super::bad_row(&self.path, row.line, None, RowFault::TooLarge { limit }))
             }
-            ByteBody::Broken(got) => {
-                let expected = "a header that names the columns";
+            ByteBody::Unread(_) | ByteBody::Broken(_) => {
+                let (expected, got) = ("a header that names the columns", "a record that does not end".into());
                 Err(DataError::BrokenContainer { path: self.path.clone(), expected, got })
             }
             _ => Err(DataError::Empty { file }),
@@ -364,22 +372,18 @@ fn next_line(
 }
 
 fn next_record(
-    text: &mut Text,
-    delimiter: u8,
-    lines: &mut u64,
+    records: &mut csv_bytes::Records<Text>,
     limit: u64,
     between: &mut Vec<u8>,
 ) -> Result<Option<ByteRow>, Stop> {
     loop {
-        let line = *lines + 1;
-        let next = csv_bytes::next_record(&mut **text, delimiter, limit, lines).map_err(Stop::Io)?;
-        let mut bytes = match next {
+        let line = records.lines + 1;
+        let mut bytes = match records.next_record().map_err(Stop::Io)? {
             None => return Ok(None),
             Some(Split::Whole(bytes)) => bytes,
             Some(Split::TooLong) => return Ok(Some(plain(line, ByteBody::TooLarge { limit }))),
-            Some(Split::Unclosed) => {
-                return Err(Stop::Broken { line, why: "a quote in this record is never closed".into() });
-            }
+            Some(Split::Unclosed) => return Ok(Some(plain(line, ByteBody::Unread(UNCLOSED)))),
+            Some(Split::Ended) => return Err(Stop::Broken { line, why: UNCLOSED.into() }),
         };
         let record = csv_bytes::record(&bytes).len();
         if record == 0 {

@@ -63,6 +63,7 @@ pub(super) fn outcome(form: &Form, raw: Raw, action: Action) -> Outcome {
 fn bytes(row: ByteRow, why: &mut Vec<String>) -> Result<Vec<u8>, &'static str> {
     let bytes = match row.body {
         ByteBody::TooLarge { .. } => return Err("too_large"),
+        ByteBody::Unread(_) => return Err("malformed_csv"),
         ByteBody::Broken(_) => return Err("broken_file"),
         ByteBody::Value(value) => return Ok(value.to_string().into_bytes()),
         ByteBody::Json(bytes) | ByteBody::Text(bytes) | ByteBody::Table(bytes) => bytes,

@@ -51,6 +51,10 @@ impl Meaning {
                 faults.push(Fault::new("too_large", format!("longer than the limit of {limit} bytes")));
                 None
             }
+            ByteBody::Unread(why) => {
+                faults.push(Fault::new("malformed_csv", *why));
+                None
+            }
             ByteBody::Broken(why) => {
                 faults.push(Fault::new("broken_file", why.clone()));
                 None
@@ -117,7 +121,7 @@ impl Columns<'_> {
                 let at = self.header.iter().position(whole)?;
                 places.get(at).map(|place| place.start)
             }
-            ByteBody::Value(_) | ByteBody::TooLarge { .. } | ByteBody::Broken(_) => None,
+            ByteBody::Value(_) | ByteBody::TooLarge { .. } | ByteBody::Unread(_) | ByteBody::Broken(_) => None,
         }
     }
 }

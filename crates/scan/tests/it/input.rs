@@ -219,7 +219,11 @@ fn faults_of_tables() {
             "7 prompt?=a completion!=; empty_text completion@3",
         ],
     );
-    check("p.csv", b"prompt,completion\na,b\nc,\"d\ne,f\n", &["2 prompt?=a completion!=b", "3; broken_file"]);
+    check(
+        "p.csv",
+        b"prompt,completion\na,b\nc,\"d\ne,f\n",
+        &["2 prompt?=a completion!=b", "3; malformed_csv", "4 prompt?=e completion!=f"],
+    );
     check(
         "p.csv",
         format!("text\nx\n{}\ny\n", "z".repeat(70_000)).as_bytes(),

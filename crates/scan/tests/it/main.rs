@@ -2,3 +2,5 @@ mod answers;
 mod clean;
 mod fuzz;
 mod input;
+#[cfg(target_os = "linux")]
+mod memory;
