@@ -70,7 +70,12 @@ fn a_record_without_end_takes_no_more_memory_than_the_limit() {
     let row = r#"{"prompt":"a","completion":"b"}"#;
     let read = "row 1 prompt?=a completion!=b";
     check("line.jsonl", &format!("{row}\n"), GIB, &[read, "row 2; too_large"]);
-    check("only.jsonl", "{\"text\":\"", GIB / 8, &["refused /only.jsonl:1: the record is longer than record_bytes_max"]);
+    check(
+        "only.jsonl",
+        "{\"text\":\"",
+        GIB / 8,
+        &["refused /only.jsonl:1: the record is longer than record_bytes_max"],
+    );
     check("array.json", &format!("[{row},[\""), GIB / 8, &[read, "row 2; broken_file"]);
     check("quote.csv", "prompt,completion\na,b\nc,\"", GIB / 8, &["row 2 prompt?=a completion!=b", "row 3; too_large"]);
     check(
