@@ -58,27 +58,78 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
         clauses.pop();
     }
     let last = clauses.len().saturating_sub(1);
+    let mut so_far = SoFar::default();
     for (i, clause) in clauses.iter().enumerate() {
-        let asked = question && i == last && !tag;
-        read(clause, asked, found);
+        let place = Place { asked: question && i == last && !tag, more: i < last };
+        read(clause, place, &mut so_far, found);
     }
 }
 
-fn read<'t>(clause: &'t [Token<'t>], question: bool, found: &mut Vec<Request<'t>>) {
-    let ends_done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了");
-    let (start, frame) = peel(clause, 0, Frame::default());
+/// Where a clause is in its sentence.
+#[derive(Clone, Copy)]
+struct Place {
+    /// It ends with a question mark.
+    asked: bool,
+    /// Other clauses follow.
+    more: bool,
+}
+
+/// What earlier clauses of the sentence leave to later ones.
+#[derive(Default)]
+struct SoFar<'t> {
+    /// Something was stated: only a frame makes a request now.
+    stated: bool,
+    /// 针对他的要求，…: the phrase of a preposition without a verb.
+    about: Option<&'t [Token<'t>]>,
+}
+
+fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found: &mut Vec<Request<'t>>) {
+    let (mut start, mut frame) = peel(clause, 0, Frame::default());
+    if let Some(after) = after_circumstance(clause, start) {
+        (start, frame) = peel(clause, after, frame);
+    }
     if start >= clause.len() || clause[start].is(Classes::PROHIBIT) && clause[start].verb.is_none() {
         return;
     }
     if clause[start].is(Classes::SETTING) || is_circumstance(&clause[start..]) {
         return;
     }
-    if let Some(request) = find(clause, start, frame, question, ends_done) {
-        let from = request.1;
-        let weight = request.0.weight;
-        found.push(request.0);
-        joined(clause, from, weight, found);
+    let Some((mut request, from)) = find(clause, start, frame, place) else {
+        let prep = clause[start].is(Classes::ABOUT.or(Classes::HOLD));
+        so_far.about = if prep { Some(&clause[start + 1..]) } else { so_far.about };
+        let led = clause[start].is(Classes::PREP) || clause.iter().all(|token| !is_statement_word(token));
+        so_far.stated |= !led;
+        return;
+    };
+    if so_far.stated && !frame.asked && !frame.modal && !frame.wished {
+        return;
     }
+    if let (Object::None, Some(about)) = (&request.object, so_far.about) {
+        request.object = Object::Tokens(about);
+    }
+    let weight = request.weight;
+    found.push(request);
+    joined(clause, from, weight, found);
+}
+
+/// 是, 有, 了, a subject: signs that a clause states something.
+fn is_statement_word(token: &Token) -> bool {
+    token.is(Classes::FINITE.or(Classes::ME).or(Classes::PROHIBIT)) || token.word == "了" || token.kind == Kind::Verb
+}
+
+/// 启动容器后拉取代码: where a clause goes on after it has said when.
+fn after_circumstance(clause: &[Token], start: usize) -> Option<usize> {
+    if clause.get(start).is_none_or(|token| token.is(Classes::PREP)) {
+        return None;
+    }
+    let at = (start + 1..clause.len().saturating_sub(1)).find(|&i| {
+        let next = &clause[i + 1];
+        let goes_on =
+            !next.is(Classes::RELATIVE.or(Classes::NUMBER)) && next.kind != Kind::Number && next.kind != Kind::Noun;
+        matches!(clause[i].word, "后" | "之后" | "以后" | "前" | "之前" | "以前" | "时" | "的话") && goes_on
+    })?;
+    let of_time = !clause[start..at].iter().any(|token| token.is(Classes::RELATIVE.or(Classes::PREP)));
+    of_time.then_some(at + 1)
 }
 
 /// "… 并统计行数", "… 再删除": further verbs of the clause.
@@ -90,7 +141,7 @@ fn joined<'t>(clause: &'t [Token<'t>], from: usize, weight: Weight, found: &mut 
     let next = from + n + 1;
     if next < clause.len() && (clause[next].verb.is_some() || clause[next].is(Classes::HOLD)) {
         let frame = Frame { asked: true, ..Frame::default() };
-        if let Some((mut request, from)) = find(clause, next, frame, false, false) {
+        if let Some((mut request, from)) = find(clause, next, frame, Place { asked: false, more: false }) {
             request.weight = weight;
             found.push(request);
             joined(clause, from, weight, found);
@@ -200,13 +251,9 @@ fn is_circumstance(clause: &[Token]) -> bool {
 }
 
 /// The request of a clause whose frame ends at `start`, and where reading goes on.
-fn find<'t>(
-    clause: &'t [Token<'t>],
-    start: usize,
-    frame: Frame,
-    question: bool,
-    ends_done: bool,
-) -> Option<(Request<'t>, usize)> {
+fn find<'t>(clause: &'t [Token<'t>], start: usize, frame: Frame, place: Place) -> Option<(Request<'t>, usize)> {
+    let question = place.asked;
+    let ends_done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了");
     let scan = scan(clause, start, frame)?;
     let frame = scan.frame;
     let verb = &clause[scan.verb];
@@ -225,10 +272,16 @@ fn find<'t>(
     if !topic.is_empty() && !(asks || frame.modal && !question) {
         return None;
     }
+    if !asks && !frame.modal && !frame.wished && scan.held.is_none() && !begins_object(clause, scan.verb) {
+        return None;
+    }
+    if !topic.is_empty() && clause[topic.clone()].iter().any(|token| token.is(Classes::ME)) && !frame.asked {
+        return None;
+    }
     if ends_done && !strong && scan.held.is_none() {
         return None;
     }
-    let known = verb.verb.is_some();
+    let known = verb.verb.is_some() || verb.is(Classes::LIGHT);
     let counted = clause
         .get(scan.verb + 1)
         .is_some_and(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
@@ -243,10 +296,31 @@ fn find<'t>(
     }
     let weight = match () {
         () if scan.weak => Weight::Hint,
+        // 根据用户评论，…: a noun that looks like the verb of the phrase before the request.
+        () if place.more && !asks && is_last_noun(clause, start, scan.verb) => Weight::Hint,
         () if frame.wished && !frame.asked => Weight::Wish,
         () => Weight::Ask,
     };
     Some(request(clause, &scan, weight))
+}
+
+fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
+    let token = &clause[verb];
+    let ambiguous = token.verb.is_some_and(|verb| verb.ambiguous) || token.is(Classes::NOUN);
+    verb + 1 == clause.len() && ambiguous && clause[start].is(Classes::PREP) && !clause[start].is(Classes::HOLD)
+}
+
+/// Whether what follows a verb without a frame can be its object: not 评分最好是5分, 分也不低.
+fn begins_object(clause: &[Token], verb: usize) -> bool {
+    let ambiguous = clause[verb].verb.is_some_and(|verb| verb.ambiguous) || clause[verb].is(Classes::NOUN);
+    match clause.get(verb + 1) {
+        None => true,
+        Some(next) if next.is(Classes::FINITE) => false,
+        Some(next) if next.kind == Kind::Number && ambiguous => !next.word.starts_with(|c: char| c.is_ascii_digit()),
+        Some(next) => {
+            !(next.kind == Kind::Adverb && (ambiguous || verb + 2 >= clause.len())) || next.is(Classes::COMPLEMENT)
+        }
+    }
 }
 
 struct Scan {
@@ -417,6 +491,9 @@ fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
         return true;
     }
     let light = token.is(Classes::LIGHT);
+    if token.is(Classes::COMPLEMENT) && is_verb_like(&clause[j - 1]) {
+        return false;
+    }
     token.verb.is_some()
         || light
         || token.kind == Kind::Verb
@@ -436,10 +513,10 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
 
 /// 训练权重, 用户反馈: a verb that is a noun in the phrase.
 fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool {
-    if later.is_empty() {
+    let token = &clause[j];
+    if later.is_empty() || token.is(Classes::PREP.or(Classes::ASK)) {
         return false;
     }
-    let token = &clause[j];
     let ambiguous =
         token.verb.is_none_or(|verb| verb.ambiguous) || token.kind == Kind::VerbNoun || token.is(Classes::NOUN);
     let next = clause.get(j + 1);
@@ -459,7 +536,6 @@ fn is_main(clause: &[Token], i: usize) -> bool {
     }
     token.verb.is_some()
         || token.is(Classes::LIGHT)
-        || stem(token.word).is_some()
         || matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN)
 }
 
@@ -513,17 +589,5 @@ fn lemma(clause: &[Token], i: usize) -> String {
     if word.chars().count() == 1 && clause.get(i + 1).is_some_and(|next| next.word == "出") {
         return format!("{word}出");
     }
-    stem(word).unwrap_or(word).to_owned()
-}
-
-/// 翻译成 → 翻译, 改成 → 改, 提炼出 → 提炼: only where the whole is no verb of the lexicon and the stem is one.
-fn stem(word: &str) -> Option<&str> {
-    if LEXICON.verb(word).is_some() {
-        return None;
-    }
-    let endings = [
-        "成", "为", "到", "给", "掉", "完", "好", "下", "出", "过来", "下来", "出来", "起来", "一下", "上", "入", "回",
-        "清楚", "成为",
-    ];
-    endings.iter().filter_map(|ending| word.strip_suffix(ending)).find(|stem| LEXICON.verb(stem).is_some())
+    clause[i].lemma.to_owned()
 }

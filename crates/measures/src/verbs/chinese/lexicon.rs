@@ -27,7 +27,7 @@ classes! {
     DOUBLE = "double", PROHIBIT = "prohibit", SETTING = "setting", PREP = "prep", HOLD = "hold", ABOUT = "about",
     MEANS = "means", CLOSING = "closing", LIGHT = "light", QUESTION = "question", PARTICLE = "particle",
     COMPLEMENT = "complement", STOPPER = "stopper", CONJ = "conj", TRAILING = "trailing", CLAUSE = "clause",
-    FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun",
+    FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun", WHOLE = "whole",
 }
 
 impl Classes {
@@ -53,6 +53,9 @@ pub struct Lexicon {
     classes: FxHashMap<&'static str, Classes>,
 }
 
+/// Of verbs that jieba's dictionary lacks: enough to keep 扩写成 from being cut as 扩 and 写成.
+const ADDED_FREQUENCY: usize = 500;
+
 /// Reading jieba's dictionary takes about a fifth of a second, once.
 pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::read);
 
@@ -64,13 +67,16 @@ impl Lexicon {
             let name = word.trim_end_matches('~');
             all.verbs.insert(name, Verb { level, ambiguous: word.ends_with('~') });
             if !all.jieba.has_word(name) {
-                all.jieba.add_word(name, None, Some("v"));
+                all.jieba.add_word(name, Some(ADDED_FREQUENCY), Some("v"));
             }
         }
         for (key, word) in lexicon(include_str!("words.txt")) {
             if let Some(&(_, class)) = Classes::NAMES.iter().find(|(name, _)| *name == key) {
                 let classes = all.classes.entry(word).or_default();
                 *classes = classes.or(class);
+                if class == Classes::NOUN && word.chars().count() > 1 {
+                    all.jieba.add_word(word, None, None);
+                }
             }
         }
         all
@@ -78,6 +84,19 @@ impl Lexicon {
 
     pub fn classes(&self, word: &str) -> Classes {
         self.classes.get(word).copied().unwrap_or_default()
+    }
+
+    /// 翻译成 → 翻译, 改成 → 改, 提炼出 → 提炼: where the whole is no verb of the lexicon and the stem is one.
+    pub fn stem<'w>(&self, word: &'w str) -> Option<&'w str> {
+        let endings = [
+            "成", "为", "到", "给", "掉", "完", "好", "下", "出", "过来", "下来", "出来", "起来", "一下", "上", "入",
+            "回", "清楚",
+        ];
+        if self.verbs.contains_key(word) || self.classes(word).has(Classes::WHOLE) {
+            return None;
+        }
+        let stems = endings.iter().filter_map(|ending| word.strip_suffix(ending));
+        stems.into_iter().find(|stem| self.verbs.contains_key(stem))
     }
 
     pub fn verb(&self, word: &str) -> Option<Verb> {

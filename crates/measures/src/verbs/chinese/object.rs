@@ -26,8 +26,9 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
     let mut end = i;
     let mut nouns = 0;
     while let Some(token) = clause.get(end) {
-        let stops = token.is(Classes::STOPPER) && nouns > 0 && !relative_follows(clause, end);
-        if stops || token.is(Classes::PARTICLE) && is_final(clause, end) {
+        let modified = end > 0 && clause[end - 1].is(Classes::RELATIVE);
+        let stops = token.is(Classes::STOPPER) && nouns > 0 && !modified && !relative_follows(clause, end);
+        if stops || token.is(Classes::PARTICLE) && !modified && is_final(clause, end) {
             break;
         }
         nouns += usize::from(is_noun(token));
@@ -97,7 +98,15 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     let region = &phrase[of.map_or(0, |n| n + 1)..];
     let first = region.iter().enumerate().position(|(n, token)| n > 0 && token.is(Classes::CONJ));
     let region = &region[..first.unwrap_or(region.len())];
-    let last = region.iter().rposition(|token| !matches!(token.kind, Kind::Quote | Kind::Place | Kind::Other))?;
+    // 客户续签合同: who is asked to do something.
+    let acts = region.iter().enumerate().position(|(n, token)| {
+        let verb = token.verb.is_some_and(|verb| !verb.ambiguous) && !token.is(Classes::NOUN);
+        verb && n + 1 < region.len() && region[..n].iter().any(is_noun)
+    });
+    let region = &region[..acts.unwrap_or(region.len())];
+    let last = region.iter().rposition(|token| {
+        !matches!(token.kind, Kind::Quote | Kind::Place) && (token.kind != Kind::Other || is_noun(token))
+    })?;
     let token = &region[last];
     let ends_in_verb = matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN);
     if ends_in_verb {
@@ -109,6 +118,12 @@ pub fn head(phrase: &[Token]) -> Option<String> {
             None if nominal || of.is_some() => Some(last_word(token.word)),
             None => None,
         };
+    }
+    // 第二列: a numeral with what it counts.
+    let counted = token.kind == Kind::Number && token.word.chars().count() > 1;
+    let last_char = token.word.char_indices().next_back().map_or(token.word, |(at, _)| &token.word[at..]);
+    if counted && LEXICON.classes(last_char).has(Classes::NOUN) && !matches!(last_char, "个" | "人") {
+        return Some(last_char.to_owned());
     }
     is_noun(token).then(|| last_word(token.word))
 }

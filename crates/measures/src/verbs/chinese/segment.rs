@@ -40,6 +40,8 @@ pub struct Token<'t> {
     pub at: Range<usize>,
     pub classes: Classes,
     pub verb: Option<Verb>,
+    /// The verb without complements, as the lexicon has it.
+    pub lemma: &'t str,
 }
 
 impl Token<'_> {
@@ -122,15 +124,48 @@ fn words<'t>(text: &'t str, range: Range<usize>, out: &mut Vec<Token<'t>>) {
             _ if first.is_whitespace() => continue,
             _ => kind_of(tag.tag, word),
         };
-        out.push(token(kind, word, base + tag.byte_start));
+        split(kind, word, base + tag.byte_start, out);
+    }
+}
+
+/// jieba's dictionary has some phrases as words: 给我发, 告诉您, 这段话. They are cut again.
+fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) {
+    let mut ends = word.char_indices().map(|(at, _)| at).skip(1);
+    let (one, two) = (ends.next(), ends.next());
+    let last = word.char_indices().next_back().map_or(0, |(at, _)| at);
+    let known = |part: &str| LEXICON.jieba.has_word(part);
+    let cut = match (one, two) {
+        (Some(one), Some(two)) if word.starts_with(['给', '让']) && matches!(&word[one..two], "我" | "你" | "您") =>
+        {
+            out.push(token(kind_of("p", &word[..one]), &word[..one], start));
+            out.push(token(Kind::Pronoun, &word[one..two], start + one));
+            split(Kind::Verb, &word[two..], start + two, out);
+            return;
+        }
+        (Some(_), Some(_)) if word.ends_with(['我', '你', '您']) && known(&word[..last]) => {
+            Some((last, Kind::Pronoun))
+        }
+        (Some(_), Some(_)) if word.starts_with(['这', '那']) && LEXICON.classes(&word[last..]).has(Classes::NOUN) => {
+            Some((last, Kind::Noun))
+        }
+        _ => None,
+    };
+    match cut {
+        Some((at, second)) => {
+            let first = if second == Kind::Noun { Kind::Pronoun } else { Kind::Verb };
+            out.push(token(first, &word[..at], start));
+            out.push(token(second, &word[at..], start + at));
+        }
+        None => out.push(token(kind, word, start)),
     }
 }
 
 fn token(kind: Kind, word: &str, start: usize) -> Token<'_> {
     let known = !matches!(kind, Kind::Quote | Kind::Comma | Kind::Stop);
     let classes = if known { LEXICON.classes(word) } else { Classes::default() };
-    let verb = if known { LEXICON.verb(word) } else { None };
-    Token { kind, word, at: start..start + word.len(), classes, verb }
+    let lemma = if known { LEXICON.stem(word).unwrap_or(word) } else { word };
+    let verb = if known { LEXICON.verb(lemma) } else { None };
+    Token { kind, word, at: start..start + word.len(), classes, verb, lemma }
 }
 
 fn kind_of(tag: &str, word: &str) -> Kind {
@@ -146,7 +181,7 @@ fn kind_of(tag: &str, word: &str) -> Kind {
     match tag {
         "n" | "l" | "i" | "j" | "s" | "t" | "tg" | "an" | "ng" | "nz" | "nrfg" | "g" => Kind::Noun,
         "nr" | "ns" | "nt" | "nrt" => Kind::Name,
-        "v" | "vg" | "vi" | "vq" | "vd" | "zg" => Kind::Verb,
+        "v" | "vg" | "vi" | "vq" | "vd" => Kind::Verb,
         "vn" => Kind::VerbNoun,
         "a" | "ad" | "ag" | "b" | "z" => Kind::Adjective,
         "d" | "df" | "dg" => Kind::Adverb,

@@ -33,10 +33,6 @@ impl Token<'_> {
     pub fn is_word(&self) -> bool {
         self.kind == Kind::Word
     }
-
-    pub fn is_mark(&self, mark: &str) -> bool {
-        self.kind == Kind::Mark && self.low == mark
-    }
 }
 
 /// The longest quotation and bracket that are skipped as one, in bytes.
