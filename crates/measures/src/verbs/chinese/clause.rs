@@ -29,6 +29,8 @@ pub enum Object<'t> {
     None,
     /// The phrase, modifiers and all.
     Tokens(&'t [Token<'t>]),
+    /// 是否完好: it has no head.
+    Clause(&'t [Token<'t>]),
     Named(String),
 }
 
@@ -104,7 +106,7 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     if so_far.stated && !frame.asked && !frame.modal && !frame.wished {
         return;
     }
-    if let (Object::None, Some(about)) = (&request.object, so_far.about) {
+    if let (Object::None | Object::Named(_), Some(about)) = (&request.object, so_far.about) {
         request.object = Object::Tokens(about);
     }
     let weight = request.weight;
@@ -125,7 +127,8 @@ fn after_circumstance(clause: &[Token], start: usize) -> Option<usize> {
     let at = (start + 1..clause.len().saturating_sub(1)).find(|&i| {
         let next = &clause[i + 1];
         let goes_on =
-            !next.is(Classes::RELATIVE.or(Classes::NUMBER)) && next.kind != Kind::Number && next.kind != Kind::Noun;
+            !next.is(Classes::RELATIVE.or(Classes::NUMBER)) && next.kind != Kind::Number
+            && (next.kind != Kind::Noun || next.is(Classes::MODAL) || next.verb.is_some());
         matches!(clause[i].word, "后" | "之后" | "以后" | "前" | "之前" | "以前" | "时" | "的话") && goes_on
     })?;
     let of_time = !clause[start..at].iter().any(|token| token.is(Classes::RELATIVE.or(Classes::PREP)));
@@ -282,16 +285,12 @@ fn find<'t>(clause: &'t [Token<'t>], start: usize, frame: Frame, place: Place) -
         return None;
     }
     let known = verb.verb.is_some() || verb.is(Classes::LIGHT);
+    let told = asks || frame.wished || frame.modal && (frame.you || frame.helped);
     let counted = clause
         .get(scan.verb + 1)
         .is_some_and(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
-    if !known
-        && !(asks
-            || frame.wished
-            || frame.modal
-            || scan.held.is_some()
-            || counted && topic.is_empty() && verb.kind == Kind::Verb)
-    {
+    let plain = counted && topic.is_empty() && verb.kind == Kind::Verb;
+    if !(known || told || plain || scan.held.is_some()) {
         return None;
     }
     let weight = match () {
@@ -313,13 +312,17 @@ fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
 /// Whether what follows a verb without a frame can be its object: not 评分最好是5分, 分也不低.
 fn begins_object(clause: &[Token], verb: usize) -> bool {
     let ambiguous = clause[verb].verb.is_some_and(|verb| verb.ambiguous) || clause[verb].is(Classes::NOUN);
+    let short = clause[verb].word.chars().count() == 1;
+    let stated = clause[verb + 1..].iter().any(|token| token.is(Classes::FINITE)) && !clause[verb + 1..].iter().any(|t| t.is(Classes::RELATIVE));
     match clause.get(verb + 1) {
         None => true,
         Some(next) if next.is(Classes::FINITE) => false,
+        Some(_) if ambiguous && stated => false,
         Some(next) if next.kind == Kind::Number && ambiguous => !next.word.starts_with(|c: char| c.is_ascii_digit()),
-        Some(next) => {
-            !(next.kind == Kind::Adverb && (ambiguous || verb + 2 >= clause.len())) || next.is(Classes::COMPLEMENT)
+        Some(next) if short || ambiguous => {
+            !matches!(next.word, "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没" | "高" | "低" | "大" | "小")
         }
+        Some(_) => true,
     }
 }
 
@@ -442,13 +445,13 @@ fn is_plain_verb(clause: &[Token], i: usize) -> bool {
 fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
     let end = clause.len();
     let from = p + 1;
-    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当" | "就" | "以" | "到" | "按照" | "按" | "根据" | "用")
+    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当")
     {
         let closed = (from + 1..end).find(|&j| {
             clause[j].is(Classes::CLOSING)
                 && clause.get(j + 1).is_some_and(|next| begins_verb(clause, j + 1) && !next.is(Classes::RELATIVE))
         });
-        if let Some(closing) = closed.filter(|_| matches!(clause[p].word, "从" | "在" | "于" | "自" | "当" | "就"))
+        if let Some(closing) = closed
         {
             return Some(closing + 1);
         }
@@ -514,7 +517,7 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
 /// 训练权重, 用户反馈: a verb that is a noun in the phrase.
 fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool {
     let token = &clause[j];
-    if later.is_empty() || token.is(Classes::PREP.or(Classes::ASK)) {
+    if later.is_empty() || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
         return false;
     }
     let ambiguous =
@@ -568,7 +571,7 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
     {
         object_is = Object::Tokens(&clause[range]);
     } else if clausal {
-        object_is = Object::Tokens(&clause[object.clone()]);
+        object_is = Object::Clause(&clause[object.clone()]);
     }
     let level = LEXICON.verb(&lemma).map_or(Level::Apply, |verb| verb.level);
     let at = span(&clause[verb_at..=verb_at]);

@@ -34,7 +34,7 @@ pub fn analyse(text: &str) -> Analysis {
 
 fn root(text: &str, request: &Request) -> Root {
     let noun = match &request.object {
-        Object::None => None,
+        Object::None | Object::Clause(_) => None,
         Object::Tokens(tokens) => object::head(tokens),
         Object::Named(noun) => Some(noun.clone()),
     };
@@ -46,7 +46,7 @@ fn root(text: &str, request: &Request) -> Root {
 fn level(_text: &str, request: &Request, noun: Option<&str>) -> Level {
     let usual = request.level;
     let object = match &request.object {
-        Object::Tokens(tokens) => tokens,
+        Object::Tokens(tokens) | Object::Clause(tokens) => tokens,
         _ => &[][..],
     };
     let has = |words: &[&str]| object.iter().any(|token| words.contains(&token.word));
