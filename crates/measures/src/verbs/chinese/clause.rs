@@ -23,6 +23,8 @@ pub struct Request<'t> {
     pub weight: Weight,
     pub at: Range<usize>,
     pub object: Object<'t>,
+    /// Something besides the bare verb says that it is asked for: 把 …, 告诉我 …
+    sure: bool,
 }
 
 pub enum Object<'t> {
@@ -39,7 +41,10 @@ pub enum Object<'t> {
 struct Frame {
     asked: bool,
     wished: bool,
+    /// 能, 可以, 需要, 应.
     modal: bool,
+    /// 应, 必须, 建议: of the modals, those that ask.
+    duty: bool,
     /// 您能 …: the one who is asked is named.
     you: bool,
     /// 帮我, 给我.
@@ -63,7 +68,14 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
     let mut so_far = SoFar::default();
     for (i, clause) in clauses.iter().enumerate() {
         let place = Place { asked: question && i == last && !tag, more: i < last };
+        let before = found.len();
         read(clause, place, &mut so_far, found);
+        if let [.., request] = &mut found[before..]
+            && let Object::Tokens(phrase) = request.object
+            && let Some(longer) = object::continued(phrase, sentence)
+        {
+            request.object = Object::Tokens(longer);
+        }
     }
 }
 
@@ -96,6 +108,20 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     if clause[start].is(Classes::SETTING) || is_circumstance(&clause[start..]) {
         return;
     }
+    let framed = (!frame.asked).then(|| strong_frame(clause, start)).flatten();
+    let framed = framed.and_then(|at| {
+        let (after, peeled) = peel(clause, at, frame);
+        find(clause, after, peeled, place).map(|found| (found, start..at))
+    });
+    if let Some(((mut request, from), topic)) = framed {
+        let before = &clause[topic];
+        if matches!(request.object, Object::None) && before.iter().all(|token| token.verb.is_none()) {
+            request.object = Object::Tokens(before);
+        }
+        let weight = request.weight;
+        found.push(request);
+        return joined(clause, from, weight, found);
+    }
     let Some((mut request, from)) = find(clause, start, frame, place) else {
         let prep = clause[start].is(Classes::ABOUT.or(Classes::HOLD));
         so_far.about = if prep { Some(&clause[start + 1..]) } else { so_far.about };
@@ -103,7 +129,8 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
         so_far.stated |= !led;
         return;
     };
-    if so_far.stated && !frame.asked && !frame.modal && !frame.wished {
+    let sure = frame.asked || frame.modal || frame.wished || request.sure;
+    if so_far.stated && !sure {
         return;
     }
     if let (Object::None | Object::Named(_), Some(about)) = (&request.object, so_far.about) {
@@ -112,6 +139,21 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     let weight = request.weight;
     found.push(request);
     joined(clause, from, weight, found);
+}
+
+/// 吃完饭可以帮我找…, 电话请发给我: a frame that no noun or relative clause can hold.
+fn strong_frame(clause: &[Token], start: usize) -> Option<usize> {
+    (start + 1..clause.len()).find(|&i| {
+        let next = clause.get(i + 1);
+        if clause[i].is(Classes::ME) && wishes(&clause[i + 1..]) && clause[i - 1].word != "让" {
+            return true;
+        }
+        if clause[i].is(Classes::DOUBLE) && clause[i].word != "给" && next.is_some_and(|next| next.is(Classes::ME)) {
+            return true;
+        }
+        matches!(clause[i].word, "请" | "麻烦" | "帮我" | "帮忙" | "劳驾" | "烦请" | "帮" | "请您" | "请你" | "拜托")
+            && !clause[i - 1].is(Classes::PREP)
+    })
 }
 
 /// 是, 有, 了, a subject: signs that a clause states something.
@@ -126,8 +168,8 @@ fn after_circumstance(clause: &[Token], start: usize) -> Option<usize> {
     }
     let at = (start + 1..clause.len().saturating_sub(1)).find(|&i| {
         let next = &clause[i + 1];
-        let goes_on =
-            !next.is(Classes::RELATIVE.or(Classes::NUMBER)) && next.kind != Kind::Number
+        let goes_on = !next.is(Classes::RELATIVE.or(Classes::NUMBER))
+            && next.kind != Kind::Number
             && (next.kind != Kind::Noun || next.is(Classes::MODAL) || next.verb.is_some());
         matches!(clause[i].word, "后" | "之后" | "以后" | "前" | "之前" | "以前" | "时" | "的话") && goes_on
     })?;
@@ -159,14 +201,14 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
         let next_is = |classes: Classes| next.is_some_and(|next| next.is(classes));
         let more = i + 1 < clause.len();
         if token.word == "请问" {
-        } else if token.is(Classes::ME) && (next_is(Classes::WISH) || next_is(Classes::OPENER.or(Classes::MODAL))) {
+        } else if token.is(Classes::ME) && wishes(&clause[i + 1..]) {
             // 我想请您 …, 我希望你 …: asked; 我想 V: wished.
             frame.wished = true;
         } else if token.word == "给" && next_is(Classes::ME) && clause.get(i + 2).is_some_and(is_verb_like) {
             frame.asked = true;
             frame.helped = true;
             i += 1;
-        } else if token.word == "给" && next.is_some_and(|next| next.verb.is_some()) {
+        } else if token.word == "给" && next.is_some_and(|next| next.verb.is_some() && !next.is(Classes::NUMBER)) {
             frame.asked = true;
         } else if matches!(token.word, "帮" | "替" | "帮助" | "协助" | "让" | "为") && next_is(Classes::PERSON)
         {
@@ -174,7 +216,7 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
             frame.helped = true;
             i += 1;
         } else if matches!(token.word, "来" | "去" | "让" | "求" | "帮助" | "协助" | "替" | "记得") {
-            if !next.is_some_and(is_verb_like) {
+            if !next.is_some_and(|next| next.verb.is_some() || next.is(Classes::HOLD)) {
                 break;
             }
             frame.asked |= matches!(token.word, "记得");
@@ -188,6 +230,10 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
             frame.you = true;
         } else if token.is(Classes::MODAL) && more && (token.verb.is_none() || is_modal_here(token, next, &frame)) {
             frame.modal = true;
+            frame.duty |= matches!(token.word, "应" | "应该" | "应当" | "必须" | "须" | "建议" | "不妨" | "该" | "试");
+            frame.duty |= matches!(token.word, "能否" | "能不能" | "可否" | "可不可以" | "是否可以" | "是否能")
+                && next.is_some_and(is_verb_like);
+            frame.wished |= token.is(Classes::WISH) && !frame.asked && !frame.you;
         } else if (token.is(Classes::OPENER) || token.kind == Kind::Adverb && token.verb.is_none())
             && !token.is(Classes::PROHIBIT.or(Classes::SETTING).or(Classes::PREP).or(Classes::QUESTION))
             && (token.verb.is_none() || !more || next.is_some_and(is_verb_like))
@@ -205,15 +251,18 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
     (i, frame)
 }
 
+/// 想, 还要, 现在打算: a wish soon after 我.
+fn wishes(after: &[Token]) -> bool {
+    let wish = after.iter().take(4).position(|token| token.is(Classes::WISH));
+    wish.is_some_and(|at| after[..at].iter().all(|token| token.is(Classes::OPENER) || token.kind == Kind::Adverb))
+}
+
 /// 想, 准备, 希望, 建议, 打算 before another verb are modals.
 fn is_modal_here(token: &Token, next: Option<&Token>, frame: &Frame) -> bool {
     let verb_next =
         next.is_some_and(|next| is_verb_like(next) || next.is(Classes::MODAL.or(Classes::YOU).or(Classes::OPENER)));
     match token.word {
-        "想" | "准备" | "计划" => {
-            verb_next && frame.wished
-                || frame.wished && next.is_some_and(|n| n.is(Classes::YOU.or(Classes::ASK).or(Classes::PREP)))
-        }
+        "准备" | "计划" => frame.wished && (verb_next || next.is_some_and(|next| next.is(Classes::PREP))),
         _ => {
             verb_next
                 || next.is_some_and(|next| next.is(Classes::PREP.or(Classes::ASK).or(Classes::YOU).or(Classes::ME)))
@@ -255,52 +304,62 @@ fn is_circumstance(clause: &[Token]) -> bool {
 
 /// The request of a clause whose frame ends at `start`, and where reading goes on.
 fn find<'t>(clause: &'t [Token<'t>], start: usize, frame: Frame, place: Place) -> Option<(Request<'t>, usize)> {
-    let question = place.asked;
-    let ends_done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了");
     let scan = scan(clause, start, frame)?;
+    let weight = weight(clause, start, &scan, place)?;
+    Some(request(clause, &scan, weight))
+}
+
+/// How much the clause asks; none where it asks for nothing.
+fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<Weight> {
     let frame = scan.frame;
     let verb = &clause[scan.verb];
-    let topic = scan.topic.clone();
-    let strong = frame.asked || (frame.modal && (frame.helped || scan.held.is_some() || frame.you));
-    let gives_me = verb.is(Classes::DOUBLE) && clause.get(scan.verb + 1).is_some_and(|token| token.is(Classes::ME));
-    let softened = clause[scan.verb + 1..].iter().take(2).any(|token| matches!(token.word, "一下" | "下"));
-    let object_asks = clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !frame.modal);
-    let asks = strong || gives_me || softened && (frame.modal || !question);
-    if object_asks && !frame.asked {
-        return None;
-    }
-    if question && !asks && !(frame.modal && frame.helped) {
-        return None;
-    }
-    if !topic.is_empty() && !(asks || frame.modal && !question) {
-        return None;
-    }
-    if !asks && !frame.modal && !frame.wished && scan.held.is_none() && !begins_object(clause, scan.verb) {
-        return None;
-    }
-    if !topic.is_empty() && clause[topic.clone()].iter().any(|token| token.is(Classes::ME)) && !frame.asked {
-        return None;
-    }
-    if ends_done && !strong && scan.held.is_none() {
-        return None;
-    }
+    let next = clause.get(scan.verb + 1);
+    let tail = &clause[scan.verb + 1..];
+    let question =
+        place.asked || clause.last().is_some_and(|token| matches!(token.word, "吗" | "呢" | "么" | "没" | "嘛"));
+    let gives_me = verb.is(Classes::DOUBLE) && next.is_some_and(|token| token.is(Classes::ME));
+    let softened = tail.iter().take(2).any(|token| matches!(token.word, "一下" | "下"));
+    let counted = next.is_some_and(|token| {
+        matches!(token.kind, Kind::Number | Kind::Measure) && !token.word.is_ascii() || token.is(Classes::NUMBER)
+    });
+    let strong = frame.asked || frame.duty || frame.modal && (frame.helped || scan.held.is_some() || frame.you);
+    let asks = strong || gives_me || softened && (frame.modal || !question) || frame.modal && question && counted;
     let known = verb.verb.is_some() || verb.is(Classes::LIGHT);
-    let told = asks || frame.wished || frame.modal && (frame.you || frame.helped);
-    let counted = clause
-        .get(scan.verb + 1)
-        .is_some_and(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
-    let plain = counted && topic.is_empty() && verb.kind == Kind::Verb;
-    if !(known || told || plain || scan.held.is_some()) {
+    let topic = &clause[scan.topic.clone()];
+    if !frame.asked && topic.iter().any(|token| token.is(Classes::ME.or(Classes::FINITE).or(Classes::QUESTION))) {
         return None;
     }
-    let weight = match () {
-        () if scan.weak => Weight::Hint,
-        // 根据用户评论，…: a noun that looks like the verb of the phrase before the request.
-        () if place.more && !asks && is_last_noun(clause, start, scan.verb) => Weight::Hint,
-        () if frame.wished && !frame.asked => Weight::Wish,
-        () => Weight::Ask,
-    };
-    Some(request(clause, &scan, weight))
+    if !frame.asked
+        && clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !token.is(Classes::MODAL))
+    {
+        return None;
+    }
+    if scan.weak {
+        return Some(Weight::Hint);
+    }
+    if asks {
+        return Some(if frame.wished && !frame.asked { Weight::Wish } else { Weight::Ask });
+    }
+    if question || !topic.is_empty() {
+        return None;
+    }
+    if frame.wished {
+        let fits = !verb.is(Classes::FINITE) && (known && begins_object(clause, scan.verb) || verb.kind == Kind::Verb);
+        return fits.then_some(Weight::Wish);
+    }
+    let done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了")
+        || next.is_some_and(|next| matches!(next.word, "了" | "过" | "着" | "得"));
+    if scan.held.is_some() {
+        return Some(Weight::Ask);
+    }
+    if frame.modal || done || !begins_object(clause, scan.verb) {
+        return None;
+    }
+    // 根据用户评论，…: a noun that looks like the verb of the phrase before the request.
+    if place.more && is_last_noun(clause, start, scan.verb) {
+        return Some(Weight::Hint);
+    }
+    (known || counted && verb.kind == Kind::Verb).then_some(Weight::Ask)
 }
 
 fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
@@ -313,15 +372,17 @@ fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
 fn begins_object(clause: &[Token], verb: usize) -> bool {
     let ambiguous = clause[verb].verb.is_some_and(|verb| verb.ambiguous) || clause[verb].is(Classes::NOUN);
     let short = clause[verb].word.chars().count() == 1;
-    let stated = clause[verb + 1..].iter().any(|token| token.is(Classes::FINITE)) && !clause[verb + 1..].iter().any(|t| t.is(Classes::RELATIVE));
+    let stated = clause[verb + 1..].iter().any(|token| token.is(Classes::FINITE))
+        && !clause[verb + 1..].iter().any(|t| t.is(Classes::RELATIVE));
     match clause.get(verb + 1) {
         None => true,
         Some(next) if next.is(Classes::FINITE) => false,
         Some(_) if ambiguous && stated => false,
         Some(next) if next.kind == Kind::Number && ambiguous => !next.word.starts_with(|c: char| c.is_ascii_digit()),
-        Some(next) if short || ambiguous => {
-            !matches!(next.word, "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没" | "高" | "低" | "大" | "小")
-        }
+        Some(next) if short || ambiguous => !matches!(
+            next.word,
+            "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没" | "高" | "低" | "大" | "小"
+        ),
         Some(_) => true,
     }
 }
@@ -429,7 +490,7 @@ fn is_final_give(clause: &[Token], i: usize) -> bool {
         token.verb.is_some_and(|verb| !verb.ambiguous)
             && !rest.get(n + 1).is_some_and(|next| next.is(Classes::RELATIVE))
     });
-    bare || counted && j > i + 1 && !other
+    bare || counted && !other
 }
 
 /// A preposition that is the clause's verb: 用 at its end, 拿, 到 with no verb after it.
@@ -445,14 +506,12 @@ fn is_plain_verb(clause: &[Token], i: usize) -> bool {
 fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
     let end = clause.len();
     let from = p + 1;
-    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当")
-    {
+    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当") {
         let closed = (from + 1..end).find(|&j| {
             clause[j].is(Classes::CLOSING)
                 && clause.get(j + 1).is_some_and(|next| begins_verb(clause, j + 1) && !next.is(Classes::RELATIVE))
         });
-        if let Some(closing) = closed
-        {
+        if let Some(closing) = closed {
             return Some(closing + 1);
         }
     }
@@ -560,8 +619,11 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
         };
         object = verb_at..verb_at;
     }
-    let empty = matches!(&object_is, Object::None)
-        || matches!(&object_is, Object::Tokens(tokens) if object::head(tokens).is_none());
+    let empty = match &object_is {
+        Object::None => true,
+        Object::Tokens(tokens) => object::head(tokens).is_none(),
+        _ => false,
+    };
     let clausal = object::is_clause(&clause[scan.verb], &clause[object.clone()]);
     if let Some(held) = scan.held.clone() {
         object_is = Object::Tokens(&clause[held]);
@@ -570,12 +632,15 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
         && let Some(range) = before.or(Some(scan.topic.clone()).filter(|topic| !topic.is_empty()))
     {
         object_is = Object::Tokens(&clause[range]);
+    } else if empty && !clausal && object.is_empty() {
+        object_is = Object::None;
     } else if clausal {
         object_is = Object::Clause(&clause[object.clone()]);
     }
     let level = LEXICON.verb(&lemma).map_or(Level::Apply, |verb| verb.level);
     let at = span(&clause[verb_at..=verb_at]);
-    (Request { verb: lemma, level, weight, at, object: object_is }, object.end.max(verb_at + 1))
+    let sure = scan.held.is_some() || clause.get(scan.verb + 1).is_some_and(|token| token.is(Classes::ME));
+    (Request { verb: lemma, level, weight, at, object: object_is, sure }, object.end.max(verb_at + 1))
 }
 
 /// The verb without complements and doubling.

@@ -87,6 +87,31 @@ pub fn is_clause(verb: &Token, phrase: &[Token]) -> bool {
     asks || stated
 }
 
+/// 找一家评分在4分以上，有早餐的酒店: a counted phrase whose head comes after commas. `phrase` is a part of `sentence`.
+pub fn continued<'t>(phrase: &'t [Token<'t>], sentence: &'t [Token<'t>]) -> Option<&'t [Token<'t>]> {
+    let first = phrase.first()?;
+    let counted = matches!(first.kind, Kind::Number | Kind::Measure) || first.is(Classes::NUMBER);
+    let open = phrase.iter().any(|token| token.is(Classes::FINITE.or(Classes::PREP)) || token.kind == Kind::Verb);
+    if !counted || !open || phrase.iter().any(|token| token.is(Classes::RELATIVE)) {
+        return None;
+    }
+    let from = sentence.iter().position(|token| token.at == first.at)?;
+    let of = (from..sentence.len()).find(|&i| {
+        sentence[i].is(Classes::RELATIVE)
+            && sentence.get(i + 1).is_some_and(|next| is_noun(next) || next.kind == Kind::Adjective)
+    })?;
+    // A request of its own ends the phrase.
+    if sentence[from..of]
+        .iter()
+        .any(|token| token.is(Classes::ASK.or(Classes::ME).or(Classes::HOLD)) && token.verb.is_none())
+    {
+        return None;
+    }
+    let end = (of..sentence.len())
+        .find(|&i| matches!(sentence[i].kind, Kind::Comma | Kind::Colon | Kind::Stop | Kind::Question));
+    Some(&sentence[from..end.unwrap_or(sentence.len())])
+}
+
 pub fn head(phrase: &[Token]) -> Option<String> {
     if phrase.iter().any(|token| token.is(Classes::QUESTION)) {
         return None;
