@@ -58,6 +58,9 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
         .split(|token| matches!(token.kind, Kind::Comma | Kind::Colon | Kind::Stop | Kind::Question))
         .filter(|clause| !clause.is_empty())
         .collect();
+    // "max_length: 截断长度": what stands after a name is its definition.
+    let named = sentence.iter().find(|token| !matches!(token.kind, Kind::Latin | Kind::Quote | Kind::Other | Kind::Number));
+    let named = named.is_some_and(|token| token.kind == Kind::Colon) && sentence[0].kind != Kind::Number;
     // "…，好吗？": the question is about a request that stands before it.
     let tag =
         clauses.last().is_some_and(|clause| clause.iter().all(|token| token.is(Classes::PARTICLE.or(Classes::OPENER))));
@@ -65,9 +68,9 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
         clauses.pop();
     }
     let last = clauses.len().saturating_sub(1);
-    let mut so_far = SoFar::default();
+    let mut so_far = SoFar { stated: named, about: None };
     for (i, clause) in clauses.iter().enumerate() {
-        let place = Place { asked: question && i == last && !tag, more: i < last };
+        let place = Place { asked: question && i == last && !tag, more: i < last, named: ends_in_colon(clause, sentence) };
         let before = found.len();
         read(clause, place, &mut so_far, found);
         if let [.., request] = &mut found[before..]
@@ -79,6 +82,11 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
     }
 }
 
+fn ends_in_colon(clause: &[Token], sentence: &[Token]) -> bool {
+    let end = clause.last().map_or(0, |token| token.at.end);
+    sentence.iter().find(|token| token.at.start >= end).is_some_and(|token| token.kind == Kind::Colon)
+}
+
 /// Where a clause is in its sentence.
 #[derive(Clone, Copy)]
 struct Place {
@@ -86,10 +94,11 @@ struct Place {
     asked: bool,
     /// Other clauses follow.
     more: bool,
+    /// A colon follows.
+    named: bool,
 }
 
 /// What earlier clauses of the sentence leave to later ones.
-#[derive(Default)]
 struct SoFar<'t> {
     /// Something was stated: only a frame makes a request now.
     stated: bool,
@@ -98,6 +107,13 @@ struct SoFar<'t> {
 }
 
 fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found: &mut Vec<Request<'t>>) {
+    // "要求：", "评论：": what follows is named, not asked for.
+    if let [label] = clause
+        && label.is(Classes::LABEL)
+        && place.named
+    {
+        return;
+    }
     let (mut start, mut frame) = peel(clause, 0, Frame::default());
     if let Some(after) = after_circumstance(clause, start) {
         (start, frame) = peel(clause, after, frame);
@@ -129,7 +145,7 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
         so_far.stated |= !led;
         return;
     };
-    let sure = frame.asked || frame.modal || frame.wished || request.sure;
+    let sure = frame.asked || frame.modal || frame.wished || request.sure && !place.asked;
     if so_far.stated && !sure {
         return;
     }
@@ -168,9 +184,7 @@ fn after_circumstance(clause: &[Token], start: usize) -> Option<usize> {
     }
     let at = (start + 1..clause.len().saturating_sub(1)).find(|&i| {
         let next = &clause[i + 1];
-        let goes_on = !next.is(Classes::RELATIVE.or(Classes::NUMBER))
-            && next.kind != Kind::Number
-            && (next.kind != Kind::Noun || next.is(Classes::MODAL) || next.verb.is_some());
+        let goes_on = begins_verb(clause, i + 1) || next.is(Classes::ASK.or(Classes::MODAL));
         matches!(clause[i].word, "后" | "之后" | "以后" | "前" | "之前" | "以前" | "时" | "的话") && goes_on
     })?;
     let of_time = !clause[start..at].iter().any(|token| token.is(Classes::RELATIVE.or(Classes::PREP)));
@@ -186,7 +200,7 @@ fn joined<'t>(clause: &'t [Token<'t>], from: usize, weight: Weight, found: &mut 
     let next = from + n + 1;
     if next < clause.len() && (clause[next].verb.is_some() || clause[next].is(Classes::HOLD)) {
         let frame = Frame { asked: true, ..Frame::default() };
-        if let Some((mut request, from)) = find(clause, next, frame, Place { asked: false, more: false }) {
+        if let Some((mut request, from)) = find(clause, next, frame, Place { asked: false, more: false, named: false }) {
             request.weight = weight;
             found.push(request);
             joined(clause, from, weight, found);
@@ -229,11 +243,16 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
             }
             frame.you = true;
         } else if token.is(Classes::MODAL) && more && (token.verb.is_none() || is_modal_here(token, next, &frame)) {
+            // 想出: a verb.
+            if matches!(token.word, "想" | "要") && next.is_some_and(|next| matches!(next.word, "出" | "出来" | "到" | "起")) {
+                break;
+            }
             frame.modal = true;
             frame.duty |= matches!(token.word, "应" | "应该" | "应当" | "必须" | "须" | "建议" | "不妨" | "该" | "试");
             frame.duty |= matches!(token.word, "能否" | "能不能" | "可否" | "可不可以" | "是否可以" | "是否能")
-                && next.is_some_and(is_verb_like);
+                && next.is_some_and(|next| is_verb_like(next) || next.is(Classes::PREP));
             frame.wished |= token.is(Classes::WISH) && !frame.asked && !frame.you;
+        } else if token.kind == Kind::Adjective && token.verb.is_none() && next.is_some_and(|next| next.verb.is_some()) {
         } else if (token.is(Classes::OPENER) || token.kind == Kind::Adverb && token.verb.is_none())
             && !token.is(Classes::PROHIBIT.or(Classes::SETTING).or(Classes::PREP).or(Classes::QUESTION))
             && (token.verb.is_none() || !more || next.is_some_and(is_verb_like))
@@ -262,6 +281,7 @@ fn is_modal_here(token: &Token, next: Option<&Token>, frame: &Frame) -> bool {
     let verb_next =
         next.is_some_and(|next| is_verb_like(next) || next.is(Classes::MODAL.or(Classes::YOU).or(Classes::OPENER)));
     match token.word {
+        "建议" | "推荐您" => next.is_some_and(|next| is_verb_like(next) || next.is(Classes::PREP.or(Classes::YOU)) || next.is(Classes::OPENER) && !next.is(Classes::NUMBER) && next.word != "另外"),
         "准备" | "计划" => frame.wished && (verb_next || next.is_some_and(|next| next.is(Classes::PREP))),
         _ => {
             verb_next
@@ -318,7 +338,7 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     let question =
         place.asked || clause.last().is_some_and(|token| matches!(token.word, "吗" | "呢" | "么" | "没" | "嘛"));
     let gives_me = verb.is(Classes::DOUBLE) && next.is_some_and(|token| token.is(Classes::ME));
-    let softened = tail.iter().take(2).any(|token| matches!(token.word, "一下" | "下"));
+    let softened = tail.iter().take(2).any(|token| token.word == "一下") || next.is_some_and(|next| next.word == "下");
     let counted = next.is_some_and(|token| {
         matches!(token.kind, Kind::Number | Kind::Measure) && !token.word.is_ascii() || token.is(Classes::NUMBER)
     });
@@ -326,6 +346,7 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     let asks = strong || gives_me || softened && (frame.modal || !question) || frame.modal && question && counted;
     let known = verb.verb.is_some() || verb.is(Classes::LIGHT);
     let topic = &clause[scan.topic.clone()];
+    let led = clause[start].verb.is_some() && scan.topic.start == start;
     if !frame.asked && topic.iter().any(|token| token.is(Classes::ME.or(Classes::FINITE).or(Classes::QUESTION))) {
         return None;
     }
@@ -334,13 +355,27 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     {
         return None;
     }
+    let asks_what = clause.iter().any(|token| token.is(Classes::QUESTION));
     if scan.weak {
-        return Some(Weight::Hint);
+        return (!asks_what && !question).then_some(Weight::Hint);
+    }
+    // 您能提供哪些服务？
+    if question && asks_what && !(frame.asked || frame.helped || gives_me || softened) {
+        return None;
+    }
+    if !known && !topic.is_empty() && !frame.asked {
+        return None;
     }
     if asks {
-        return Some(if frame.wished && !frame.asked { Weight::Wish } else { Weight::Ask });
+        let may = !(frame.asked || frame.duty || frame.helped || gives_me || softened || question);
+        return Some(match () {
+            () if frame.wished && !frame.asked => Weight::Wish,
+            () if may && scan.held.is_none() => Weight::Hint,
+            () => Weight::Ask,
+        });
     }
-    if question || !topic.is_empty() {
+    let plain = !asks_what && (scan.held.is_some() || known && counted && scan.verb == start);
+    if question && !plain || !topic.is_empty() && !led {
         return None;
     }
     if frame.wished {
@@ -352,14 +387,26 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     if scan.held.is_some() {
         return Some(Weight::Ask);
     }
-    if frame.modal || done || !begins_object(clause, scan.verb) {
+    if is_heading(clause, scan.verb) {
+        return None;
+    }
+    if frame.modal || done || verb.is(Classes::STATING) && !clause[start].is(Classes::PREP) || !begins_object(clause, scan.verb) {
         return None;
     }
     // 根据用户评论，…: a noun that looks like the verb of the phrase before the request.
     if place.more && is_last_noun(clause, start, scan.verb) {
         return Some(Weight::Hint);
     }
-    (known || counted && verb.kind == Kind::Verb).then_some(Weight::Ask)
+    (known || counted && verb.kind == Kind::Verb && !verb.is(Classes::STATING)).then_some(Weight::Ask)
+}
+
+/// 减少浪费的三个步骤: a heading, whose verb is in its relative clause.
+fn is_heading(clause: &[Token], verb: usize) -> bool {
+    let last = clause.last().is_some_and(|token| {
+        matches!(token.word, "步骤" | "方法" | "措施" | "重要性" | "策略" | "原因" | "优点" | "缺点" | "好处" | "技巧" | "意义")
+    });
+    let does = clause[verb].verb.is_some_and(|verb| verb.level == Level::Apply);
+    last && does && clause[verb..].iter().any(|token| token.is(Classes::RELATIVE))
 }
 
 fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
@@ -370,21 +417,18 @@ fn is_last_noun(clause: &[Token], start: usize, verb: usize) -> bool {
 
 /// Whether what follows a verb without a frame can be its object: not 评分最好是5分, 分也不低.
 fn begins_object(clause: &[Token], verb: usize) -> bool {
-    let ambiguous = clause[verb].verb.is_some_and(|verb| verb.ambiguous) || clause[verb].is(Classes::NOUN);
-    let short = clause[verb].word.chars().count() == 1;
-    let stated = clause[verb + 1..].iter().any(|token| token.is(Classes::FINITE))
-        && !clause[verb + 1..].iter().any(|t| t.is(Classes::RELATIVE));
-    match clause.get(verb + 1) {
-        None => true,
-        Some(next) if next.is(Classes::FINITE) => false,
-        Some(_) if ambiguous && stated => false,
-        Some(next) if next.kind == Kind::Number && ambiguous => !next.word.starts_with(|c: char| c.is_ascii_digit()),
-        Some(next) if short || ambiguous => !matches!(
-            next.word,
-            "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没" | "高" | "低" | "大" | "小"
-        ),
-        Some(_) => true,
+    let rest = &clause[verb + 1..];
+    let Some(next) = rest.first() else { return true };
+    let nominal = clause[verb].kind != Kind::Verb || clause[verb].is(Classes::NOUN);
+    let relative = rest.iter().any(|token| token.is(Classes::RELATIVE.or(Classes::QUESTION)));
+    let stated = rest.iter().any(|token| matches!(token.word, "是" | "也" | "都" | "有" | "会" | "能" | "可以" | "应该" | "没有"));
+    if next.is(Classes::FINITE) && !relative || nominal && stated && !relative {
+        return false;
     }
+    let degree = matches!(next.word, "高" | "低" | "大" | "小" | "好" | "多" | "少" | "快" | "慢") && rest.len() <= 2;
+    let scored = matches!(clause[verb].word, "评分" | "打分" | "分") && (next.word.is_ascii() || next.is(Classes::PREP));
+    let adverb = matches!(next.word, "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没");
+    !(degree || scored || adverb && !relative)
 }
 
 struct Scan {
@@ -430,7 +474,12 @@ fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
             continue;
         }
         if is_main(clause, i) {
-            let modified = clause.get(i + 1).is_some_and(|next| next.is(Classes::RELATIVE));
+            let next = clause.get(i + 1);
+            let timed = next.is_some_and(|next| matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前"));
+            let modified = next.is_some_and(|next| next.is(Classes::RELATIVE)) || timed && !frame.asked;
+            if let Some(second) = later_verb(clause, i, frame) {
+                return Some(Scan { verb: second, held, about, topic: i..second, frame, weak: false });
+            }
             if !modified {
                 return Some(Scan { verb: i, held, about, topic, frame, weak: false });
             }
@@ -459,6 +508,19 @@ fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
         frame,
         weak: clause[verb].word != "给",
     })
+}
+
+/// 训练脚本参考这里: a noun that looks like a verb, its noun, and a verb that is nothing else.
+fn later_verb(clause: &[Token], i: usize, frame: Frame) -> Option<usize> {
+    let ambiguous = clause[i].verb.is_some_and(|verb| verb.ambiguous);
+    if !ambiguous || frame.asked || frame.wished || frame.modal {
+        return None;
+    }
+    let verb = i + 1 + clause[i + 1..].iter().take_while(|token| token.kind == Kind::Noun && token.verb.is_none()).count();
+    let later = clause.get(verb)?;
+    let clear = later.verb.is_some_and(|verb| !verb.ambiguous) && later.kind == Kind::Verb && !later.is(Classes::NOUN.or(Classes::TRAILING));
+    let relative = clause[verb..].iter().any(|token| token.is(Classes::RELATIVE));
+    (verb > i + 1 && clear && !relative).then_some(verb)
 }
 
 /// Whether a request's frame can begin in the middle of a clause.
@@ -524,8 +586,8 @@ fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
     // Adverbs and other phrases stand between the phrase and the verb.
     let mut at = verb;
     while at > from
-        && (clause[at - 1].kind == Kind::Adverb
-            || clause[at - 1].is(Classes::OPENER.or(Classes::MODAL)) && clause[at - 1].verb.is_none())
+        && clause[at - 1].verb.is_none()
+        && (clause[at - 1].kind == Kind::Adverb || clause[at - 1].is(Classes::OPENER.or(Classes::MODAL)))
     {
         at -= 1;
     }
@@ -541,7 +603,8 @@ fn begins_verb(clause: &[Token], i: usize) -> bool {
 fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
     let token = &clause[j];
     let next = clause.get(j + 1);
-    if next.is_some_and(|next| next.is(Classes::RELATIVE)) {
+    let joined = next.is_some_and(|next| next.is(Classes::CONJ)) && !clause.get(j + 2).is_some_and(is_verb_like);
+    if next.is_some_and(|next| next.is(Classes::RELATIVE)) || joined && !token.is(Classes::PREP) {
         return false;
     }
     if token.is(Classes::HOLD)
@@ -576,7 +639,12 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
 /// 训练权重, 用户反馈: a verb that is a noun in the phrase.
 fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool {
     let token = &clause[j];
-    if later.is_empty() || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
+    let clear = later.iter().any(|&m| {
+        let verb = &clause[m];
+        let last = clause[m + 1..].iter().all(|token| token.is(Classes::PARTICLE.or(Classes::COMPLEMENT)));
+        verb.verb.is_some_and(|verb| !verb.ambiguous) || verb.is(Classes::LIGHT.or(Classes::PREP)) || last
+    });
+    if !clear || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
         return false;
     }
     let ambiguous =
@@ -639,7 +707,9 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
     }
     let level = LEXICON.verb(&lemma).map_or(Level::Apply, |verb| verb.level);
     let at = span(&clause[verb_at..=verb_at]);
-    let sure = scan.held.is_some() || clause.get(scan.verb + 1).is_some_and(|token| token.is(Classes::ME));
+    let next = clause.get(scan.verb + 1);
+    let counted = next.is_some_and(|next| next.is(Classes::NUMBER) || next.kind == Kind::Number && !next.word.is_ascii());
+    let sure = scan.held.is_some() || counted || next.is_some_and(|token| token.is(Classes::ME));
     (Request { verb: lemma, level, weight, at, object: object_is, sure }, object.end.max(verb_at + 1))
 }
 

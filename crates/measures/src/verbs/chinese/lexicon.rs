@@ -28,6 +28,7 @@ classes! {
     MEANS = "means", CLOSING = "closing", LIGHT = "light", QUESTION = "question", PARTICLE = "particle",
     COMPLEMENT = "complement", STOPPER = "stopper", CONJ = "conj", TRAILING = "trailing", CLAUSE = "clause",
     FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun", WHOLE = "whole",
+    STATING = "stating", PIVOT = "pivot", LABEL = "label",
 }
 
 impl Classes {

@@ -31,6 +31,11 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
         if stops || token.is(Classes::PARTICLE) && !modified && is_final(clause, end) {
             break;
         }
+        // 说服客户续签合同: who is asked to do something.
+        let acts = token.verb.is_some_and(|verb| !verb.ambiguous) && !token.is(Classes::NOUN);
+        if nouns > 0 && (token.is(Classes::LIGHT) || acts && clause[verb].is(Classes::PIVOT)) && !relative_follows(clause, end) {
+            break;
+        }
         nouns += usize::from(is_noun(token));
         end += 1;
     }
@@ -123,12 +128,6 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     let region = &phrase[of.map_or(0, |n| n + 1)..];
     let first = region.iter().enumerate().position(|(n, token)| n > 0 && token.is(Classes::CONJ));
     let region = &region[..first.unwrap_or(region.len())];
-    // 客户续签合同: who is asked to do something.
-    let acts = region.iter().enumerate().position(|(n, token)| {
-        let verb = token.verb.is_some_and(|verb| !verb.ambiguous) && !token.is(Classes::NOUN);
-        verb && n + 1 < region.len() && region[..n].iter().any(is_noun)
-    });
-    let region = &region[..acts.unwrap_or(region.len())];
     let last = region.iter().rposition(|token| {
         !matches!(token.kind, Kind::Quote | Kind::Place) && (token.kind != Kind::Other || is_noun(token))
     })?;
@@ -163,8 +162,12 @@ fn is_noun(token: &Token) -> bool {
         || token.kind == Kind::Name && token.word.chars().count() == 2 && token.classes == Classes::default()
 }
 
-/// 营业时间 → 时间: of four characters that are two dictionary words, the second.
+/// 件物品 → 物品, 营业时间 → 时间: of four characters that are two dictionary words, the second.
 fn last_word(word: &str) -> String {
+    let rest = word.char_indices().nth(1).map_or("", |(at, _)| &word[at..]);
+    if word.starts_with(['件', '个', '条', '份', '篇', '首', '张']) && rest.chars().count() > 1 && LEXICON.jieba.has_word(rest) {
+        return rest.to_owned();
+    }
     let middle = word.char_indices().nth(2).map(|(at, _)| at);
     if let Some(at) = middle
         && word.chars().count() == 4

@@ -142,6 +142,12 @@ fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) 
             split(Kind::Verb, &word[two..], start + two, out);
             return;
         }
+        (Some(_), Some(two)) if word.chars().count() == 4 && word.is_char_boundary(word.len() / 2) && is_pair(word, two, kind) => {
+            out.push(token(Kind::Adverb, &word[..two], start));
+            out.push(token(Kind::Verb, &word[two..], start + two));
+            return;
+        }
+        (Some(_), Some(_)) if word.ends_with("一下") => Some((word.len() - "一下".len(), Kind::Number)),
         (Some(_), Some(_)) if word.ends_with(['我', '你', '您']) && known(&word[..last]) => {
             Some((last, Kind::Pronoun))
         }
@@ -158,6 +164,13 @@ fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) 
         }
         None => out.push(token(kind, word, start)),
     }
+}
+
+/// 重新排列, 顺序排列: a word and a verb.
+fn is_pair(word: &str, middle: usize, kind: Kind) -> bool {
+    let (first, second) = word.split_at(middle);
+    let verb = LEXICON.verb(second).is_some_and(|verb| !verb.ambiguous);
+    verb && LEXICON.verb(word).is_none() && (LEXICON.classes(first).has(Classes::OPENER) || kind == Kind::Noun && first == "顺序")
 }
 
 fn token(kind: Kind, word: &str, start: usize) -> Token<'_> {
