@@ -59,7 +59,8 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
         .filter(|clause| !clause.is_empty())
         .collect();
     // "max_length: 截断长度": what stands after a name is its definition.
-    let named = sentence.iter().find(|token| !matches!(token.kind, Kind::Latin | Kind::Quote | Kind::Other | Kind::Number));
+    let named =
+        sentence.iter().find(|token| !matches!(token.kind, Kind::Latin | Kind::Quote | Kind::Other | Kind::Number));
     let named = named.is_some_and(|token| token.kind == Kind::Colon) && sentence[0].kind != Kind::Number;
     // "…，好吗？": the question is about a request that stands before it.
     let tag =
@@ -70,7 +71,8 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
     let last = clauses.len().saturating_sub(1);
     let mut so_far = SoFar { stated: named, about: None };
     for (i, clause) in clauses.iter().enumerate() {
-        let place = Place { asked: question && i == last && !tag, more: i < last, named: ends_in_colon(clause, sentence) };
+        let place =
+            Place { asked: question && i == last && !tag, more: i < last, named: ends_in_colon(clause, sentence) };
         let before = found.len();
         read(clause, place, &mut so_far, found);
         if let [.., request] = &mut found[before..]
@@ -153,6 +155,9 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
         request.object = Object::Tokens(about);
     }
     let weight = request.weight;
+    if weight == Weight::Hint && clause[start].is(Classes::ABOUT) {
+        so_far.about = Some(&clause[start + 1..]);
+    }
     found.push(request);
     joined(clause, from, weight, found);
 }
@@ -164,7 +169,12 @@ fn strong_frame(clause: &[Token], start: usize) -> Option<usize> {
         if clause[i].is(Classes::ME) && wishes(&clause[i + 1..]) && clause[i - 1].word != "让" {
             return true;
         }
-        if clause[i].is(Classes::DOUBLE) && clause[i].word != "给" && next.is_some_and(|next| next.is(Classes::ME)) {
+        let held = clause[start..i].iter().any(|token| token.is(Classes::HOLD));
+        if clause[i].is(Classes::DOUBLE)
+            && clause[i].word != "给"
+            && !held
+            && next.is_some_and(|next| next.is(Classes::ME))
+        {
             return true;
         }
         matches!(clause[i].word, "请" | "麻烦" | "帮我" | "帮忙" | "劳驾" | "烦请" | "帮" | "请您" | "请你" | "拜托")
@@ -200,7 +210,8 @@ fn joined<'t>(clause: &'t [Token<'t>], from: usize, weight: Weight, found: &mut 
     let next = from + n + 1;
     if next < clause.len() && (clause[next].verb.is_some() || clause[next].is(Classes::HOLD)) {
         let frame = Frame { asked: true, ..Frame::default() };
-        if let Some((mut request, from)) = find(clause, next, frame, Place { asked: false, more: false, named: false }) {
+        if let Some((mut request, from)) = find(clause, next, frame, Place { asked: false, more: false, named: false })
+        {
             request.weight = weight;
             found.push(request);
             joined(clause, from, weight, found);
@@ -244,7 +255,9 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
             frame.you = true;
         } else if token.is(Classes::MODAL) && more && (token.verb.is_none() || is_modal_here(token, next, &frame)) {
             // 想出: a verb.
-            if matches!(token.word, "想" | "要") && next.is_some_and(|next| matches!(next.word, "出" | "出来" | "到" | "起")) {
+            if matches!(token.word, "想" | "要")
+                && next.is_some_and(|next| matches!(next.word, "出" | "出来" | "到" | "起"))
+            {
                 break;
             }
             frame.modal = true;
@@ -252,7 +265,8 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
             frame.duty |= matches!(token.word, "能否" | "能不能" | "可否" | "可不可以" | "是否可以" | "是否能")
                 && next.is_some_and(|next| is_verb_like(next) || next.is(Classes::PREP));
             frame.wished |= token.is(Classes::WISH) && !frame.asked && !frame.you;
-        } else if token.kind == Kind::Adjective && token.verb.is_none() && next.is_some_and(|next| next.verb.is_some()) {
+        } else if token.kind == Kind::Adjective && token.verb.is_none() && next.is_some_and(|next| next.verb.is_some())
+        {
         } else if (token.is(Classes::OPENER) || token.kind == Kind::Adverb && token.verb.is_none())
             && !token.is(Classes::PROHIBIT.or(Classes::SETTING).or(Classes::PREP).or(Classes::QUESTION))
             && (token.verb.is_none() || !more || next.is_some_and(is_verb_like))
@@ -281,7 +295,11 @@ fn is_modal_here(token: &Token, next: Option<&Token>, frame: &Frame) -> bool {
     let verb_next =
         next.is_some_and(|next| is_verb_like(next) || next.is(Classes::MODAL.or(Classes::YOU).or(Classes::OPENER)));
     match token.word {
-        "建议" | "推荐您" => next.is_some_and(|next| is_verb_like(next) || next.is(Classes::PREP.or(Classes::YOU)) || next.is(Classes::OPENER) && !next.is(Classes::NUMBER) && next.word != "另外"),
+        "建议" | "推荐您" => next.is_some_and(|next| {
+            is_verb_like(next)
+                || next.is(Classes::PREP.or(Classes::YOU))
+                || next.is(Classes::OPENER) && !next.is(Classes::NUMBER) && next.word != "另外"
+        }),
         "准备" | "计划" => frame.wished && (verb_next || next.is_some_and(|next| next.is(Classes::PREP))),
         _ => {
             verb_next
@@ -355,7 +373,8 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     {
         return None;
     }
-    let asks_what = clause.iter().any(|token| token.is(Classes::QUESTION));
+    let asks_what =
+        clause.iter().any(|token| token.is(Classes::QUESTION) && !token.is(Classes::PARTICLE.or(Classes::MODAL)));
     if scan.weak {
         return (!asks_what && !question).then_some(Weight::Hint);
     }
@@ -390,7 +409,11 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     if is_heading(clause, scan.verb) {
         return None;
     }
-    if frame.modal || done || verb.is(Classes::STATING) && !clause[start].is(Classes::PREP) || !begins_object(clause, scan.verb) {
+    if frame.modal
+        || done
+        || verb.is(Classes::STATING) && !clause[start].is(Classes::PREP)
+        || !begins_object(clause, scan.verb)
+    {
         return None;
     }
     // 根据用户评论，…: a noun that looks like the verb of the phrase before the request.
@@ -403,7 +426,10 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
 /// 减少浪费的三个步骤: a heading, whose verb is in its relative clause.
 fn is_heading(clause: &[Token], verb: usize) -> bool {
     let last = clause.last().is_some_and(|token| {
-        matches!(token.word, "步骤" | "方法" | "措施" | "重要性" | "策略" | "原因" | "优点" | "缺点" | "好处" | "技巧" | "意义")
+        matches!(
+            token.word,
+            "步骤" | "方法" | "措施" | "重要性" | "策略" | "原因" | "优点" | "缺点" | "好处" | "技巧" | "意义"
+        )
     });
     let does = clause[verb].verb.is_some_and(|verb| verb.level == Level::Apply);
     last && does && clause[verb..].iter().any(|token| token.is(Classes::RELATIVE))
@@ -421,12 +447,15 @@ fn begins_object(clause: &[Token], verb: usize) -> bool {
     let Some(next) = rest.first() else { return true };
     let nominal = clause[verb].kind != Kind::Verb || clause[verb].is(Classes::NOUN);
     let relative = rest.iter().any(|token| token.is(Classes::RELATIVE.or(Classes::QUESTION)));
-    let stated = rest.iter().any(|token| matches!(token.word, "是" | "也" | "都" | "有" | "会" | "能" | "可以" | "应该" | "没有"));
+    let stated = rest[..rest.len() - 1]
+        .iter()
+        .any(|token| matches!(token.word, "是" | "也" | "都" | "有" | "会" | "能" | "可以" | "应该" | "没有"));
     if next.is(Classes::FINITE) && !relative || nominal && stated && !relative {
         return false;
     }
     let degree = matches!(next.word, "高" | "低" | "大" | "小" | "好" | "多" | "少" | "快" | "慢") && rest.len() <= 2;
-    let scored = matches!(clause[verb].word, "评分" | "打分" | "分") && (next.word.is_ascii() || next.is(Classes::PREP));
+    let scored =
+        matches!(clause[verb].word, "评分" | "打分" | "分") && (next.word.is_ascii() || next.is(Classes::PREP));
     let adverb = matches!(next.word, "也" | "都" | "又" | "太" | "很" | "挺" | "真" | "才" | "却" | "不" | "没");
     !(degree || scored || adverb && !relative)
 }
@@ -475,7 +504,9 @@ fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
         }
         if is_main(clause, i) {
             let next = clause.get(i + 1);
-            let timed = next.is_some_and(|next| matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前"));
+            let timed = next.is_some_and(|next| {
+                matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前")
+            });
             let modified = next.is_some_and(|next| next.is(Classes::RELATIVE)) || timed && !frame.asked;
             if let Some(second) = later_verb(clause, i, frame) {
                 return Some(Scan { verb: second, held, about, topic: i..second, frame, weak: false });
@@ -516,9 +547,12 @@ fn later_verb(clause: &[Token], i: usize, frame: Frame) -> Option<usize> {
     if !ambiguous || frame.asked || frame.wished || frame.modal {
         return None;
     }
-    let verb = i + 1 + clause[i + 1..].iter().take_while(|token| token.kind == Kind::Noun && token.verb.is_none()).count();
+    let verb =
+        i + 1 + clause[i + 1..].iter().take_while(|token| token.kind == Kind::Noun && token.verb.is_none()).count();
     let later = clause.get(verb)?;
-    let clear = later.verb.is_some_and(|verb| !verb.ambiguous) && later.kind == Kind::Verb && !later.is(Classes::NOUN.or(Classes::TRAILING));
+    let clear = later.verb.is_some_and(|verb| !verb.ambiguous)
+        && later.kind == Kind::Verb
+        && !later.is(Classes::NOUN.or(Classes::TRAILING));
     let relative = clause[verb..].iter().any(|token| token.is(Classes::RELATIVE));
     (verb > i + 1 && clear && !relative).then_some(verb)
 }
@@ -632,6 +666,9 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
     let marked = next.is_some_and(|next| {
         next.is(Classes::COMPLEMENT) || matches!(next.kind, Kind::Number | Kind::Measure) || next.is(Classes::NUMBER)
     });
+    if matches!(clause[j].word, "按" | "按照" | "根据" | "用" | "以") {
+        return false;
+    }
     let Some(of) = (j + 1..clause.len()).find(|&k| clause[k].is(Classes::RELATIVE)) else { return false };
     !marked && later.iter().any(|&m| m > of && !clause[m].is(Classes::TRAILING))
 }
@@ -647,8 +684,10 @@ fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool
     if !clear || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
         return false;
     }
-    let ambiguous =
-        token.verb.is_none_or(|verb| verb.ambiguous) || token.kind == Kind::VerbNoun || token.is(Classes::NOUN);
+    let ambiguous = token.verb.is_none_or(|verb| verb.ambiguous)
+        || matches!(token.kind, Kind::VerbNoun | Kind::Noun)
+        || token.is(Classes::NOUN)
+        || j > from && clause[j - 1].is(Classes::RELATIVE);
     let next = clause.get(j + 1);
     let noun_next = next.is_some_and(|next| {
         matches!(next.kind, Kind::Noun | Kind::Latin) || next.is(Classes::NOUN.or(Classes::CLOSING).or(Classes::CONJ))
@@ -675,7 +714,12 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
     let mut object = object::after(clause, verb_at);
     let before = scan.held.clone().or(scan.about.clone());
     let mut object_is = Object::Tokens(&clause[object.clone()]);
+    let product = clause[object.clone()].iter().any(|token| {
+        matches!(token.kind, Kind::Number | Kind::Measure)
+            && token.word.ends_with(['份', '张', '套', '篇', '本', '款', '幅', '首', '页'])
+    });
     if clause[scan.verb].is(Classes::LIGHT)
+        && !product
         && let Some(noun) = object::verbal_noun(&clause[object.clone()])
     {
         verb_at = object.start + noun;
@@ -708,7 +752,8 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
     let level = LEXICON.verb(&lemma).map_or(Level::Apply, |verb| verb.level);
     let at = span(&clause[verb_at..=verb_at]);
     let next = clause.get(scan.verb + 1);
-    let counted = next.is_some_and(|next| next.is(Classes::NUMBER) || next.kind == Kind::Number && !next.word.is_ascii());
+    let counted =
+        next.is_some_and(|next| next.is(Classes::NUMBER) || next.kind == Kind::Number && !next.word.is_ascii());
     let sure = scan.held.is_some() || counted || next.is_some_and(|token| token.is(Classes::ME));
     (Request { verb: lemma, level, weight, at, object: object_is, sure }, object.end.max(verb_at + 1))
 }
@@ -716,13 +761,6 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
 /// The verb without complements and doubling.
 fn lemma(clause: &[Token], i: usize) -> String {
     let word = clause[i].word;
-    // 试试, 看一看, 介绍介绍.
-    let mut chars = word.chars();
-    if let (Some(a), Some(b), None) = (chars.next(), chars.next(), chars.next())
-        && a == b
-    {
-        return a.to_string();
-    }
     // One syllable and 出 are one word.
     if word.chars().count() == 1 && clause.get(i + 1).is_some_and(|next| next.word == "出") {
         return format!("{word}出");

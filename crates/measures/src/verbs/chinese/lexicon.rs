@@ -75,7 +75,8 @@ impl Lexicon {
             if let Some(&(_, class)) = Classes::NAMES.iter().find(|(name, _)| *name == key) {
                 let classes = all.classes.entry(word).or_default();
                 *classes = classes.or(class);
-                if class == Classes::NOUN && word.chars().count() > 1 {
+                let joined = word.chars().count() > 1 && !word.is_ascii();
+                if joined && [Classes::NOUN, Classes::SETTING, Classes::QUESTION, Classes::MODAL].contains(&class) {
                     all.jieba.add_word(word, None, None);
                 }
             }
@@ -90,11 +91,18 @@ impl Lexicon {
     /// 翻译成 → 翻译, 改成 → 改, 提炼出 → 提炼: where the whole is no verb of the lexicon and the stem is one.
     pub fn stem<'w>(&self, word: &'w str) -> Option<&'w str> {
         let endings = [
-            "成", "为", "到", "给", "掉", "完", "好", "下", "出", "过来", "下来", "出来", "起来", "一下", "上", "入",
-            "回", "清楚",
+            "成", "为", "到", "给", "掉", "完", "好", "下", "出", "过来", "下来", "出来", "起来", "上来", "下去",
+            "出去", "回来", "回去", "进来", "进去", "一下", "上", "入", "回", "清楚",
         ];
         if self.verbs.contains_key(word) || self.classes(word).has(Classes::WHOLE) {
             return None;
+        }
+        // 试试, 谈一谈.
+        let first = word.char_indices().nth(1).map_or(word, |(at, _)| &word[..at]);
+        let doubled =
+            word.strip_prefix(first).is_some_and(|rest| rest == first || rest.strip_prefix('一') == Some(first));
+        if doubled && self.verbs.contains_key(first) {
+            return Some(first);
         }
         let stems = endings.iter().filter_map(|ending| word.strip_suffix(ending));
         stems.into_iter().find(|stem| self.verbs.contains_key(stem))

@@ -31,15 +31,26 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
         if stops || token.is(Classes::PARTICLE) && !modified && is_final(clause, end) {
             break;
         }
-        // 说服客户续签合同: who is asked to do something.
-        let acts = token.verb.is_some_and(|verb| !verb.ambiguous) && !token.is(Classes::NOUN);
-        if nouns > 0 && (token.is(Classes::LIGHT) || acts && clause[verb].is(Classes::PIVOT)) && !relative_follows(clause, end) {
+        if nouns > 0 && begins_next(clause, verb, i, end) {
             break;
         }
         nouns += usize::from(is_noun(token));
         end += 1;
     }
     i..end
+}
+
+/// 说服客户续签合同, 运行命令启动服务: another verb after the object. Not 营销 in 牙医营销活动.
+fn begins_next(clause: &[Token], verb: usize, from: usize, i: usize) -> bool {
+    let token = &clause[i];
+    if relative_follows(clause, i) {
+        return false;
+    }
+    let pivot = clause[verb].is(Classes::PIVOT);
+    let modified = clause[from..i].iter().any(|token| token.is(Classes::RELATIVE));
+    let acts = token.verb.is_some_and(|verb| !verb.ambiguous) && token.kind == Kind::Verb && !token.is(Classes::NOUN);
+    let plain = token.kind == Kind::Verb && !token.is(Classes::NOUN);
+    token.is(Classes::LIGHT) || acts && !modified && i + 1 < clause.len() || pivot && (acts || plain)
 }
 
 /// Particles alone are left.
@@ -132,6 +143,11 @@ pub fn head(phrase: &[Token]) -> Option<String> {
         !matches!(token.kind, Kind::Quote | Kind::Place) && (token.kind != Kind::Other || is_noun(token))
     })?;
     let token = &region[last];
+    // 快递员: a suffix that is no word.
+    let suffix = matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡");
+    if suffix && last > 0 && token.at.start == region[last - 1].at.end && region[last - 1].kind != Kind::Latin {
+        return Some(format!("{}{}", region[last - 1].word, token.word));
+    }
     let ends_in_verb = matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN);
     if ends_in_verb {
         let nominal = token.kind == Kind::VerbNoun || token.verb.is_some_and(|verb| verb.ambiguous);
@@ -146,10 +162,15 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     // 第二列: a numeral with what it counts.
     let counted = token.kind == Kind::Number && token.word.chars().count() > 1;
     let last_char = token.word.char_indices().next_back().map_or(token.word, |(at, _)| &token.word[at..]);
-    if counted && LEXICON.classes(last_char).has(Classes::NOUN) && !matches!(last_char, "个" | "人") {
+    if counted
+        && LEXICON.classes(last_char).has(Classes::NOUN)
+        && !matches!(last_char, "个" | "人" | "点" | "号" | "步" | "次")
+    {
         return Some(last_char.to_owned());
     }
-    is_noun(token).then(|| last_word(token.word))
+    // What a 的 alone precedes is a noun here, whatever its tag: 它的未知.
+    let nominal = of.is_some() && last == 0 && matches!(token.kind, Kind::Adjective | Kind::Adverb | Kind::Time);
+    (is_noun(token) || nominal).then(|| last_word(token.word))
 }
 
 fn is_trailing(token: &Token) -> bool {
@@ -165,7 +186,10 @@ fn is_noun(token: &Token) -> bool {
 /// 件物品 → 物品, 营业时间 → 时间: of four characters that are two dictionary words, the second.
 fn last_word(word: &str) -> String {
     let rest = word.char_indices().nth(1).map_or("", |(at, _)| &word[at..]);
-    if word.starts_with(['件', '个', '条', '份', '篇', '首', '张']) && rest.chars().count() > 1 && LEXICON.jieba.has_word(rest) {
+    if word.starts_with(['件', '个', '条', '份', '篇', '首', '张'])
+        && rest.chars().count() > 1
+        && LEXICON.jieba.has_word(rest)
+    {
         return rest.to_owned();
     }
     let middle = word.char_indices().nth(2).map(|(at, _)| at);

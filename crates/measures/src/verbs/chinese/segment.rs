@@ -18,6 +18,8 @@ pub enum Kind {
     Number,
     Measure,
     Pronoun,
+    /// 明天, 上午.
+    Time,
     /// 中, 上, 里.
     Place,
     /// Latin letters.
@@ -124,12 +126,12 @@ fn words<'t>(text: &'t str, range: Range<usize>, out: &mut Vec<Token<'t>>) {
             _ if first.is_whitespace() => continue,
             _ => kind_of(tag.tag, word),
         };
-        split(kind, word, base + tag.byte_start, out);
+        split(kind, word, &text[base + tag.byte_end..], base + tag.byte_start, out);
     }
 }
 
 /// jieba's dictionary has some phrases as words: 给我发, 告诉您, 这段话. They are cut again.
-fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) {
+fn split<'t>(kind: Kind, word: &'t str, rest: &str, start: usize, out: &mut Vec<Token<'t>>) {
     let mut ends = word.char_indices().map(|(at, _)| at).skip(1);
     let (one, two) = (ends.next(), ends.next());
     let last = word.char_indices().next_back().map_or(0, |(at, _)| at);
@@ -139,10 +141,12 @@ fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) 
         {
             out.push(token(kind_of("p", &word[..one]), &word[..one], start));
             out.push(token(Kind::Pronoun, &word[one..two], start + one));
-            split(Kind::Verb, &word[two..], start + two, out);
+            split(Kind::Verb, &word[two..], rest, start + two, out);
             return;
         }
-        (Some(_), Some(two)) if word.chars().count() == 4 && word.is_char_boundary(word.len() / 2) && is_pair(word, two, kind) => {
+        (Some(_), Some(two))
+            if word.chars().count() == 4 && word.is_char_boundary(word.len() / 2) && is_pair(word, two, kind) =>
+        {
             out.push(token(Kind::Adverb, &word[..two], start));
             out.push(token(Kind::Verb, &word[two..], start + two));
             return;
@@ -151,9 +155,12 @@ fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) 
         (Some(_), Some(_)) if word.ends_with(['我', '你', '您']) && known(&word[..last]) => {
             Some((last, Kind::Pronoun))
         }
-        (Some(_), Some(_)) if word.starts_with(['这', '那']) && LEXICON.classes(&word[last..]).has(Classes::NOUN) => {
+        (Some(_), Some(_))
+            if word.starts_with(['这', '那', '一']) && LEXICON.classes(&word[last..]).has(Classes::NOUN) =>
+        {
             Some((last, Kind::Noun))
         }
+        (Some(one), None) if word == "请教" && rest.starts_with('我') => Some((one, Kind::Verb)),
         _ => None,
     };
     match cut {
@@ -170,7 +177,8 @@ fn split<'t>(kind: Kind, word: &'t str, start: usize, out: &mut Vec<Token<'t>>) 
 fn is_pair(word: &str, middle: usize, kind: Kind) -> bool {
     let (first, second) = word.split_at(middle);
     let verb = LEXICON.verb(second).is_some_and(|verb| !verb.ambiguous);
-    verb && LEXICON.verb(word).is_none() && (LEXICON.classes(first).has(Classes::OPENER) || kind == Kind::Noun && first == "顺序")
+    verb && LEXICON.verb(word).is_none()
+        && (LEXICON.classes(first).has(Classes::OPENER) || kind == Kind::Noun && first == "顺序")
 }
 
 fn token(kind: Kind, word: &str, start: usize) -> Token<'_> {
@@ -192,7 +200,8 @@ fn kind_of(tag: &str, word: &str) -> Kind {
         };
     }
     match tag {
-        "n" | "l" | "i" | "j" | "s" | "t" | "tg" | "an" | "ng" | "nz" | "nrfg" | "g" => Kind::Noun,
+        "t" | "tg" => Kind::Time,
+        "n" | "l" | "i" | "j" | "s" | "an" | "ng" | "nz" | "nrfg" | "g" => Kind::Noun,
         "nr" | "ns" | "nt" | "nrt" => Kind::Name,
         "v" | "vg" | "vi" | "vq" | "vd" => Kind::Verb,
         "vn" => Kind::VerbNoun,
