@@ -143,7 +143,9 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     let Some((mut request, from)) = find(clause, start, frame, place) else {
         let prep = clause[start].is(Classes::ABOUT.or(Classes::HOLD));
         so_far.about = if prep { Some(&clause[start + 1..]) } else { so_far.about };
-        let led = clause[start].is(Classes::PREP) || clause.iter().all(|token| !is_statement_word(token));
+        let acts = clause[start].kind == Kind::Verb
+            && !clause[start + 1..].iter().any(|token| token.is(Classes::FINITE) || token.word == "了");
+        let led = clause[start].is(Classes::PREP) || acts || clause.iter().all(|token| !is_statement_word(token));
         so_far.stated |= !led;
         return;
     };
@@ -516,7 +518,16 @@ fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
             }
         }
         // No verb here: a topic, up to a frame that begins a request.
-        let Some(frame_at) = (i + 1..end).find(|&j| begins_frame(clause, j)) else { break };
+        let Some(frame_at) = (i + 1..end).find(|&j| begins_frame(clause, j)) else {
+            // 请所有人提前入场: who is asked stands before the verb.
+            let acts = |j: &usize| {
+                clause[*j].verb.is_some_and(|verb| !verb.ambiguous)
+                    && !clause[*j].is(Classes::NOUN)
+                    && is_main(clause, *j)
+            };
+            let verb = (i + 1..end).filter(|_| frame.asked).find(acts);
+            return verb.filter(|_| means.is_none()).map(|verb| Scan { verb, held, about, topic, frame, weak: false });
+        };
         if topic.is_empty() {
             topic = i..frame_at;
         }
@@ -611,6 +622,21 @@ fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
             return Some(closing + 1);
         }
     }
+    // 向客户解释 …: a person, then the verb.
+    let to_person = matches!(clause[p].word, "向" | "给" | "跟" | "和" | "与" | "为" | "替");
+    let after_person = (from..end.min(from + 4)).find(|&j| {
+        clause[j].is(Classes::PERSON)
+            || clause[j].kind == Kind::Name
+            || clause[j].kind == Kind::Noun && clause[j].verb.is_none()
+    });
+    if let Some(j) = after_person.filter(|_| to_person)
+        && clause.get(j + 1).is_some_and(|next| {
+            next.verb.is_some_and(|verb| !verb.ambiguous || clause[p].word != "为") && next.kind != Kind::Noun
+        })
+        && !clause.get(j + 2).is_some_and(|next| next.is(Classes::RELATIVE.or(Classes::CLOSING)))
+    {
+        return Some(j + 1);
+    }
     let candidates: Vec<usize> = (from..end).filter(|&j| is_candidate(clause, p, j)).collect();
     let chosen = candidates.iter().copied().enumerate().find(|&(n, j)| {
         let later = &candidates[n + 1..];
@@ -621,6 +647,7 @@ fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
     let mut at = verb;
     while at > from
         && clause[at - 1].verb.is_none()
+        && !clause[at - 1].is(Classes::NOUN)
         && (clause[at - 1].kind == Kind::Adverb || clause[at - 1].is(Classes::OPENER.or(Classes::MODAL)))
     {
         at -= 1;

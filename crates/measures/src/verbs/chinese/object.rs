@@ -23,6 +23,17 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
         }
         i += 1;
     }
+    // 翻译成英文, 发到邮箱, 交给客户: what it becomes, where it goes, who gets it.
+    let into = clause[verb].word.strip_prefix(clause[verb].lemma).unwrap_or("");
+    let into = if into.is_empty() { clause.get(verb + 1).map_or("", |token| token.word) } else { into };
+    let found =
+        matches!(clause[verb].lemma, "找" | "看" | "拿" | "收" | "买" | "查" | "搜" | "学" | "听" | "想" | "寻");
+    if matches!(into, "成" | "为" | "至") || into == "到" && !found {
+        return i..i;
+    }
+    if into == "给" && clause.get(i).is_some_and(|token| is_noun(token) || token.is(Classes::PERSON)) {
+        i += 1;
+    }
     let mut end = i;
     let mut nouns = 0;
     while let Some(token) = clause.get(end) {
@@ -48,7 +59,7 @@ fn begins_next(clause: &[Token], verb: usize, from: usize, i: usize) -> bool {
     }
     let pivot = clause[verb].is(Classes::PIVOT);
     let modified = clause[from..i].iter().any(|token| token.is(Classes::RELATIVE));
-    let acts = token.verb.is_some_and(|verb| !verb.ambiguous) && token.kind == Kind::Verb && !token.is(Classes::NOUN);
+    let acts = token.verb.is_some_and(|verb| !verb.ambiguous) && token.kind != Kind::Noun && !token.is(Classes::NOUN);
     let plain = token.kind == Kind::Verb && !token.is(Classes::NOUN);
     token.is(Classes::LIGHT) || acts && !modified && i + 1 < clause.len() || pivot && (acts || plain)
 }
@@ -100,7 +111,13 @@ pub fn is_clause(verb: &Token, phrase: &[Token]) -> bool {
         && phrase.iter().enumerate().any(|(n, token)| {
             n > 0 && token.is(Classes::FINITE) && !phrase[n..].iter().any(|token| token.is(Classes::RELATIVE))
         });
-    asks || stated
+    // 教我做菜: what to do.
+    let acts = verb.is(Classes::DOUBLE)
+        && phrase
+            .first()
+            .is_some_and(|token| token.verb.is_some_and(|verb| !verb.ambiguous) && token.kind == Kind::Verb)
+        && !phrase.iter().any(|token| token.is(Classes::RELATIVE));
+    asks || stated || acts
 }
 
 /// 找一家评分在4分以上，有早餐的酒店: a counted phrase whose head comes after commas. `phrase` is a part of `sentence`.
@@ -139,12 +156,17 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     let region = &phrase[of.map_or(0, |n| n + 1)..];
     let first = region.iter().enumerate().position(|(n, token)| n > 0 && token.is(Classes::CONJ));
     let region = &region[..first.unwrap_or(region.len())];
+    let is_suffix = |token: &Token| {
+        matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡" | "名")
+    };
     let last = region.iter().rposition(|token| {
-        !matches!(token.kind, Kind::Quote | Kind::Place) && (token.kind != Kind::Other || is_noun(token))
+        let passes = matches!(token.kind, Kind::Quote | Kind::Place | Kind::Time)
+            || token.kind == Kind::Other && !is_noun(token);
+        !passes || is_suffix(token)
     })?;
     let token = &region[last];
     // 快递员: a suffix that is no word.
-    let suffix = matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡");
+    let suffix = is_suffix(token);
     if suffix && last > 0 && token.at.start == region[last - 1].at.end && region[last - 1].kind != Kind::Latin {
         return Some(format!("{}{}", region[last - 1].word, token.word));
     }
@@ -155,12 +177,14 @@ pub fn head(phrase: &[Token]) -> Option<String> {
         return match before {
             Some(_) if nominal => Some(last_word(token.word)),
             Some(n) => Some(last_word(region[n].word)),
-            None if nominal || of.is_some() => Some(last_word(token.word)),
+            None if nominal || of.is_some() || last > 0 && region[last - 1].kind == Kind::Number => {
+                Some(last_word(token.word))
+            }
             None => None,
         };
     }
     // 第二列: a numeral with what it counts.
-    let counted = token.kind == Kind::Number && token.word.chars().count() > 1;
+    let counted = token.kind == Kind::Number && token.word.starts_with('第') && token.word.chars().count() > 1;
     let last_char = token.word.char_indices().next_back().map_or(token.word, |(at, _)| &token.word[at..]);
     if counted
         && LEXICON.classes(last_char).has(Classes::NOUN)

@@ -130,55 +130,75 @@ fn words<'t>(text: &'t str, range: Range<usize>, out: &mut Vec<Token<'t>>) {
     }
 }
 
-/// jieba's dictionary has some phrases as words: 给我发, 告诉您, 这段话. They are cut again.
+/// jieba's dictionary has some phrases as words: 给我发, 告诉您, 这段话, 朗读课文. They are cut again.
 fn split<'t>(kind: Kind, word: &'t str, rest: &str, start: usize, out: &mut Vec<Token<'t>>) {
-    let mut ends = word.char_indices().map(|(at, _)| at).skip(1);
-    let (one, two) = (ends.next(), ends.next());
-    let last = word.char_indices().next_back().map_or(0, |(at, _)| at);
-    let known = |part: &str| LEXICON.jieba.has_word(part);
-    let cut = match (one, two) {
-        (Some(one), Some(two)) if word.starts_with(['给', '让']) && matches!(&word[one..two], "我" | "你" | "您") =>
-        {
-            out.push(token(kind_of("p", &word[..one]), &word[..one], start));
-            out.push(token(Kind::Pronoun, &word[one..two], start + one));
-            split(Kind::Verb, &word[two..], rest, start + two, out);
-            return;
-        }
-        (Some(_), Some(two))
-            if word.chars().count() == 4 && word.is_char_boundary(word.len() / 2) && is_pair(word, two, kind) =>
-        {
-            out.push(token(Kind::Adverb, &word[..two], start));
-            out.push(token(Kind::Verb, &word[two..], start + two));
-            return;
-        }
-        (Some(_), Some(_)) if word.ends_with("一下") => Some((word.len() - "一下".len(), Kind::Number)),
-        (Some(_), Some(_)) if word.ends_with(['我', '你', '您']) && known(&word[..last]) => {
-            Some((last, Kind::Pronoun))
-        }
-        (Some(_), Some(_))
-            if word.starts_with(['这', '那', '一']) && LEXICON.classes(&word[last..]).has(Classes::NOUN) =>
-        {
-            Some((last, Kind::Noun))
-        }
-        (Some(one), None) if word == "请教" && rest.starts_with('我') => Some((one, Kind::Verb)),
-        _ => None,
+    let Some((at, first, second)) = cut_in(kind, word, rest) else {
+        out.push(token(kind, word, start));
+        return;
     };
-    match cut {
-        Some((at, second)) => {
-            let first = if second == Kind::Noun { Kind::Pronoun } else { Kind::Verb };
-            out.push(token(first, &word[..at], start));
-            out.push(token(second, &word[at..], start + at));
+    out.push(token(first, &word[..at], start));
+    match second {
+        Some(second) => out.push(token(second, &word[at..], start + at)),
+        None => {
+            let tag = LEXICON.jieba.tag(&word[at..], false).first().map_or("n", |tag| tag.tag);
+            split(kind_of(tag, &word[at..]), &word[at..], rest, start + at, out);
         }
-        None => out.push(token(kind, word, start)),
     }
 }
 
-/// 重新排列, 顺序排列: a word and a verb.
-fn is_pair(word: &str, middle: usize, kind: Kind) -> bool {
-    let (first, second) = word.split_at(middle);
-    let verb = LEXICON.verb(second).is_some_and(|verb| !verb.ambiguous);
-    verb && LEXICON.verb(word).is_none()
-        && (LEXICON.classes(first).has(Classes::OPENER) || kind == Kind::Noun && first == "顺序")
+/// Where a word of the dictionary is two words, and what they are; none for the second where it is to be looked up.
+fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kind>)> {
+    let mut starts = [0; 5];
+    let mut length = 0;
+    for (at, _) in word.char_indices() {
+        *starts.get_mut(length)? = at;
+        length += 1;
+    }
+    if length < 2 || LEXICON.verb(word).is_some() && !(word == "请教" && rest.starts_with('我')) {
+        return None;
+    }
+    let (one, two, last) = (starts[1], starts[2], starts[length - 1]);
+    let known = |part: &str| LEXICON.jieba.has_word(part);
+    let classes = LEXICON.classes(word);
+    let noun_like = matches!(kind, Kind::Noun | Kind::Name);
+    let person = |part: &str| matches!(part, "我" | "你" | "您");
+    if person(&word[..one]) && classes == Classes::default() {
+        return Some((one, Kind::Pronoun, None));
+    }
+    if length == 2 {
+        let please = word.starts_with('请') && classes == Classes::default() && !matches!(word, "请问" | "请勿");
+        return please.then_some((one, Kind::Verb, None));
+    }
+    if word.starts_with(['给', '让']) && person(&word[one..two]) {
+        return Some((one, Kind::Other, None));
+    }
+    if word.ends_with("一下") {
+        return Some((starts[length - 2], Kind::Verb, Some(Kind::Number)));
+    }
+    if person(&word[last..]) && known(&word[..last]) {
+        return Some((last, Kind::Verb, Some(Kind::Pronoun)));
+    }
+    let of_this = word.starts_with(['这', '那']) && LEXICON.classes(&word[last..]).has(Classes::NOUN);
+    if of_this || length == 3 && word.starts_with('一') && noun_like {
+        return Some((last, Kind::Pronoun, Some(Kind::Noun)));
+    }
+    if length == 3 && kind == Kind::Name && LEXICON.verb(&word[..one]).is_some() && known(&word[one..]) {
+        return Some((one, Kind::Verb, None));
+    }
+    if length == 4 && (noun_like || kind == Kind::Other) && !classes.has(Classes::NOUN) {
+        let (first, second) = word.split_at(two);
+        let acts = LEXICON.verb(first).is_some() || LEXICON.classes(first).has(Classes::LIGHT);
+        let verb = LEXICON.verb(second);
+        if acts && known(second) && verb.is_none_or(|verb| verb.ambiguous) {
+            return Some((two, Kind::Verb, None));
+        }
+        if verb.is_some() && LEXICON.classes(first).has(Classes::OPENER)
+            || verb.is_some_and(|verb| !verb.ambiguous) && first == "顺序"
+        {
+            return Some((two, Kind::Adverb, Some(Kind::Verb)));
+        }
+    }
+    None
 }
 
 fn token(kind: Kind, word: &str, start: usize) -> Token<'_> {
