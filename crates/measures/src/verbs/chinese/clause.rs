@@ -413,7 +413,7 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     }
     if frame.modal
         || done
-        || verb.is(Classes::STATING) && !clause[start].is(Classes::PREP)
+        || (verb.is(Classes::STATING) || verb.word == "说" && !counted) && !clause[start].is(Classes::PREP)
         || !begins_object(clause, scan.verb)
     {
         return None;
@@ -452,7 +452,7 @@ fn begins_object(clause: &[Token], verb: usize) -> bool {
     let stated = rest[..rest.len() - 1]
         .iter()
         .any(|token| matches!(token.word, "是" | "也" | "都" | "有" | "会" | "能" | "可以" | "应该" | "没有"));
-    if next.is(Classes::FINITE) && !relative || nominal && stated && !relative {
+    if next.is(Classes::FINITE) && (nominal || !relative) || nominal && stated && !relative {
         return false;
     }
     let degree = matches!(next.word, "高" | "低" | "大" | "小" | "好" | "多" | "少" | "快" | "慢") && rest.len() <= 2;
@@ -792,5 +792,8 @@ fn lemma(clause: &[Token], i: usize) -> String {
     if word.chars().count() == 1 && clause.get(i + 1).is_some_and(|next| next.word == "出") {
         return format!("{word}出");
     }
-    clause[i].lemma.to_owned()
+    // 走走, 尝尝, of verbs that the lexicon lacks.
+    let half = word.len() / 2;
+    let doubled = word.is_char_boundary(half) && word[..half] == word[half..];
+    if doubled { word[..half].to_owned() } else { clause[i].lemma.to_owned() }
 }

@@ -20,6 +20,7 @@ pub enum Weight {
 pub enum Form {
     Base,
     Gerund,
+    Past,
 }
 
 /// A frame that was found; the verb is at or soon after `next`.
@@ -74,7 +75,11 @@ fn read() -> (Vec<Frame>, FxHashMap<&'static str, Vec<usize>>) {
             Some("wish") => Weight::Wish,
             _ => Weight::Hint,
         };
-        let form = if kind.ends_with("gerund") { Form::Gerund } else { Form::Base };
+        let form = match kind.rsplit(' ').next() {
+            Some("gerund") => Form::Gerund,
+            Some("past") => Form::Past,
+            _ => Form::Base,
+        };
         let items: Vec<Item> = pattern.split(' ').map(item).collect();
         for item in &items {
             let (words, goes_on) = match item {

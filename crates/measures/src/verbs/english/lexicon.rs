@@ -109,6 +109,13 @@ impl Lexicon {
         })
     }
 
+    /// A verb that differs by one letter added, left out, changed or swapped, if there is exactly one.
+    pub fn nearest_verb(&self, low: &str) -> Option<&'static str> {
+        let mut near = self.verbs.keys().filter(|verb| is_one_edit(low.as_bytes(), verb.as_bytes()));
+        let found = *near.next()?;
+        near.next().is_none().then_some(found)
+    }
+
     pub fn noun_level(&self, lemma: &str) -> Option<Level> {
         self.noun_levels.get(lemma).copied()
     }
@@ -185,6 +192,22 @@ impl Lexicon {
             && !classes.has(Classes::NOUN)
             && endings[..10].iter().any(|end| low.ends_with(end))
             && !noun_endings.iter().any(|end| low.ends_with(end))
+    }
+}
+
+/// Whether two words that begin alike differ by one edit.
+fn is_one_edit(a: &[u8], b: &[u8]) -> bool {
+    if a.first() != b.first() || a.len().abs_diff(b.len()) > 1 || a == b {
+        return false;
+    }
+    let start = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[start..], &b[start..]);
+    match (a, b) {
+        ([x, y, rest_a @ ..], [z, w, rest_b @ ..]) if x == w && y == z && rest_a == rest_b => true,
+        ([_, rest_a @ ..], [_, rest_b @ ..]) if rest_a == rest_b => true,
+        ([_, rest_a @ ..], b) if rest_a == b => true,
+        (a, [_, rest_b @ ..]) => a == rest_b,
+        _ => false,
     }
 }
 

@@ -19,6 +19,9 @@ use super::{Analysis, Root};
 /// Requests that are counted in one text.
 const STEPS_MAX: usize = 99;
 
+/// The shortest word whose spelling is corrected, in letters.
+const MISSPELT_MIN: usize = 6;
+
 pub fn analyse(text: &str) -> Analysis {
     let lower = text.to_ascii_lowercase();
     let page = Page::new(tokens::tokens(text, &lower));
@@ -75,6 +78,8 @@ enum Place {
     Inside,
     /// After a question.
     Asked,
+    /// After "please".
+    Pleased,
 }
 
 enum Reading {
@@ -288,9 +293,10 @@ impl<'t> Page<'t> {
             return Reading::Go(Place::Led);
         }
         let pleased = i > 0 && matches!(self.low(i - 1), "please" | "kindly" | "pls" | "plz");
-        let asked = place == Place::Asked && !pleased;
-        if !asked && self.is_imperative(i, end, if pleased { Place::Led } else { place }) {
-            return self.plain(i, Weight::Ask);
+        let dashed = i > 0 && matches!(self.low(i - 1), "-" | ";");
+        let asked = place == Place::Asked && !pleased && !dashed;
+        if !asked && self.is_imperative(i, end, if pleased { Place::Pleased } else { place }) {
+            return self.plain(i, if self.is_bare_help(i, end) { Weight::Hint } else { Weight::Ask });
         }
         if self.is(i, Classes::LEADING) || self.is_leading_gerund(i, end) {
             let when_asked = sentence.question && self.is(i, Classes::QUESTION) && self.is(i + 1, Classes::AUX);
@@ -313,39 +319,64 @@ impl<'t> Page<'t> {
     }
 
     fn plain(&self, verb: usize, weight: Weight) -> Reading {
-        let lemma = self.low(verb).to_owned();
+        let lemma = self.corrected(verb);
         Reading::Request(Request { verb, lemma, weight, object: Object::After(verb + 1) })
     }
 
-    /// A frame with a verb after it.
+    /// A frame with a verb after it; frames may follow one another: "I'd like you to help me plan".
     fn framed(&self, i: usize, end: usize) -> Option<Reading> {
         for framed in frames(&self.tokens, i, end) {
             let mut verb = framed.next;
             while verb < end && (self.is_opener(verb) || matches!(self.low(verb), "both" | ":")) {
                 verb += 1;
             }
-            if verb >= end {
+            if verb >= end || !self.is_word(verb) {
                 continue;
             }
             if self.low(verb) == "not" {
                 return Some(Reading::Go(Place::Led));
             }
+            let inner = if framed.form == Form::Base && verb > i { self.framed(verb, end) } else { None };
+            if let Some(Reading::Request(mut request)) = inner {
+                request.weight = request.weight.min(framed.weight);
+                return Some(Reading::Request(request));
+            }
             let lemma = match framed.form {
-                Form::Base if self.is_base_after_frame(verb) => self.low(verb).to_owned(),
+                Form::Base if self.is_base_after_frame(verb) => self.corrected(verb),
                 Form::Gerund => match LEXICON.base_of_gerund(self.low(verb)) {
                     Some(base) if !self.is(verb, Classes::ING) || LEXICON.verb(&base).is_some() => base,
                     _ => continue,
+                },
+                Form::Past => match LEXICON.base_of_participle(self.low(verb)) {
+                    Some(base) => base,
+                    None => continue,
                 },
                 Form::Base => continue,
             };
             if self.is_setting(verb) {
                 return Some(Reading::Go(Place::Led));
             }
-            let weight = framed.weight;
+            let weight = if self.is_bare_help(verb, end) { Weight::Hint } else { framed.weight };
             let object = Object::After(verb + 1);
             return Some(Reading::Request(Request { verb, lemma, weight, object }));
         }
         self.wanted_passive(i, end).map(Reading::Request)
+    }
+
+    /// "help", "help me with that": what it is about stands elsewhere.
+    fn is_bare_help(&self, verb: usize, end: usize) -> bool {
+        let mut i = verb + 1;
+        while i < end && (self.is(i, Classes::OBJECT) || matches!(self.low(i), "with" | "please" | "out" | "on")) {
+            i += 1;
+        }
+        matches!(self.low(verb), "help" | "assist") && (i >= end || !self.is_word(i))
+    }
+
+    /// The word itself, or the verb of the lexicon that it misspells by one letter.
+    fn corrected(&self, verb: usize) -> String {
+        let low = self.low(verb);
+        let known = self.verbs[verb].is_some() || low.len() < MISSPELT_MIN;
+        if known { low.to_owned() } else { LEXICON.nearest_verb(low).unwrap_or(low).to_owned() }
     }
 
     fn is_base_after_frame(&self, i: usize) -> bool {
@@ -359,7 +390,10 @@ impl<'t> Page<'t> {
         if matches!(low, "be" | "have" | "am" | "like") {
             return low == "have" && self.is(i + 1, Classes::ARTICLE);
         }
-        self.verbs[i].is_some() || low == "do" || !(self.is(i, Classes::CLOSED) || low.ends_with("ing"))
+        // "help humanity prepare": after a help without an object, only known verbs.
+        let helped = i > 0 && matches!(self.low(i - 1), "help" | "assist");
+        let formed = low.ends_with("ing") || LEXICON.is_participle(low);
+        self.verbs[i].is_some() || low == "do" || !(self.is(i, Classes::CLOSED) || helped || formed)
     }
 
     fn is_participle_next(&self, i: usize) -> bool {
@@ -446,8 +480,12 @@ impl<'t> Page<'t> {
         if !at_end && self.is(next, Classes::AUX) && self.low(next) != "do" {
             return false;
         }
-        let clear = !at_end && self.begins_object(next, end);
+        let clear = !at_end && (self.begins_object(next, end) || self.begins_particle(next, end));
+        if place == Place::Pleased {
+            return !matches!(low, "note" | "like");
+        }
         match place {
+            Place::Inside if self.is_formula_before(i) => {}
             Place::Inside | Place::Asked => return clear && !self.follows_subject(i),
             Place::Led if verb.ambiguous => return clear,
             _ => {}
@@ -485,7 +523,22 @@ impl<'t> Page<'t> {
             && (!low.ends_with('s') || low.ends_with("ss"));
         let next_the = i + 1 < end && self.is(i + 1, Classes::ARTICLE) && !self.is(i + 2, Classes::AUX);
         let classes = Classes::CLOSED.or(Classes::OPENER).or(Classes::LEADING).or(Classes::QUESTION).or(Classes::LABEL);
-        matches!(place, Place::Opening | Place::Led) && shaped && next_the && !self.is(i, classes)
+        let pleased = place == Place::Pleased && (i + 1 >= end || self.begins_object(i + 1, end));
+        let begins = match place {
+            Place::Opening => next_the,
+            Place::Led => next_the && !self.tokens[i].capital,
+            Place::Pleased => pleased || next_the,
+            _ => false,
+        };
+        begins && shaped && !self.is(i, classes)
+    }
+
+    /// "out every mistake", "up something": a particle and what can be an object.
+    fn begins_particle(&self, i: usize, end: usize) -> bool {
+        let particle = matches!(self.low(i), "out" | "up" | "off" | "down" | "away");
+        particle
+            && i + 1 < end
+            && (self.begins_object(i + 1, end) || self.is_word(i + 1) && !self.is(i + 1, Classes::CLOSED))
     }
 
     /// What can follow a verb but hardly a noun.
@@ -500,6 +553,12 @@ impl<'t> Page<'t> {
             }
             _ => false,
         }
+    }
+
+    /// "x + y = 4, express y": what stands before is no sentence.
+    fn is_formula_before(&self, i: usize) -> bool {
+        let line = (0..i).rev().find(|&j| matches!(self.kind(j), Some(Kind::Line))).map_or(0, |j| j + 1);
+        line < i && (line..i).all(|j| !self.is_word(j) || self.low(j).len() == 1)
     }
 
     /// "…, you change the tone": the word before is a subject or an auxiliary.

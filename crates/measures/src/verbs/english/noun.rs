@@ -154,6 +154,14 @@ fn step(page: &Page, from: usize, i: usize, end: usize, np: &mut Phrase) -> Step
         np.determined |= np.head.is_none();
         return if np.head.is_none() { Step::Next } else { Step::Stop };
     }
+    let after_noun = ["effective", "due", "worth", "available", "able", "suitable", "starting", "beginning"];
+    if np.head.is_some() && after_noun.contains(&low) {
+        return Step::Stop;
+    }
+    if matches!(low, "usd" | "gbp" | "eur" | "cny" | "jpy" | "inr" | "chf" | "aud" | "cad" | "rmb") && np.head.is_none()
+    {
+        return Step::Stop;
+    }
     if matches!(low, "no" | "number") && page.kind(i + 1) == Some(Kind::Number) && np.head.is_some() {
         return Step::Stop;
     }

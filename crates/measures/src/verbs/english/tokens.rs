@@ -44,8 +44,19 @@ pub fn tokens<'t>(text: &str, lower: &'t str) -> Vec<Token<'t>> {
     let mut out: Vec<Token> = Vec::with_capacity(text.len() / 5 + 4);
     let bytes = text.as_bytes();
     let mut at = 0;
+    let mut fenced = false;
     while at < bytes.len() {
         let Some(c) = text[at..].chars().next() else { break };
+        if at == 0 || bytes[at - 1] == b'\n' {
+            let line = text[at..].split('\n').next().unwrap_or("");
+            let fence = line.trim_start().starts_with("```");
+            let skipped = fenced || fence || is_code(line);
+            fenced ^= fence;
+            if skipped && !line.is_empty() {
+                at += line.len();
+                continue;
+            }
+        }
         let end = match c {
             '\n' => {
                 out.push(token(Kind::Line, lower, at..at + 1));
@@ -75,6 +86,24 @@ pub fn tokens<'t>(text: &str, lower: &'t str) -> Vec<Token<'t>> {
         at = end;
     }
     out
+}
+
+/// A line of a program or a query: no sentence begins in it.
+fn is_code(line: &str) -> bool {
+    let text = line.trim();
+    let sql = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE ", "ALTER TABLE ", "DROP TABLE "];
+    let sql_parts = [" FROM ", " INTO ", " SET ", " WHERE ", " TABLE ", " VALUES"];
+    let starts = ["def ", "class ", "#include", "public ", "private ", "static ", "function ", "elif ", "else:", "@"];
+    let calls = text.contains('(') && text.contains(')');
+    let formed = text.ends_with(['{', '}', ';', ':']) || calls;
+    let indented = line.starts_with([' ', '\t']) && text.contains(['=', '(', '{', '[', ';']) && !text.contains(". ");
+    sql.iter().any(|start| text.starts_with(start)) && sql_parts.iter().any(|part| text.contains(part))
+        || starts.iter().any(|start| text.starts_with(start)) && formed
+        || text.starts_with("import ") && !text[7..].contains(' ')
+        || text.starts_with("from ") && text.contains(" import ")
+        || text.starts_with("print(")
+        || text.ends_with(';') && text.contains(['=', '('])
+        || indented
 }
 
 fn token(kind: Kind, lower: &str, at: Range<usize>) -> Token<'_> {
@@ -136,7 +165,11 @@ fn chunk<'t>(text: &str, lower: &'t str, at: usize, out: &mut Vec<Token<'t>>) ->
     let first = text[at..].chars().next().unwrap_or(' ');
     if raw.bytes().all(|b| b.is_ascii_digit() || b"$.,%:-/".contains(&b)) {
         out.push(token(Kind::Number, lower, at..end));
-    } else if raw.contains("://") || raw.contains(['@', '_', '=', '^', '\\', '#', '+', '*']) || is_dotted(raw) {
+    } else if is_formula(raw)
+        || raw.contains("://")
+        || raw.contains(['@', '_', '=', '^', '\\', '#', '+', '*'])
+        || is_dotted(raw)
+    {
         out.push(token(Kind::Opaque, lower, at..end));
     } else {
         // "words,like this" and "and/or": cut at marks that letters follow.
@@ -152,6 +185,12 @@ fn chunk<'t>(text: &str, lower: &'t str, at: usize, out: &mut Vec<Token<'t>>) ->
         word(lower, at + start..end, capital, out);
     }
     abbreviation(text, end, out)
+}
+
+/// "4z", "3x": no ordinal, and no word with a hyphen.
+fn is_formula(raw: &str) -> bool {
+    let letters = raw.trim_start_matches(|c: char| c.is_ascii_digit());
+    letters.len() < raw.len() && !raw.contains('-') && !matches!(letters, "st" | "nd" | "rd" | "th" | "d" | "s")
 }
 
 /// `main.rs`, `a.b`: a dot between lower-case letters or digits; "end.Next" is a sentence end without its space.
