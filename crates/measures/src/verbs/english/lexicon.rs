@@ -53,6 +53,8 @@ pub struct Verb {
     pub level: Level,
     /// As often a noun or an adjective.
     pub ambiguous: bool,
+    /// Hardly ever the start of a request, unless an object follows plainly.
+    pub rare: bool,
 }
 
 pub struct Lexicon {
@@ -76,8 +78,9 @@ impl Lexicon {
         };
         for (key, word) in lexicon(include_str!("verbs.txt")) {
             if let Some(level) = Level::of_name(key) {
-                let ambiguous = word.ends_with('~');
-                all.verbs.insert(word.trim_end_matches('~'), Verb { level, ambiguous });
+                let rare = word.ends_with('^');
+                let ambiguous = rare || word.ends_with('~');
+                all.verbs.insert(word.trim_end_matches(['~', '^']), Verb { level, ambiguous, rare });
             }
         }
         for (key, word) in lexicon(include_str!("words.txt")) {
@@ -186,12 +189,11 @@ impl Lexicon {
         if classes.has(Classes::ADJECTIVE) {
             return true;
         }
-        let endings = ["al", "ive", "ous", "ful", "less", "able", "ible", "ic", "ary", "ish", "ant", "ent", "est"];
-        let noun_endings = ["ment", "ist", "quest", "request", "client", "student", "agent", "event", "content"];
+        let endings = ["al", "ive", "ous", "ful", "less", "able", "ible", "ic", "ary", "ish"];
+        let superlative = low.len() > 5 && low.ends_with("est");
         low.len() > 4
             && !classes.has(Classes::NOUN)
-            && endings[..10].iter().any(|end| low.ends_with(end))
-            && !noun_endings.iter().any(|end| low.ends_with(end))
+            && (superlative || endings.iter().any(|end| low.ends_with(end)))
     }
 }
 

@@ -235,7 +235,7 @@ impl<'t> Page<'t> {
 
     fn is_opener(&self, i: usize) -> bool {
         let low = self.low(i);
-        let adverb = low.len() > 4 && low.ends_with("ly") && self.verbs[i].is_none();
+        let adverb = low.len() > 4 && low.ends_with("ly") && self.verbs[i].is_none() && !self.is(i, Classes::NOUN);
         // "first names", "second paragraph": openers that are followed by a noun phrase are no openers.
         self.is(i, Classes::OPENER) || adverb
     }
@@ -285,6 +285,9 @@ impl<'t> Page<'t> {
         }
         if let Some(reading) = self.framed(i, end) {
             return reading;
+        }
+        if self.low(i) == "let" && self.is(i + 1, Classes::OBJECT) && self.low(i + 2) == "know" {
+            return self.plain(i + 2, Weight::Ask);
         }
         if self.is_prohibition(i) {
             return Reading::Go(Place::Led);
@@ -375,7 +378,9 @@ impl<'t> Page<'t> {
     /// The word itself, or the verb of the lexicon that it misspells by one letter.
     fn corrected(&self, verb: usize) -> String {
         let low = self.low(verb);
-        let known = self.verbs[verb].is_some() || low.len() < MISSPELT_MIN;
+        // "reboil" is a verb of its own.
+        let derived = ["re", "un", "dis", "mis", "out", "over", "under", "pre", "de"].iter().any(|start| low.starts_with(start));
+        let known = self.verbs[verb].is_some() || low.len() < MISSPELT_MIN || derived;
         if known { low.to_owned() } else { LEXICON.nearest_verb(low).unwrap_or(low).to_owned() }
     }
 
@@ -499,6 +504,9 @@ impl<'t> Page<'t> {
         if clear {
             return true;
         }
+        if verb.rare || self.has_finite_verb(next, end) {
+            return false;
+        }
         match self.low(next) {
             "of" | ":" | "," | "/" | "-" => return false,
             "and" | "or" | "&" => {
@@ -511,7 +519,15 @@ impl<'t> Page<'t> {
             return self.is(i, Classes::PREPOSITIONAL)
                 || self.is(next, Classes::PARTICLE) && self.begins_object(next + 1, end);
         }
-        !self.is_title(i, end) && !self.is(next + 1, Classes::AUX) && !self.is(next, Classes::SUBJECT)
+        let done = LEXICON.is_participle(self.low(next)) && next + 1 >= end;
+        !done && !self.is_title(i, end) && !self.is(next, Classes::SUBJECT)
+    }
+
+    /// "Exchange rate for my card is wrong": an auxiliary before any mark or relative word.
+    fn has_finite_verb(&self, from: usize, end: usize) -> bool {
+        let stops = |j: &usize| !self.is_word(*j) || self.is(*j, Classes::WH.or(Classes::CONJ)) && !self.is(*j, Classes::DET);
+        let clause = from..(from..end).find(stops).unwrap_or(end);
+        clause.into_iter().any(|j| self.is(j, Classes::AUX) && !matches!(self.low(j), "'s" | "not" | "do" | "being" | "be"))
     }
 
     /// A word that the lexicon lacks at the start of a sentence, with an article after it: "Upcycle the crates".
@@ -615,7 +631,7 @@ impl<'t> Page<'t> {
 
     fn root(&self, request: &Request) -> Root {
         let noun = match &request.object {
-            Object::After(at) => noun::object(self, request.verb, *at),
+            Object::After(at) => noun::object(self, request, *at),
             Object::Before(range) => noun::head(self, range.start, range.end),
         };
         let noun = noun.map(|at| LEXICON.singular(self.low(at)));

@@ -1,6 +1,6 @@
 //! The head noun of a verb's direct object.
 
-use super::Page;
+use super::{Page, Request};
 use super::lexicon::{Classes, LEXICON};
 use super::tokens::Kind;
 
@@ -24,20 +24,21 @@ const QUANTITY: [&str; 20] = [
     "some", "one", "any", "none", "many", "most", "few", "several",
 ];
 
-/// The token that heads the object of the verb at `verb`, whose phrase begins at or after `from`.
-pub fn object(page: &Page, verb: usize, from: usize) -> Option<usize> {
-    let mut i = after_particles(page, verb, from);
+/// The token that heads the object of a request, whose phrase begins at or after `from`.
+pub fn object(page: &Page, request: &Request, from: usize) -> Option<usize> {
+    let (verb, lemma) = (request.verb, request.lemma.as_str());
+    let mut i = after_particles(page, lemma, from);
     if page.is(i, Classes::WH) && !(page.low(i) == "that" && is_determiner(page, i)) {
         return None;
     }
-    let double = page.is(verb, Classes::DOUBLE);
+    let double = page.is(verb, Classes::DOUBLE) || LEXICON.classes(lemma).has(Classes::DOUBLE);
     if page.is(i, Classes::OBJECT) && !is_determiner(page, i) {
         i += 1;
         let goes_on = double && !page.is(i, Classes::WH.or(Classes::CONJ).or(Classes::PREP));
         return if goes_on { head(page, i, page.tokens.len()) } else { None };
     }
     let (first, stop) = phrase(page, i, page.tokens.len())?;
-    if double || matches!(page.low(verb), "assigned" | "refunded") {
+    if double {
         let mut j = stop;
         while page.is(j, Classes::ADVERB) {
             j += 1;
@@ -54,7 +55,7 @@ pub fn head(page: &Page, from: usize, end: usize) -> Option<usize> {
     phrase(page, from, end).map(|(head, _)| head)
 }
 
-fn after_particles(page: &Page, verb: usize, from: usize) -> usize {
+fn after_particles(page: &Page, verb: &str, from: usize) -> usize {
     let mut i = from;
     while page.is(i, Classes::ADVERB) && !page.is(i, Classes::PARTICLE.or(Classes::DET).or(Classes::WH))
         || is_manner(page, i)
@@ -62,7 +63,7 @@ fn after_particles(page: &Page, verb: usize, from: usize) -> usize {
         i += 1;
     }
     for (word, particles) in WITH_PARTICLE {
-        let found = page.low(verb) == word && particles.iter().enumerate().all(|(n, part)| page.low(i + n) == *part);
+        let found = verb == word && particles.iter().enumerate().all(|(n, part)| page.low(i + n) == *part);
         if found {
             return i + particles.len();
         }
@@ -73,14 +74,20 @@ fn after_particles(page: &Page, verb: usize, from: usize) -> usize {
     // "turn in the report" against "live in the house": "in", "over", "through" are particles of few verbs.
     let doubtful = matches!(page.low(i), "in" | "over" | "through" | "on" | "by" | "down");
     let takes = matches!(
-        page.low(verb),
+        verb,
         "fill" | "hand" | "turn" | "bring" | "read" | "write" | "break" | "go" | "put" | "note"
     );
     if particle && object_next && (!doubtful || takes && !(page.low(i) == "on")) { i + 1 } else { i }
 }
 
 fn is_manner(page: &Page, i: usize) -> bool {
-    page.is_word(i) && page.low(i).len() > 4 && page.low(i).ends_with("ly") && !LEXICON.is_adjective(page.low(i))
+    let low = page.low(i);
+    page.is_word(i)
+        && low.len() > 4
+        && low.ends_with("ly")
+        && !LEXICON.is_adjective(low)
+        && !page.is(i, Classes::NOUN)
+        && page.verbs[i].is_none()
 }
 
 /// "this text", "her letter", "each row": a word that could be an object is followed by a noun.
@@ -184,13 +191,18 @@ fn is_modifier(page: &Page, i: usize) -> bool {
         && (LEXICON.is_adjective(low) || LEXICON.is_participle(low) || low.ends_with("ing") || low.ends_with('y'))
 }
 
+/// "short, friendly": a comma or "and" and another word follow.
+fn is_joined(page: &Page, i: usize) -> bool {
+    matches!(page.low(i + 1), "," | "and" | "or" | "/" | "but" | "yet") && is_content(page, i + 2)
+}
+
 fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     let low = page.low(i);
     let token = &page.tokens[i];
     let more = i + 1 < end && is_content(page, i + 1);
     if low.ends_with("ing") && low.len() > 4 && !page.is(i, Classes::ING) {
         let object_next = page.is(i + 1, Classes::ARTICLE) || page.is(i + 1, Classes::OBJECT);
-        if np.head.is_some() || object_next && !np.determined {
+        if np.head.is_some() || object_next {
             return Step::Stop;
         }
         if more {
@@ -205,11 +217,22 @@ fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     }
     if LEXICON.is_adjective(low) || is_manner(page, i) {
         if np.head.is_none() {
-            np.determined |= !token.capital;
-            // "the following", "the best": nothing follows, so there is no noun.
+            // "the following", "the best": nothing follows, so there is no noun; but "the blank".
+            let bare = ["following", "given", "best", "first", "second", "third", "last", "next", "previous", "same", "other"];
+            let may_head = np.determined && !more && !bare.contains(&low) && !low.ends_with("est") && !is_joined(page, i);
+            if !may_head || is_manner(page, i) {
+                np.determined |= !token.capital;
+                return Step::Next;
+            }
+            np.head = Some(i);
+            np.nouns += 1;
             return Step::Next;
         }
         return if more { Step::Next } else { Step::Stop };
+    }
+    // "help students solve it": what the object is to do.
+    if np.head.is_some() && page.verbs[i].is_some_and(|verb| !verb.ambiguous) {
+        return Step::Stop;
     }
     // "meeting room Atlas": a name after the noun.
     if token.capital && np.head.is_some_and(|head| !page.tokens[head].capital) && !more {

@@ -189,6 +189,9 @@ fn chunk<'t>(text: &str, lower: &'t str, at: usize, out: &mut Vec<Token<'t>>) ->
 
 /// "4z", "3x": no ordinal, and no word with a hyphen.
 fn is_formula(raw: &str) -> bool {
+    if raw.contains('-') && raw.split('-').all(|part| part.len() == 1) {
+        return true;
+    }
     let letters = raw.trim_start_matches(|c: char| c.is_ascii_digit());
     letters.len() < raw.len() && !raw.contains('-') && !matches!(letters, "st" | "nd" | "rd" | "th" | "d" | "s")
 }
