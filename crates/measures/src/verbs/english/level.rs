@@ -87,7 +87,7 @@ fn of_noun(verb: &str, noun: Option<&str>) -> Option<Level> {
 }
 
 fn is_about_given_text(page: &Page, from: usize) -> bool {
-    (from..from + 14).any(|j| {
+    (from.saturating_sub(8)..from + 14).any(|j| {
         matches!(
             page.low(j),
             "text" | "sentence" | "paragraph" | "passage" | "given" | "below" | "following" | "code" | "these"

@@ -413,7 +413,8 @@ impl<'t> Page<'t> {
             return None;
         }
         let done = (verb + 3..end.min(verb + 9)).find(|&j| LEXICON.is_participle(self.low(j)))?;
-        let between = verb + 1..done;
+        let to_be = self.low(done - 2) == "to" && self.low(done - 1) == "be";
+        let between = verb + 1..if to_be { done - 2 } else { done };
         let plain =
             between.clone().all(|j| self.is_word(j) && !self.is(j, Classes::PREP.or(Classes::WH).or(Classes::AUX)));
         let goes_on = self.is_word(done + 1) && done + 1 < end && !self.is(done + 1, Classes::CLOSED);

@@ -37,7 +37,11 @@ pub fn object(page: &Page, request: &Request, from: usize) -> Option<usize> {
         let goes_on = double && !page.is(i, Classes::WH.or(Classes::CONJ).or(Classes::PREP));
         return if goes_on { head(page, i, page.tokens.len()) } else { None };
     }
-    let (first, stop) = phrase(page, i, page.tokens.len())?;
+    if matches!(page.low(i), "sure" | "certain") {
+        return None;
+    }
+    let causes = matches!(lemma, "make" | "let" | "help" | "get" | "have" | "watch" | "see" | "hear");
+    let (first, stop) = phrase_of(page, i, page.tokens.len(), causes)?;
     if double {
         let mut j = stop;
         while page.is(j, Classes::ADVERB) {
@@ -101,7 +105,13 @@ fn is_content(page: &Page, i: usize) -> bool {
     page.is_word(i) && (!page.is(i, Classes::CLOSED) || page.is(i, Classes::ADJECTIVE))
 }
 
+/// What an object may be made to do: "make it sound better".
+const STATES: [&str; 12] =
+    ["sound", "look", "feel", "seem", "appear", "become", "work", "run", "stand", "read", "fit", "stop"];
+
 struct Phrase {
+    /// The phrase is the object of "make", "let" and the like.
+    caused: bool,
     head: Option<usize>,
     /// Words that could be heads, all of them capitals: a name.
     names: usize,
@@ -111,7 +121,11 @@ struct Phrase {
 
 /// The head and the token after the phrase.
 fn phrase(page: &Page, from: usize, end: usize) -> Option<(usize, usize)> {
-    let mut np = Phrase { head: None, names: 0, nouns: 0, determined: false };
+    phrase_of(page, from, end, false)
+}
+
+fn phrase_of(page: &Page, from: usize, end: usize, caused: bool) -> Option<(usize, usize)> {
+    let mut np = Phrase { caused, head: None, names: 0, nouns: 0, determined: false };
     let mut i = from;
     while i < end {
         match step(page, from, i, end, &mut np) {
@@ -156,6 +170,9 @@ fn step(page: &Page, from: usize, i: usize, end: usize, np: &mut Phrase) -> Step
     }
     if matches!(low, "and" | "or") {
         return joined_adjective(page, i, np);
+    }
+    if low == "that" && i > from || np.caused && np.head.is_some() && STATES.contains(&low) {
+        return Step::Stop;
     }
     if page.is(i, Classes::DET) {
         np.determined |= np.head.is_none();
@@ -212,14 +229,14 @@ fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     if page.is(i, Classes::ING) && np.head.is_some() && page.is(i + 1, Classes::ARTICLE) {
         return Step::Stop;
     }
-    if LEXICON.is_participle(low) && page.verbs[i].is_none_or(|_| np.head.is_none() || low.ends_with("ed")) {
+    if LEXICON.is_participle(low) && page.verbs[i].is_none_or(|verb| !verb.ambiguous) {
         return if np.head.is_some() { Step::Stop } else { Step::Next };
     }
     if LEXICON.is_adjective(low) || is_manner(page, i) {
         if np.head.is_none() {
             // "the following", "the best": nothing follows, so there is no noun; but "the blank".
             let bare = ["following", "given", "best", "first", "second", "third", "last", "next", "previous", "same", "other"];
-            let may_head = np.determined && !more && !bare.contains(&low) && !low.ends_with("est") && !is_joined(page, i);
+            let may_head = page.is(i, Classes::ADJECTIVE) && np.determined && !more && page.kind(i + 1) != Some(Kind::Number) && !bare.contains(&low) && !low.ends_with("est") && !is_joined(page, i);
             if !may_head || is_manner(page, i) {
                 np.determined |= !token.capital;
                 return Step::Next;

@@ -192,6 +192,11 @@ fn is_formula(raw: &str) -> bool {
     if raw.contains('-') && raw.split('-').all(|part| part.len() == 1) {
         return true;
     }
+    // "A-2231-09", "55-A": a code, unlike "three-day" and "covid-19".
+    let coded = |part: &str| part.len() < 3 || part.bytes().all(|b| b.is_ascii_digit());
+    if raw.contains('-') && raw.bytes().any(|b| b.is_ascii_digit()) && raw.split('-').all(coded) {
+        return true;
+    }
     let letters = raw.trim_start_matches(|c: char| c.is_ascii_digit());
     letters.len() < raw.len() && !raw.contains('-') && !matches!(letters, "st" | "nd" | "rd" | "th" | "d" | "s")
 }
