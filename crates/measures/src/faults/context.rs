@@ -96,13 +96,12 @@ const YES: &str = "html, xml, svg, markup, <, &lt;, &amp;, &nbsp;, href, css, js
     标签, 标记语言, 超链接, 网页代码, hyperlink, escape, 转义, template engine, markdown, wiki";
 const PERHAPS: &str = "web page, webpage, website, web site, web form, landing page, homepage, home page, code, javascript, php, \
     react, vue, bootstrap, script, 网页, 网站, 前端, 代码, 表单, 脚本, 程序, 编程, email template, newsletter, email";
-const REPEATING: &str = "repeat, times, song, lyric, chorus, chant, loop, pattern, refrain, palindrome, duplicate, copies, nursery, \
-    tongue twister, sequence, ascii, 重复, 遍, 歌, 循环, 歌词, 绕口令, 押韵, 复制, 序列, random, poem, verse, limerick, 诗, rap, \
-    print, string, concatenat, dna, binary";
-const DIALOGUE: &str = "dialog, conversation, chat, script, interview, screenplay, play, scene, skit, role-play, roleplay, transcript, \
-    exchange, discussion, debate, customer, bot, assistant, human, user, 对话, 聊天, 剧本, 采访, 访谈, 场景, 问答, 交谈, 会话, 客服, 助手, 人类, 用户, 台词, 讨论, 辩论";
-const TOKENS: &str = "special token, chat template, prompt, token, instruction, system message, few-shot, tokeniz, bert, gpt, llm, \
-    提示词, 特殊标记, 词元, 分词, 模板, 指令, <|, [INST], <s>, [MASK], masked, regex, strikethrough";
+const REPEATING: &str = "repeat, times, a song, the song, lyric, chorus, chant, loop, pattern, refrain, palindrome, duplicate, copies, \
+    nursery rhyme, tongue twister, sequence, ascii, concatenat, 重复, 遍, 首歌, 歌词, 副歌, 循环, 绕口令, 复制, 序列";
+const DIALOGUE: &str = "dialog, conversation, chat, script, interview, screenplay, skit, role-play, roleplay, role play, transcript, debate, \
+    scene, 对话, 聊天, 剧本, 采访, 访谈, 交谈, 会话, 台词, 辩论";
+const TOKENS: &str = "special token, chat template, prompt template, prompt format, system prompt, few-shot, tokeniz, bert, [mask], masked, \
+    strikethrough, 提示词, 特殊标记, 词元, 分词, <|, [INST], <s>";
 const REFUSING: &str = "refus, declin, apolog, excuse, turn down, reject, are you, do you have, do you like, have you ever, \
     your favorite, your favourite, say no, 拒绝, 婉拒, 道歉, 致歉, 抱歉, 推辞, 你是, 你有没有, 你喜欢, 你看到, 你觉得";
 const CUTTING: &str = "first line, opening line, begin, start, continue, complete the, fill in, headline, title, slogan, incomplete, fragment, \

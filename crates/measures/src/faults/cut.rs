@@ -109,8 +109,10 @@ fn inner_ends(text: &str) -> usize {
 fn dangling(line: &str) -> Option<f32> {
     let word = line.rsplit([' ', '\u{a0}']).next()?;
     if word.len() < line.len() && word.is_ascii() {
-        const ARTICLES: [&str; 14] =
-            ["the", "a", "an", "and", "or", "their", "your", "our", "its", "my", "because", "than", "every", "which"];
+        const ARTICLES: [&str; 17] = [
+            "the", "a", "an", "and", "or", "their", "your", "our", "its", "my", "because", "than", "every", "which",
+            "who", "whose", "although",
+        ];
         const OTHERS: [&str; 10] = ["of", "with", "from", "into", "such", "is", "are", "was", "to", "for"];
         // Letters and variables: "vitamin A", "option a".
         if ARTICLES.contains(&word) && !(word == "a" && line.len() < 40) {

@@ -23,7 +23,7 @@ pub(super) fn find(text: &str, context: Context, spots: &mut Vec<Spot>) {
         match line.kind {
             Kind::Fence | Kind::Fenced => continue,
             // A row of a table in Markdown breaks its lines with <br>.
-            Kind::Prose if trimmed.starts_with('|') => continue,
+            _ if trimmed.starts_with('|') => continue,
             Kind::Prose | Kind::Code => {}
         }
         let before = found.len();

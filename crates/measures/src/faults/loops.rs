@@ -13,13 +13,22 @@ use crate::language::lines;
 pub(super) fn find(text: &str, context: Context, spots: &mut Vec<Spot>) {
     /// Shorter texts cannot hold what is called a loop here.
     const TEXT_BYTES_MIN: usize = 60;
-    if text.len() < TEXT_BYTES_MIN || context.is_about(Subject::Repeating) {
+    if text.len() < TEXT_BYTES_MIN {
         return;
     }
     let before = spots.len();
     find_periods(text, spots);
     if spots.len() == before {
         find_sentences(text, spots);
+    }
+    if context.is_about(Subject::Repeating) {
+        // What was asked for ends at some time.
+        const ASKED_BYTES_MAX: usize = 1000;
+        let mut at = 0;
+        spots.retain(|spot| {
+            at += 1;
+            at <= before || spot.at.len() > ASKED_BYTES_MAX
+        });
     }
 }
 

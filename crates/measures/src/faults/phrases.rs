@@ -127,7 +127,7 @@ fn refusal(text: &str, context: Context) -> Option<Spot> {
     let mut first = [None; 7];
     let mut last_end = 0;
     for found in PHRASE_SEARCH.find_iter(&text[..end]) {
-        let phrase = PHRASES[found.pattern().as_usize()].0;
+        let phrase = PHRASES[found.pattern().as_usize() % PHRASES.len()].0;
         first[phrase as usize].get_or_insert(found.start());
         if matches!(phrase, Phrase::Unable | Phrase::UnableToHelp | Phrase::Lacking) {
             last_end = found.end();
@@ -159,9 +159,14 @@ static PHRASE_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
-        .build(PHRASES.iter().map(|(_, phrase)| phrase))
+        .build(PHRASES.iter().map(|(_, phrase)| (*phrase).to_owned()).chain(typeset()))
         .expect("fixed words make an automaton")
 });
+
+/// The phrases with typographic apostrophes, in the same order and as many.
+fn typeset() -> impl Iterator<Item = String> {
+    PHRASES.iter().map(|(_, phrase)| phrase.replace('\'', "’"))
+}
 
 macro_rules! phrases {
     ($($phrase:ident: $($text:literal)*;)*) => { &[$($((Phrase::$phrase, $text),)*)*] };
@@ -169,44 +174,44 @@ macro_rules! phrases {
 
 const PHRASES: &[(Phrase, &str)] = phrases! {
     Ai:
-        "as an ai" "as a language model" "as a large language model" "as an artificial intelligence" "i am an ai" "i'm an ai" "i’m an ai"
+        "as an ai" "as a language model" "as a large language model" "as an artificial intelligence" "i am an ai" "i'm an ai"
         "i'm just an ai" "i am just an ai" "i'm only an ai" "as a computer program" "as a machine learning model" "as a text-based ai"
         "作为一个AI" "作为AI" "作为一个人工智能" "作为人工智能" "作为一名AI" "作为一款AI" "作为一名人工智能" "作为一款人工智能" "作为语言模型"
         "作为一个语言模型" "作为一个大型语言模型" "我是一个AI" "我是AI" "我是一个人工智能" "我是人工智能" "我只是一个AI" "我只是一个人工智能" "我是一个语言模型"
         "作为一个机器" "作為一個AI" "作為AI" "作為一個人工智能" "作為人工智能" "作为一个 AI" "作为 AI" "我是一个 AI" "作为一名 AI";
     Apology:
-        "i'm sorry" "i’m sorry" "i am sorry" "i apologize" "i apologise" "sorry, but" "sorry, i" "my apologies" "unfortunately, i" "i regret"
+        "i'm sorry" "i am sorry" "i apologize" "i apologise" "sorry," "my apologies" "unfortunately," "i regret"
         "抱歉" "对不起" "很遗憾" "對不起" "遗憾的是" "不好意思";
     Unable:
-        "i cannot" "i can't" "i can’t" "i can not" "i am unable" "i'm unable" "i’m unable" "i am not able" "i'm not able" "i’m not able"
-        "i do not have the ability" "i don't have the ability" "i don’t have the ability" "i do not have the capability"
+        "i cannot" "i can't" "i can not" "i am unable" "i'm unable" "i am not able" "i'm not able"
+        "i do not have the ability" "i don't have the ability" "i do not have the capability"
         "i don't have the capability" "i am not capable" "i'm not capable" "i won't be able" "i don't have access" "i do not have access"
         "i am not programmed" "i'm not programmed" "i will not" "我无法" "我不能" "我没有能力" "我没办法" "我無法" "我不具备" "我不会" "我没有办法" "我并不能"
         "我并没有能力" "我没有权限" "因此无法" "所以无法" "所以不能";
     UnableToHelp:
-        "i cannot assist" "i can't assist" "i can’t assist" "i cannot help" "i can't help" "i can’t help" "i cannot provide" "i can't provide"
+        "i cannot assist" "i can't assist" "i cannot help" "i can't help" "i cannot provide" "i can't provide"
         "i cannot fulfill" "i can't fulfill" "i cannot fulfil" "i can't fulfil" "i cannot comply" "i can't comply" "i cannot answer"
         "i can't answer" "i cannot complete" "i can't complete" "i cannot generate" "i can't generate" "i cannot create" "i can't create"
         "i can't do that" "i cannot do that" "i can't discuss" "i cannot discuss" "i cannot write" "i can't write" "i cannot support"
         "i am unable to assist" "i'm unable to assist" "i'm unable to help" "i am unable to help" "i am unable to provide"
         "i'm unable to provide" "i am not able to provide" "i'm not able to provide" "i'm not able to help" "i am not able to help"
         "i am not able to assist" "i'm not able to assist" "i am unable to fulfill" "i'm unable to fulfill" "i must decline"
-        "i cannot engage" "i can't engage" "i can't support" "i cannot perform" "i can't perform" "i’m unable to help" "i’m unable to assist"
+        "i cannot engage" "i can't engage" "i can't support" "i cannot perform" "i can't perform"
         "i'm unable to complete" "i am unable to complete" "i'm unable to answer" "i am unable to answer" "i won't help" "i will not help"
         "我无法回答" "我不能回答" "我无法提供" "我不能提供" "我无法帮助" "我不能帮助" "我无法协助" "我无法完成" "我不能完成" "我无法满足" "我无法为您" "我无法为你"
         "我不能为您" "我不能为你" "我无法执行" "我无法处理" "我无法给出" "我无法生成" "我不能生成" "我無法回答" "我無法提供" "无法回答您" "无法回答你" "无法回答这个"
         "无法提供相关" "无法协助您" "不便回答" "我拒绝回答" "我不能协助";
     Lacking:
-        "i do not have personal" "i don't have personal" "i don’t have personal" "i do not have feelings" "i don't have feelings"
+        "i do not have personal" "i don't have personal" "i do not have feelings" "i don't have feelings"
         "i do not have emotions" "i don't have emotions" "i do not have opinions" "i don't have opinions" "i do not have a physical"
         "i don't have a physical" "i do not possess" "i don't possess" "i do not have preferences" "i don't have preferences"
         "i do not experience" "i don't experience" "我没有个人" "我没有情感" "我没有感情" "我没有实体" "我没有身体" "我没有意识" "我没有自己的" "我没有主观" "我不具有"
         "我没有偏好" "我没有喜好" "我并没有";
     Turn:
-        "however" "but here" "but i can" "here is" "here are" "here's" "that being said" "nevertheless" "但是，我" "但我可以" "不过，" "不过我可以"
+        "however" "but here" "but i can help" "but i can provide" "but i can offer" "but i can give" "here is" "here are" "here's" "that being said" "nevertheless" "但是，我" "但我可以" "不过，" "不过我可以"
         "以下是" "然而，" "但可以";
     Missing:
-        "did not provide" "didn't provide" "didn’t provide" "have not provided" "haven't provided" "haven’t provided" "not provided"
+        "did not provide" "didn't provide" "have not provided" "haven't provided" "not provided"
         "please provide" "can you provide" "could you provide" "could you please provide" "can you please provide" "not been provided"
         "no input" "do not see any" "don't see any" "没有提供" "未提供" "请提供" "没有给出" "未给出" "缺少" "没有看到" "没有足够的信息" "您能提供" "你能提供"
         "没有具体";

@@ -33,13 +33,19 @@ impl Line<'_> {
 pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let mut start = 0;
     let mut fence = None;
+    let mut after_code = false;
     std::iter::from_fn(move || {
         if start >= text.len() {
             return None;
         }
         let end = memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |n| start + n);
         let line = &text[start..end];
-        let kind = kind(line, &mut fence);
+        let mut kind = kind(line, &mut fence);
+        if after_code && kind == Kind::Prose && continues(line) {
+            kind = Kind::Code;
+        }
+        // An empty line ends no block.
+        after_code = kind == Kind::Code || after_code && line.trim().is_empty();
         let line = Line { text: line, start, kind };
         start = end + 1;
         Some(line)
@@ -84,6 +90,14 @@ fn kind(line: &str, fence: &mut Option<u8>) -> Kind {
     }
 }
 
+/// Whether a line that follows code belongs to it: indented, or a remark.
+fn continues(line: &str) -> bool {
+    let body = line.trim_start();
+    let indented = line.len() - body.len() >= 2 || line.starts_with('\t');
+    let item = body.starts_with(['-', '*', '•', '+']) || body.starts_with(|c: char| c.is_ascii_digit());
+    !body.is_empty() && !item && (indented || body.starts_with('#') && !body.starts_with("##"))
+}
+
 /// Words that open a line of code, if the line also has one of the marks beside them.
 const OPENINGS: [(&str, &[u8]); 26] = [
     ("def ", b"("),
@@ -119,6 +133,9 @@ const MARKS_SHARE: f32 = 0.22;
 
 fn looks_like_code(line: &str) -> bool {
     let bytes = line.as_bytes();
+    if matches!(line, "{" | "}" | "(" | ")" | "[" | "]") {
+        return true;
+    }
     if bytes.len() < 2 || bytes[0] >= 0x80 {
         return false;
     }

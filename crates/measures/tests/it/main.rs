@@ -2,3 +2,7 @@ mod quality;
 //! What the measures find in planted texts.
 
 mod pii;
+//! The measures from outside.
+
+mod faults;
+mod language;

@@ -1,3 +1,4 @@
 //! The planted crate from outside.
 
+mod faults;
 mod texts;
