@@ -181,31 +181,22 @@ impl Segment {
 
     /// The languages of the segment with their units: one, except where scripts are mixed evenly.
     fn languages(&self, sure: &votes::Sum, japanese: bool) -> impl Iterator<Item = (Language, f32)> + use<> {
-        let latin = self.counts.words as f32 * UNITS_WORD;
-        let east = self.counts.han as f32 + 0.7 * self.counts.kana as f32;
-        let other = self.counts.main_script();
-        let mut found = [None; 3];
-        let east_language = if japanese && self.counts.kana > 0 || japanese && self.counts.han < 12 {
-            Language::Japanese
-        } else {
-            Language::Chinese
+        /// Han without kana are Japanese in a Japanese text, unless they make up whole sentences.
+        const HAN_ALONE_MAX: u32 = 12;
+        let words = self.counts.words as f32 * UNITS_WORD;
+        let characters = self.counts.han as f32 + 0.7 * self.counts.kana as f32;
+        let (east, latin) = match () {
+            () if characters > 0.0 && characters >= TERMS_SHARE * (characters + words) => (characters + words, 0.0),
+            () if words > 0.0 && characters < 2.0 => (0.0, words + characters),
+            () => (characters, words),
         };
-        let (east, latin) = if east >= TERMS_SHARE * (east + latin) {
-            (east + if east > 0.0 { latin } else { 0.0 }, if east > 0.0 { 0.0 } else { latin })
-        } else if east < 2.0 {
-            (0.0, latin + if latin > 0.0 { east } else { 0.0 })
-        } else {
-            (east, latin)
-        };
-        if east > 0.0 {
-            found[0] = Some((east_language, east));
-        }
-        if latin > 0.0 {
-            found[1] = Some((sure.of(&self.votes), latin));
-        }
-        if let Some((script, letters)) = other {
-            found[2] = Some((script.language(&self.counts), letters));
-        }
+        let is_japanese = japanese && (self.counts.kana > 0 || self.counts.han < HAN_ALONE_MAX);
+        let east_language = if is_japanese { Language::Japanese } else { Language::Chinese };
+        let found = [
+            (east > 0.0).then_some((east_language, east)),
+            (latin > 0.0).then(|| (sure.of(&self.votes), latin)),
+            self.counts.main_script().map(|(script, letters)| (script.language(&self.counts), letters)),
+        ];
         found.into_iter().flatten()
     }
 }

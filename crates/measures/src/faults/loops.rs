@@ -140,7 +140,7 @@ fn find_sentences(text: &str, spots: &mut Vec<Spot>) {
     if sentences.len() < SENTENCE_COPIES {
         return;
     }
-    sentences.sort_by(|a, b| (a.0, a.1.start).cmp(&(b.0, b.1.start)));
+    sentences.sort_by_key(|(hash, at)| (*hash, at.start));
     for copies in sentences.chunk_by(|a, b| a.0 == b.0) {
         let covered: usize = copies.iter().map(|(_, at)| at.len()).sum();
         if copies.len() >= SENTENCE_COPIES && covered as f32 >= SENTENCE_SHARE * bytes as f32 {

@@ -275,7 +275,7 @@ fn find_gbk_as_latin1(text: &str, spots: &mut Vec<Spot>) {
             }
             _ if run.is_empty() => {}
             _ => {
-                if run.len() >= 2 * CHARACTERS_MIN && run.len() % 2 == 0 && is_frequent_chinese(&run) {
+                if run.len() >= 2 * CHARACTERS_MIN && run.len().is_multiple_of(2) && is_frequent_chinese(&run) {
                     push_near(spots, Spot { kind: "mojibake", rule: "gbk_as_latin1", at: start..at, confidence: 0.9 });
                 }
                 run.clear();

@@ -191,3 +191,16 @@ static TRADITIONAL: Chars = chars!(
 /// Forms of characters that Japanese has and Chinese has not.
 static JAPANESE: Chars =
     chars!("気発読売込働駅広総様険検図価応戻渋帰県対芸伝転団囲観験済経続実変気択沢払仏駄鉄銭観権歩巻竜塩営桜処覚");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_character_is_of_two_forms() {
+        for (one, other) in [(&SIMPLIFIED, &TRADITIONAL), (&SIMPLIFIED, &JAPANESE), (&TRADITIONAL, &JAPANESE)] {
+            let both = one.0.iter().filter(|c| other.0.contains(c)).map(|c| char::from_u32(u32::from(*c)));
+            assert_eq!(both.collect::<Vec<_>>(), []);
+        }
+    }
+}
