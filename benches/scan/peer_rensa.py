@@ -26,26 +26,22 @@ def characters(text):
 
 
 def main(records, out, how):
-    if how == "batch":
-        ids, sets = [], []
+    ids = []
+
+    def sets(tokens):
         for name, text in texts(records):
             ids.append(name)
-            sets.append(characters(text))
-        matrix = rensa.RMinHash.digest_matrix_from_token_sets(sets, num_perm=PERMUTATIONS, seed=SEED)
+            yield tokens(text)
+
+    if how == "batch":
+        matrix = rensa.RMinHash.digest_matrix_from_token_sets(sets(characters), num_perm=PERMUTATIONS, seed=SEED)
         index = rensa.RMinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS, num_bands=BANDS)
         flags = index.query_duplicate_flags_matrix_one_shot(matrix)
         found = {"members": [name for name, flag in zip(ids, flags) if flag]}
     else:
         tokens = characters if how == "dedup" else str.split
         index = rensa.RMinHashDeduplicator(threshold=THRESHOLD, num_perm=PERMUTATIONS, use_lsh=True, num_bands=BANDS)
-        ids = []
-
-        def entries():
-            for name, text in texts(records):
-                ids.append(name)
-                yield name, tokens(text)
-
-        keep = index.add_pairs(entries())
+        keep = index.add_pairs((str(i), these) for i, these in enumerate(sets(tokens)))
         found = {"removed": [name for name, kept in zip(ids, keep) if not kept]}
     with open(out, "w", encoding="utf-8") as file:
         json.dump(found, file)
