@@ -28,7 +28,7 @@ KINDS = {
 FAULTS = {
     "empty_output": {"empty_text", "blank"}, "whitespace_only": {"blank", "empty_text"}, "control_chars": {"control_code", "nul"},
     "lang_mismatch": {"language_mismatch"}, "truncated_json": {"malformed_json"}, "leaked_role_tokens": {"role_token"},
-    "exact_dup": {"exact"},
+    "exact_dup": {"exact"}, "mixed_controls": {"control_code", "bom", "zero_width"},
 }
 PRESIDIO = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS")
 
@@ -82,6 +82,11 @@ def overlaps(span, f):
     return min(span["end"], f["end"]) > max(span["start"], f["start"])
 
 
+def kinds_of(span):
+    """What a finding of it may be called; the project's own records say it themselves."""
+    return {span["kind"]} if "kind" in span else KINDS[span["type"]]
+
+
 def place(line, field):
     return line, field or "text"
 
@@ -97,15 +102,15 @@ def judge_spans(judge, name, spans, negatives, found, goals, types=None):
     for where, there in spans.items():
         for span in there:
             all_of[span["type"]] += 1
-            if any(f["type"] in KINDS[span["type"]] and same(span, f) for f in at[where]):
+            if any(f["type"] in kinds_of(span) and same(span, f) for f in at[where]):
                 hit[span["type"]] += 1
             else:
                 missed.append((where, span["type"], span.get("value")))
-    kinds = set().union(*(KINDS[t] for t in all_of))
+    kinds = set().union(*(kinds_of(s) for there in spans.values() for s in there))
     false = []
     for where, there in at.items():
         for f in (f for f in there if f["type"] in kinds):
-            if any(f["type"] in KINDS[s["type"]] and same(s, f) for s in spans.get(where, [])):
+            if any(f["type"] in kinds_of(s) and same(s, f) for s in spans.get(where, [])):
                 right[f["type"]] += 1
             else:
                 wrong[f["type"]] += 1
