@@ -165,13 +165,31 @@ def presidio(judge, name, path):
     judge_spans(judge, name, spans, {}, found, (PRESIDIO_RECALL, PRESIDIO_RECALL), PRESIDIO)
 
 
-def normal(text):
-    return "".join(c for c in unicodedata.normalize("NFKC", text).lower() if c.isalnum())
+def wide(c):
+    """Ideographs, kana and hangul."""
+    return "\u3040" <= c <= "\u30ff" or "\u3400" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7a3" or c >= "\U00020000"
 
 
-def jaccard(a, b, n=5):
-    a, b = ({t[i:i + n] for i in range(max(1, len(t) - n + 1))} for t in (normal(a), normal(b)))
-    return len(a & b) / max(1, len(a | b))
+def shingles(text, units=4):
+    """As the scan describes them: of letters and digits in NFKC and lower case, words apart by a space; four units each, of which
+    an ideograph is two."""
+    plain = "".join(c if c.isalnum() else " " for c in unicodedata.normalize("NFKC", text).lower())
+    plain = " ".join(plain.split())
+    plain = "".join(c for i, c in enumerate(plain) if c != " " or not wide(plain[i - 1]) and not wide(plain[i + 1]))
+    found, first, held = set(), 0, 0
+    for last, c in enumerate(plain):
+        held += 1 + wide(c)
+        while held - 1 - wide(plain[first]) >= units:
+            held -= 1 + wide(plain[first])
+            first += 1
+        if held >= units:
+            found.add(plain[first:last + 1])
+    return found or {plain}
+
+
+def jaccard(a, b):
+    a, b = shingles(a), shingles(b)
+    return len(a & b) / len(a | b)
 
 
 def near(judge, name, rows, pairs, found):

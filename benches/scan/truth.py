@@ -57,14 +57,18 @@ def truth_groups(pairs, labels=("dup", "borderline")):
 
 
 def found_groups(found, names):
-    """`names` gives what stands on a line, from 1."""
-    members = collections.defaultdict(list)
+    """`names` gives what stands on a line, from 1. A group of templates alone is none: such rows are shown and kept."""
+    members, copies = collections.defaultdict(list), set()
     for f in found:
-        if f["check"] == "duplicate" and f["type"] in ALIKE and f.get("group") is not None:
-            members[f["type"], f["group"]].append(names[f["line"]])
+        if f["check"] != "duplicate" or f.get("group") is None or f["type"] not in ALIKE | {"template"}:
+            continue
+        if f["type"] in ALIKE or f.get("keep"):
+            members[f["group"]].append(names[f["line"]])
+        if f["type"] in ALIKE:
+            copies.add(f["group"])
     groups = Groups()
-    for group in members.values():
-        groups.join(*group)
+    for group in copies:
+        groups.join(*members[group])
     return groups
 
 
