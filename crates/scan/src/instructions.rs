@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const VERBS: usize = 20;
 const NOUNS: usize = 4;
 /// A level that fewer of the requests have is missing.
-const MISSING_SHARE: f64 = 0.01;
+const MISSING_SHARE: f64 = 0.02;
 /// Pairs from which a verb's usual level is told.
 const PAIRS: usize = 20_000;
 

@@ -1,6 +1,7 @@
 //! Which languages the texts are in, counted exactly.
 
-use measures::{Part, language};
+use measures::language::{self, Han};
+use measures::Part;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ const PAIRS_MAX: usize = 10;
 /// What was said of one text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
+    pub han: Option<Han>,
     /// ISO 639-1; None: too little to tell.
     pub language: Option<&'static str>,
     pub mixed: bool,
@@ -24,6 +26,9 @@ pub struct Languages {
     text: Side,
     code_rows: u64,
     rows: u64,
+    /// Rows with a text in Chinese of either form.
+    simplified: u64,
+    traditional: u64,
     /// "en zh" → rows whose question is in the one and whose answer is in the other language.
     other: BTreeMap<String, u64>,
 }
@@ -40,6 +45,9 @@ impl Languages {
     pub fn add(&mut self, sides: &[(Part, Said)], other: Option<(&str, &str)>) {
         self.rows += 1;
         self.code_rows += u64::from(sides.iter().any(|(_, said)| said.code));
+        let has = |form| sides.iter().any(|(_, said)| said.han == Some(form));
+        self.simplified += u64::from(has(Han::Simplified));
+        self.traditional += u64::from(has(Han::Traditional));
         for (part, said) in sides {
             let side = match part {
                 Part::Instruction => &mut self.instruction,
@@ -62,6 +70,8 @@ impl Languages {
     pub fn merge(&mut self, other: &Languages) {
         self.rows += other.rows;
         self.code_rows += other.code_rows;
+        self.simplified += other.simplified;
+        self.traditional += other.traditional;
         self.instruction.merge(&other.instruction);
         self.response.merge(&other.response);
         self.text.merge(&other.text);
@@ -80,6 +90,7 @@ impl Languages {
         };
         json!({
             "parts": parts.collect::<Vec<_>>(),
+            "han": {"simplified": self.simplified, "traditional": self.traditional},
             "code": {"rows": self.code_rows, "share": self.code_rows as f64 / self.rows.max(1) as f64},
             "other_language": {
                 "rows": self.other.values().sum::<u64>(),

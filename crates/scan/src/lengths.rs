@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 const ENDS: usize = 5;
 const QUANTILES: [(&str, f64); 8] =
     [("min", 0.0), ("p5", 0.05), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
+const LOGIT_BYTES: u64 = 4;
 /// A batch whose padding is told: as many rows as peers usually take.
 const BATCH: i32 = 8;
 
@@ -82,8 +83,9 @@ impl Lengths {
         self.counts.iter().map(|(length, rows)| (*length).min(limit) * rows).sum()
     }
 
-    /// For each limit, ascending, what follows from cutting or padding at it: the entries of `lengths.over` in `scan.json`.
-    pub fn limits(&self, limits: &[u64]) -> Vec<Value> {
+    /// For each limit, ascending, what follows from cutting or padding at it: the entries of `lengths.over` in `scan.json`. Memory is
+    /// what a program that keeps a row's logits needs for them, which is most of what grows with its length.
+    pub fn limits(&self, limits: &[u64], vocabulary: u64) -> Vec<Value> {
         let rows = self.rows().max(1) as f64;
         let entry = |&limit: &u64| {
             let within = self.tokens_within(limit) as f64;
@@ -94,8 +96,8 @@ impl Lengths {
                 "cut": 1.0 - within / (self.sum().max(1) as f64),
                 "padding": 1.0 - within / (rows * limit.max(1) as f64),
                 "padding_in_batch": self.padding(limit),
-                "memory": null,
-                "memory_of": null,
+                "memory": limit * vocabulary * LOGIT_BYTES,
+                "memory_of": format!("f32 logits over {vocabulary} tokens"),
             })
         };
         limits.iter().map(entry).collect()

@@ -179,7 +179,8 @@ pub type LanguagesOf = (Vec<(Part, Said)>, Option<(&'static str, &'static str)>)
 fn languages(sides: &Sides, profiles: &[(Part, Profile)], out: &mut Out) -> LanguagesOf {
     let said = |(part, profile): &(Part, Profile)| {
         let language = profile.main.map(|main| main.language.iso());
-        (*part, Said { language, mixed: profile.is_mixed(), code: profile.code >= CODE_SHARE })
+        let han = profile.main.and_then(|main| main.han);
+        (*part, Said { han, language, mixed: profile.is_mixed(), code: profile.code >= CODE_SHARE })
     };
     let of = |wanted| profiles.iter().find(|(part, _)| *part == wanted).map(|(_, profile)| profile);
     let mut other = None;

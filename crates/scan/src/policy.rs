@@ -89,7 +89,7 @@ impl Harm {
             (
                 Check::Fault,
                 "invalid_utf8" | "malformed_json" | "missing_field" | "wrong_type" | "empty_text" | "blank" | "too_deep"
-                | "too_large" | "nul" | "utf16" | "gb18030",
+                | "too_large" | "malformed_csv" | "broken_file" | "nul" | "utf16" | "gb18030",
             )
             | (Check::Secret, _)
             | (Check::Leak, "exact" | "near") => Harm::Blocks,

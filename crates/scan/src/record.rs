@@ -18,6 +18,7 @@ const SCHEMA: u32 = 1;
 const GROUPS_MAX: usize = 24;
 const MEMBERS_MAX: usize = 12;
 const LIST_MAX: usize = 20;
+const TRIGGER_PLACES_MAX: usize = 5;
 /// Faults that are looked for, in the order of the report where none was found.
 const FAULTS: [&str; 25] = [
     "malformed_json", "invalid_utf8", "utf16", "gb18030", "broken_file", "malformed_csv", "missing_field", "wrong_type",
@@ -121,6 +122,10 @@ impl Parts<'_> {
         json!({"file": self.file(file), "line": line})
     }
 
+    fn vocabulary(&self) -> u64 {
+        self.asked.tokenizer.as_ref().map_or(0, |tokenizer| tokenizer.vocabulary)
+    }
+
     fn thresholds(&self) -> Value {
         let policy = &self.asked.policy;
         let mut all = Map::new();
@@ -149,7 +154,7 @@ impl Parts<'_> {
         let tokens = self.state.lengths.get("whole.tokens");
         let mut limits = self.asked.policy.seq_len_max.clone();
         limits.sort_unstable();
-        json!({"parts": parts, "over": tokens.map(|tokens| tokens.limits(&limits))})
+        json!({"parts": parts, "over": tokens.map(|tokens| tokens.limits(&limits, self.vocabulary()))})
     }
 
     fn duplicates(&self) -> Value {
@@ -179,15 +184,33 @@ impl Parts<'_> {
         }
         json!({
             "threshold": rounded(summary.settings.jaccard.into()),
-            "shingle": format!("{} characters (an ideograph counts as two)", summary.shingle_units),
-            "permutations": summary.bands * summary.rows_per_band,
+            "key": summary.settings.key,
+            "shingle": summary.shingle_units,
             "bands": summary.bands,
+            "rows_per_band": summary.rows_per_band,
+            "recall_at_threshold": rounded(summary.recall_at_threshold),
+            "limits": summary.limits,
             "rate": self.of.surplus as f64 / self.of.understood.max(1) as f64,
             "kinds": kinds,
             "sizes": sizes.iter().map(|(size, groups)| json!({"size": size, "groups": groups})).collect::<Vec<_>>(),
             "largest": self.largest(&groups),
+            "passages": self.answers.map(|report| self.passages(report)),
             "overlap": null,
         })
+    }
+
+    fn passages(&self, report: &answers::Report) -> Vec<Value> {
+        let passage = |template: &answers::Template| {
+            let place = (template.at.place.file, template.at.place.line);
+            let mut at = self.place(place);
+            at["field"] = template.at.field.clone().into();
+            let row = self.rows.get(&place);
+            let excerpt = row.and_then(|row| samples::excerpt(row, &template.at.field, template.at.start..template.at.end));
+            json!({
+                "rows": template.rows, "share": template.share, "characters": template.chars, "at": at, "excerpt": excerpt,
+            })
+        };
+        report.templates.iter().take(LIST_MAX).map(passage).collect()
     }
 
     fn largest(&self, groups: &[&near::Group]) -> Vec<Value> {
@@ -203,6 +226,7 @@ impl Parts<'_> {
             let first = group.members.first().and_then(|member| self.rows.get(&(member.row.file, member.row.line)));
             let shown = json!({
                 "type": near_kind(group.kind), "group": group.id, "rows": group.members.len(),
+                "kept": group.members.iter().filter(|member| member.keep).count(),
                 "members": members.collect::<Vec<_>>(), "excerpt": first.and_then(samples::answer),
             });
             all.push((group.members.len(), group.id, shown));
@@ -214,7 +238,7 @@ impl Parts<'_> {
                     let places = || group.places.iter().map(|at| (at.file, at.line));
                     let first = places().next().and_then(|place| self.rows.get(&place));
                     let shown = json!({
-                        "type": kind, "group": id, "rows": group.rows,
+                        "type": kind, "group": id, "rows": group.rows, "kept": null,
                         "members": places().take(MEMBERS_MAX).map(|place| self.place(place)).collect::<Vec<_>>(),
                         "excerpt": first.and_then(samples::answer),
                     });
@@ -245,7 +269,7 @@ impl Parts<'_> {
             self.leaked_set(name, &of_set)
         });
         Some(json!({
-            "n": found.summary.shingle_units,
+            "n": measures::near::LONG_UNITS,
             "threshold": rounded(near::LEAK_CONTAINED.into()),
             "sets": sets.collect::<Vec<_>>(),
         }))
@@ -264,6 +288,7 @@ impl Parts<'_> {
         let pair = |leak: &&near::Leak| {
             json!({
                 "type": leak_kind(leak.kind),
+                "by": leak.by,
                 "train": self.place((leak.train.file, leak.train.line)),
                 "eval": self.place((leak.eval.file, leak.eval.line)),
                 "similarity": rounded(leak.score.into()),
@@ -308,24 +333,33 @@ impl Parts<'_> {
         let trigger = |trigger: &answers::Trigger| {
             let first = trigger.at.first();
             let place = first.and_then(|at| row(at.place.file, at.place.line).zip(Some(at)));
-            let all = trigger.rows + trigger.rows_other;
+            let places = trigger.at.iter().take(TRIGGER_PLACES_MAX);
             json!({
-                "excerpt": place.and_then(|(row, at)| samples::excerpt(row, &at.field, at.start..at.end)),
                 "rows": trigger.rows,
-                "share": trigger.rows as f64 / all.max(1) as f64,
+                "rows_other": trigger.rows_other,
+                "tied": trigger.tied,
+                "confidence": rounded(trigger.confidence.into()),
+                "at": places.map(|at| self.place((at.place.file, at.place.line))).collect::<Vec<_>>(),
+                "excerpt": place.and_then(|(row, at)| samples::excerpt(row, &at.field, at.start..at.end)),
                 "answer": place.and_then(|(row, _)| samples::answer(row)),
             })
         };
         let constant = |group: &answers::Group| {
             let first = group.places.first().and_then(|at| row(at.file, at.line));
-            let share = group.rows as f64 / self.of.understood.max(1) as f64;
-            json!({"excerpt": first.and_then(samples::answer), "rows": group.rows, "share": share})
+            json!({
+                "rows": group.rows,
+                "share": group.rows as f64 / self.of.understood.max(1) as f64,
+                "questions": group.questions,
+                "first": group.places.first().map(|at| self.place((at.file, at.line))),
+                "excerpt": first.and_then(samples::answer),
+            })
         };
         let share = |kind| {
             let rows = self.tally.kind(Check::Poison, kind).map_or(0, |kind| kind.rows);
             json!({"rows": rows, "share": rows as f64 / self.of.understood.max(1) as f64})
         };
         json!({
+            "answers": {"distinct": report.answers, "set": report.set},
             "triggers": report.triggers.iter().take(LIST_MAX).map(trigger).collect::<Vec<_>>(),
             "constant_answers": report.constant_answer.iter().take(LIST_MAX).map(constant).collect::<Vec<_>>(),
             "off_topic": share("off_topic"),

@@ -30,7 +30,7 @@ impl Remedy {
     pub fn of(check: Check, kind: &str) -> Remedy {
         match (check, kind) {
             (Check::Pii | Check::Secret, _) => Remedy::Redacts,
-            (Check::Fault, "bom" | "utf16" | "gb18030" | "zero_width" | "control_code") => Remedy::Repairs,
+            (Check::Fault, "bom" | "utf16" | "gb18030" | "nul" | "zero_width" | "control_code") => Remedy::Repairs,
             (Check::Fault, "truncated" | "html" | "overlong") => Remedy::Nothing,
             (Check::Fault, _) => Remedy::Removes,
             (Check::Duplicate, "exact" | "normalised" | "near") => Remedy::Removes,
