@@ -50,7 +50,7 @@ const AFTER: usize = 30;
 const WORDS: &[(Word, &str)] = &[
     (
         Word::Phone,
-        "phone|telephone|cellphone|tel|mobile|cell|fax|landline|hotline|whatsapp|phone number|mobile number|\
+        "phone|wa.me|telephone|cellphone|tel|mobile|cell|fax|landline|hotline|whatsapp|phone number|mobile number|\
          contact number|contact no|phone no|telegram|msisdn|电话|手机|手机号|手机号码|电话号码|联系方式|联系电话|\
          座机|传真|热线|固话|来电|致电|拨打|热线电话|客服电话|联系号码|手机尾号|本机号码|分机",
     ),
@@ -76,8 +76,8 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Ssn, "ssn|social security|social security number|social security no|ss#|社会安全号|社会安全号码|社安号"),
     (
         Word::Ip,
-        "ip|ip address|ipv4|ipv6|host|server|address|ping|gateway|client_ip|dns|subnet|logged in from|connect to|\
-         ssh|telnet|ip地址|服务器|服务器地址|主机|网关|地址|登录",
+        "ip|ip address|ipv4|ipv6|host|server|ping|gateway|client_ip|dns|subnet|logged in from|connect to|\
+         ssh|telnet|ip地址|服务器|服务器地址|主机|网关|登录",
     ),
     (Word::Plate, "车牌|车牌号|车牌号码|牌照|号牌|车号|plate|license plate|licence plate|plate number"),
     (Word::Chat, "微信|微信号|wechat|weixin|qq|qq号|qq群|扣扣|企鹅号"),
@@ -205,7 +205,10 @@ fn words(text: &str, from: usize) -> impl Iterator<Item = (Word, usize, usize)> 
         let word = |at: Option<usize>| at.and_then(|i| b.get(i)).is_some_and(u8::is_ascii_alphanumeric);
         let open = b[start].is_ascii() && word(start.checked_sub(1));
         let close = b[end - 1].is_ascii_alphabetic() && word(Some(end));
-        (!open && !close).then(|| (LEXICON.words[found.pattern().as_usize()], start, end))
+        let spoken = LEXICON.words[found.pattern().as_usize()];
+        // SET_CONFIG_CALL is no call, while user_phone is a phone.
+        let named = spoken == Word::Call && start > 0 && b[start - 1] == b'_';
+        (!open && !close && !named).then_some((spoken, start, end))
     })
 }
 

@@ -7,6 +7,12 @@ use crate::Spot;
 
 const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
 
+/// Words that end with a province's character and precede models and types: 最新A16888.
+const WORDS: [&str; 17] = [
+    "最新", "全新", "更新", "创新", "崭新", "里云", "讯云", "度云", "为云", "北京", "东京", "南京", "天津", "江苏",
+    "四川", "辽宁", "苏宁",
+];
+
 /// A province, a letter and five places; six for new energy.
 pub(super) fn plates(text: &Text, found: &mut Vec<Spot>) {
     for letter in &text.letters {
@@ -25,6 +31,7 @@ fn plate(text: &Text, start: usize, letter: usize, found: &mut Vec<Spot>) {
     let upper = body.bytes().chain([text.b[letter]]).all(|c| !c.is_ascii_lowercase());
     let near = context::before(&text.s[..start], &[Word::Plate]);
     let called = near.is_some_and(|near| near.word == Word::Plate);
+    let part = WORDS.iter().any(|word| text.s[..letter].ends_with(word));
     let digits = body.bytes().filter(u8::is_ascii_digit).count();
     let places = body.bytes().all(|c| !matches!(c.to_ascii_uppercase(), b'I' | b'O'));
     let energy = body.len() == 6 && {
@@ -45,6 +52,7 @@ fn plate(text: &Text, start: usize, letter: usize, found: &mut Vec<Spot>) {
     }
     let confidence = match (called, digits) {
         (true, _) => 0.95,
+        _ if part => 0.35,
         (false, 3..) => 0.85,
         (false, 1..) => 0.7,
         (false, 0) => 0.4,
@@ -58,6 +66,12 @@ pub(super) fn wechat(text: &Text, begin: usize, end: usize, found: &mut Vec<Spot
     let word = &text.s[begin..end];
     // "wx" and "vx" are words only by themselves.
     if word.len() <= 2 && !alone(text.b, &(begin..end)) {
+        return;
+    }
+    // wx:for-index, wx:if: attributes of a mini-program's page.
+    if text.after(end, 1) == ":"
+        && ["if", "for", "key", "el"].iter().any(|name| text.after(end + 1, 3).starts_with(name))
+    {
         return;
     }
     let Some((joint, at)) = behind(text, end, &["号码", "号", "帐号", "账号", "名", "ID", "id", "Id"]) else {
@@ -215,11 +229,13 @@ mod tests {
     #[test]
     fn what_is_none() {
         for text in [
+            "全新A16888处理器",
             "京ABCDE",
             "新A股",
             "云API接口",
             "京A123456789",
             "微信iPhone12",
+            "<view wx:for-index=\"index1\">",
             "微信小程序",
             "微信支付API v3.2",
             "WeChat: available now",

@@ -35,7 +35,9 @@ fn email(text: &Text, at: usize, found: &mut Vec<Spot>) {
     let head = text.before(start, 80);
     let in_url =
         head.ends_with(':') && head.rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"));
-    let doubled = in_url || after == Some(b'@') || text.byte_before(start) == Some(b'@');
+    // x@w.to(device): a product of matrices.
+    let called = matches!(after, Some(b'(' | b'['));
+    let doubled = in_url || called || after == Some(b'@') || text.byte_before(start) == Some(b'@');
     let confidence = match () {
         () if doubled || (remote && matches!(name, "git" | "hg" | "svn")) => 0.2,
         () if FILES.contains(&last.as_str()) => 0.1,
@@ -195,7 +197,11 @@ pub(super) fn ip_v4(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let octets = address.octets();
     let network = text.byte(at.end) == Some(b'/') && octets[3] == 0;
     let version = octets.iter().all(|octet| *octet < 20) && near.is_none_or(|near| near.word != Word::Ip);
-    let package = hyphen(text.byte_before(at.start)) && word(at.start.checked_sub(2).and_then(|i| text.byte(i)));
+    // libfoo.so.1.2.3.44 and 1.2.3.44.tar.gz are names of files.
+    let tail = text.byte(at.end) == Some(b'.') && word(text.byte(at.end + 1));
+    let package = tail
+        || text.byte_before(at.start) == Some(b'.')
+        || hyphen(text.byte_before(at.start)) && word(at.start.checked_sub(2).and_then(|i| text.byte(i)));
     let confidence = match near {
         _ if nobodys(address) => 0.3,
         _ if version || package => 0.35,
@@ -262,7 +268,7 @@ pub(super) fn ip_v6(text: &Text, found: &mut Vec<Spot>) {
             () if address.is_loopback() || address.is_unspecified() || !digits => 0.2,
             () if groups >= 8 && long => 0.95,
             () if groups >= 3 && long => 0.9,
-            () if groups >= 2 && (value.starts_with('2') || value.starts_with('f')) && long => 0.75,
+            () if groups >= 2 && value.starts_with(['2', 'f']) && value.find(':') == Some(4) => 0.75,
             () => 0.3,
         };
         found.push(Spot { kind: "ip", rule: "ipv6", at, confidence });
@@ -310,6 +316,7 @@ mod tests {
             "xxx@example.com",
             "git@github.com:a/b.git",
             "icon@2x.png",
+            "y = x@w.to(device)",
             "ftp://username:password@ftp.example.com/x",
             "a@b",
             "@someone said",
@@ -318,11 +325,13 @@ mod tests {
             "v45.84.77.210",
             "127.0.0.1 and 0.0.0.0, 255.255.255.0",
             "1.3.6.1.4.1",
+            "lib.so.1.20.3.44 or lib-1.20.3.44.tar.gz",
             "1.2.3.4",
             "256.1.2.300",
             "at 12:30:45",
             "std::vector<int> a::b",
             "::1",
+            "[f16::E, f32::E]",
             "00:1a:2b:3c:4d:5e",
         ] {
             assert_eq!(found(text), [], "{text}");

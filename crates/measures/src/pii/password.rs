@@ -85,7 +85,9 @@ fn believe(body: &str, quoted: bool, prose: bool) -> f32 {
     let digits = count(u8::is_ascii_digit);
     let signs = body.len() - upper - lower - digits;
     let mild = body.bytes().filter(|c| matches!(c, b'-' | b'_' | b'.' | b'\'' | b'/' | b':')).count();
-    let code = body.contains(['(', '[', '{', '<']) || body.starts_with(['$', '%', '@', '&', '/', '-', '*', '#']);
+    let code = body.contains(['(', '[', '{', '<'])
+        || body.contains(":\\")
+        || body.starts_with(['$', '%', '@', '&', '/', '-', '*', '#']);
     // words2: a word and a short number, as in base64, sha256, utf8.
     let ends = body.trim_end_matches(|c: char| c.is_ascii_digit());
     let counted = signs == 0 && upper == 0 && ends.bytes().all(|c| c.is_ascii_lowercase()) && digits <= 3;
@@ -147,7 +149,7 @@ fn stands_for_any(password: &str) -> bool {
         "888888",
     ];
     let lower = password.to_ascii_lowercase();
-    let covered = lower.bytes().all(|c| matches!(c, b'*' | b'x' | b'.' | b'_' | b'-'));
+    let covered = lower.bytes().all(|c| c == b'x' || c.is_ascii_punctuation());
     KNOWN.contains(&lower.as_str()) || covered || password.starts_with(['<', '{', '$', '[', '%'])
 }
 
@@ -194,9 +196,11 @@ mod tests {
             "密码是否正确",
             "密码：123456",
             "password: ********",
+            "password = \":****\"",
             "passwords: abc123def",
             "密码为[PASSWORD]",
             "password = user.password",
+            "pwd=C:\\Users\\bob1",
             "password: \"your_password\"",
         ] {
             assert_eq!(found(text), [], "{text}");

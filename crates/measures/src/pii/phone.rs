@@ -395,7 +395,7 @@ fn international(text: &Text, g: usize, found: &mut Vec<Spot>) {
         (true, _) if plus => 0.9,
         (true, true) => 0.65,
         // Ranges that are not given out, as those of films, are still written like numbers.
-        (false, true) if plus && !round => 0.62,
+        (false, true) if plus && !round && text.len(g) <= 5 && text.gap(g) != Some(".") => 0.62,
         (false, false) if plus && !round && digits.len() >= 10 => 0.6,
         _ => 0.4,
     };
@@ -685,6 +685,7 @@ mod tests {
             "timestamp 1700000000",
             "a=+10 000 000",
             "phones is $3000 / 200 phones = $<<3000/200=15>>",
+            "VHOST_CONFIG_CALL: u32 = 3225439754",
             "12 - 16666579390 = -16666579378",
         ] {
             assert_eq!(phones(text), [], "{text}");
