@@ -9,21 +9,23 @@
 //! - `normalised`: the same [normal form](measures::near::normalise) of all fields but the system's.
 //! - `near`: Jaccard similarity of shingles at least [`Settings::jaccard`]; or one text nearly all inside the other
 //!   ([`CONTAINED`]) with a similarity of at least [`CONTAINED_JACCARD`]: a copy with something added or cut off.
-//! - `template`: as similar as that, but each of the two has numbers that the other has not, and numbers are at least half
-//!   of what differs. Those are other exercises, not copies: they are shown, and cleaning keeps all of them.
+//! - `template`: as similar as that, but each of the two has numbers that the other has not, and numbers are at least a
+//!   third of what differs. Those are other exercises, not copies: they are shown, and cleaning keeps all of them.
 //!
-//! A group is all that hangs together by such pairs. So that a chain of small steps does not throw out what is unlike, a
-//! group may keep several rows: each row that cleaning removes is the same, in one of the first three ways, as a row that
-//! it keeps.
+//! A group is all that hangs together by such pairs. It may keep several rows, so that neither a chain of small steps nor
+//! rows with other numbers throw out what is unlike: each row that cleaning removes is the same, in one of the first three
+//! ways, as a row that it keeps.
 
 mod classes;
 mod groups;
 mod leaks;
 mod pairs;
+mod shared;
 mod sketch;
 mod spool;
 mod table;
 
+pub use shared::{SAMPLED_ONE_IN, Shared};
 pub use sketch::{Sketch, sketch};
 pub use spool::{Index, Spool};
 
@@ -108,7 +110,7 @@ pub enum Kind {
 pub struct Group {
     /// From 1, in the order of the groups' first rows.
     pub id: u64,
-    /// The loosest of its members' kinds.
+    /// The loosest kind of its removed rows; `template` if none is removed.
     pub kind: Kind,
     pub set: SetId,
     /// In order; at least two.
@@ -118,12 +120,13 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     pub row: RowId,
-    /// How it is the same as `like`; of a kept row, the group's kind.
+    /// How it is the same as `like`. Of a kept row, the loosest kind of those removed for it; `template` if none is, and
+    /// the row is in the group for its likeness alone.
     pub kind: Kind,
     pub keep: bool,
     /// The kept row it is most like; of a kept row, itself.
     pub like: RowId,
-    /// Jaccard similarity to `like`; of a template, that of the texts without numbers, to the group's first row.
+    /// Jaccard similarity to `like`.
     pub similarity: f32,
 }
 
@@ -172,6 +175,7 @@ pub struct Summary {
     /// Rows of all sets that cleaning removes.
     pub removed: u64,
     pub leaked: Leaked,
+    pub shared: Shared,
     pub limits: Limits,
 }
 
@@ -250,10 +254,18 @@ pub fn find(spools: &[Spool], stop: Stop) -> Result<Found, NearError> {
     let mut links = pairs::link(&table, &texts, &classes, spools, settings, &mut limits, stop)?;
     let groups = groups::groups(&table, &texts, &classes, &mut links, settings, &mut limits, stop)?;
     let leaks = leaks::leaks(&table, &texts, settings, &mut limits, stop)?;
-    Ok(Found { summary: summary(settings, &table, &groups, &leaks, limits), groups, leaks })
+    let shared = shared::shared(&table, spools, stop)?;
+    Ok(Found { summary: summary(settings, &table, &groups, &leaks, shared, limits), groups, leaks })
 }
 
-fn summary(settings: Settings, table: &table::Table, groups: &[Group], leaks: &[Leak], limits: Limits) -> Summary {
+fn summary(
+    settings: Settings,
+    table: &table::Table,
+    groups: &[Group],
+    leaks: &[Leak],
+    shared: Shared,
+    limits: Limits,
+) -> Summary {
     let count = |kind| {
         let of_kind = groups.iter().filter(|g| g.kind == kind);
         of_kind.fold(Count::default(), |c, g| Count { groups: c.groups + 1, rows: c.rows + g.members.len() as u64 })
@@ -283,6 +295,7 @@ fn summary(settings: Settings, table: &table::Table, groups: &[Group], leaks: &[
         template: count(Kind::Template),
         removed: groups.iter().flat_map(|g| &g.members).filter(|m| !m.keep).count() as u64,
         leaked,
+        shared,
         limits,
     }
 }

@@ -38,6 +38,10 @@ impl ShingleSet {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    pub fn hashes(&self) -> &[u32] {
+        &self.0
+    }
 }
 
 /// How many shingles two texts share, and how many each has.
@@ -89,21 +93,15 @@ pub fn shingles(normal: &str, into: &mut Vec<u64>) {
 
 /// Appends the hash of each long shingle in order. A shorter text has none.
 pub fn long_shingles(normal: &str, into: &mut Vec<u64>) {
-    // The shingle that ends at each character: its hash and length. 0 where none ends yet.
-    let mut hashes: Vec<u64> = Vec::with_capacity(normal.len());
-    let mut lens: Vec<u8> = Vec::with_capacity(normal.len());
-    each(normal, |hash, chars| {
-        if hashes.is_empty() {
-            hashes.resize(usize::from(chars) - 1, 0);
-            lens.resize(usize::from(chars) - 1, 0);
-        }
-        hashes.push(hash);
-        lens.push(chars);
-    });
-    for last in 0..hashes.len() {
-        let Some(middle) = last.checked_sub(usize::from(lens[last])).filter(|&m| lens[m] > 0) else { continue };
-        let Some(first) = middle.checked_sub(usize::from(lens[middle])).filter(|&f| lens[f] > 0) else { continue };
-        into.push(mix(hashes[last] ^ hashes[middle].rotate_left(21) ^ hashes[first].rotate_left(42)));
+    // Once one shingle has ended, one ends at each character: two that follow each other are as many characters apart as
+    // the second is long.
+    let mut ends: Vec<(u64, u8)> = Vec::with_capacity(normal.len());
+    each(normal, |hash, chars| ends.push((hash, chars)));
+    for (i, &(last, chars)) in ends.iter().enumerate() {
+        let Some(before) = i.checked_sub(usize::from(chars)) else { continue };
+        let (middle, chars) = ends[before];
+        let Some(before) = before.checked_sub(usize::from(chars)) else { continue };
+        into.push(mix(last ^ middle.rotate_left(21) ^ ends[before].0.rotate_left(42)));
     }
 }
 

@@ -6,3 +6,6 @@ mod pii;
 
 mod faults;
 mod language;
+//! The measures crate from outside.
+
+mod near;

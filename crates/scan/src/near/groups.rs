@@ -3,8 +3,8 @@
 use super::pairs::{Comparer, Links, Relation};
 use super::spool::Texts;
 use super::table::{Nr, Table};
-use super::{Group, Kind, Limits, Member, NearError, Settings, Stop};
-use measures::near::{ShingleSet, overlap, without_numbers};
+use super::{Group, Kind, Limits, Member, NearError, RowId, Settings, Stop};
+use rustc_hash::FxHashMap;
 
 /// Different texts of a group up to which each is compared with each.
 const GROUP_WHOLE: usize = 48;
@@ -29,59 +29,68 @@ pub(super) fn groups(
     stop: Stop,
 ) -> Result<Vec<Group>, NearError> {
     let mut comparer = Comparer::new(table, texts, settings);
-    let rows = || table.rows().filter(|&nr| !table.entry(nr).is_empty());
+    let mut roots: Vec<Root> = Vec::with_capacity(table.len());
+    for nr in table.rows().filter(|&nr| !table.entry(nr).is_empty()) {
+        let stands = stands[nr as usize];
+        roots.push(Root { alike: links.alike.of(stands), same: links.same.of(stands), stands, nr });
+    }
+    roots.sort_unstable();
     let mut found = Vec::new();
-    let mut by_root: Vec<(Nr, Nr, Nr)> =
-        rows().map(|nr| (links.same.of(stands[nr as usize]), stands[nr as usize], nr)).collect();
-    by_root.sort_unstable();
-    for rows in by_root.chunk_by(|a, b| a.0 == b.0).filter(|rows| rows.len() > 1) {
+    for rows in roots.chunk_by(|a, b| a.alike == b.alike).filter(|rows| rows.len() > 1) {
         if stop() {
             return Err(NearError::Interrupted);
         }
-        let nrs: Vec<Nr> = rows.chunk_by(|a, b| a.1 == b.1).map(|class| class[0].1).collect();
-        let places = places(&nrs, table, &mut comparer, limits, stop)?;
-        found.push(group(rows, &places, table));
-    }
-    let mut by_root: Vec<(Nr, Nr)> =
-        rows().filter(|&nr| stands[nr as usize] == nr).map(|nr| (links.template.of(nr), nr)).collect();
-    by_root.sort_unstable();
-    for rows in by_root.chunk_by(|a, b| a.0 == b.0).filter(|rows| rows.len() > 1) {
-        if stop() {
-            return Err(NearError::Interrupted);
+        let mut members = Vec::with_capacity(rows.len());
+        for same in rows.chunk_by(|a, b| a.same == b.same) {
+            let nrs: Vec<Nr> = same.chunk_by(|a, b| a.stands == b.stands).map(|class| class[0].stands).collect();
+            let places = places(&nrs, table, &mut comparer, limits, stop)?;
+            same_members(same, &places, table, &mut members);
         }
-        found.push(template(rows, table, &mut comparer)?);
+        members.sort_unstable_by_key(|m| m.row);
+        let removed = members.iter().filter(|m| !m.keep).map(|m| m.kind);
+        let kind = removed.max().unwrap_or(Kind::Template);
+        found.push(Group { id: 0, kind, set: table.entry(rows[0].nr).set, members });
     }
-    found.sort_by_key(|group| (group.members[0].row, group.kind));
+    found.sort_by_key(|group| group.members[0].row);
     found.iter_mut().zip(1..).for_each(|(group, id)| group.id = id);
     Ok(found)
 }
 
-/// `rows`: root, the row that stands for the class, the row; sorted. `places`: one a class, in the same order.
-fn group(rows: &[(Nr, Nr, Nr)], places: &[Place], table: &Table) -> Group {
+/// A row, by what it hangs together with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Root {
+    alike: Nr,
+    same: Nr,
+    stands: Nr,
+    nr: Nr,
+}
+
+/// `rows`: of one root `same`, sorted. `places`: one a class, in the same order.
+fn same_members(rows: &[Root], places: &[Place], table: &Table, members: &mut Vec<Member>) {
     let exact = |a: Nr, b: Nr| table.entry(a).prints.exact == table.entry(b).prints.exact;
-    let kind = if places.len() > 1 {
-        Kind::Near
-    } else if rows.iter().all(|&(_, stands, nr)| exact(stands, nr)) {
-        Kind::Exact
-    } else {
-        Kind::Normalised
-    };
-    let mut members = Vec::with_capacity(rows.len());
-    for (class, place) in rows.chunk_by(|a, b| a.1 == b.1).zip(places) {
-        for &(_, stands, nr) in class {
+    let row = |nr| table.entry(nr).row;
+    let start = members.len();
+    for (class, place) in rows.chunk_by(|a, b| a.stands == b.stands).zip(places) {
+        for &Root { stands, nr, .. } in class {
             let keep = nr == place.like;
             let kind = match () {
-                () if keep => kind,
+                () if keep => Kind::Template,
                 () if stands != place.like => Kind::Near,
                 () if exact(nr, place.like) => Kind::Exact,
                 () => Kind::Normalised,
             };
-            let row = |nr| table.entry(nr).row;
             members.push(Member { row: row(nr), kind, keep, like: row(place.like), similarity: place.similarity });
         }
     }
-    members.sort_unstable_by_key(|m| m.row);
-    Group { id: 0, kind, set: table.entry(rows[0].2).set, members }
+    // A kept row is of the loosest kind that is removed for it.
+    let members = &mut members[start..];
+    let removed: Vec<(RowId, Kind)> = members.iter().filter(|m| !m.keep).map(|m| (m.like, m.kind)).collect();
+    let mut loosest: FxHashMap<RowId, Kind> = FxHashMap::default();
+    for (like, kind) in removed {
+        let known = loosest.entry(like).or_insert(kind);
+        *known = kind.max(*known);
+    }
+    members.iter_mut().filter(|m| m.keep).for_each(|m| m.kind = loosest.get(&m.row).copied().unwrap_or(Kind::Template));
 }
 
 /// Chooses the kept texts of a group, so that each other text is the same as one of them, and for each text the kept one.
@@ -178,18 +187,4 @@ fn places_in_order(
     }
     places.sort_unstable_by_key(|p| p.nr);
     Ok(places)
-}
-
-fn template(rows: &[(Nr, Nr)], table: &Table, comparer: &mut Comparer) -> Result<Group, NearError> {
-    let first = table.entry(rows[0].1);
-    let bare = |comparer: &mut Comparer, nr| Ok(ShingleSet::of(&without_numbers(&comparer.prepared(nr)?.text)));
-    let set: ShingleSet = bare(comparer, rows[0].1)?;
-    let mut members = Vec::with_capacity(rows.len());
-    for &(_, nr) in rows {
-        let entry = table.entry(nr);
-        let same = entry.prints.bare == first.prints.bare;
-        let similarity = if same { 1.0 } else { overlap(&set, &bare(comparer, nr)?).jaccard() };
-        members.push(Member { row: entry.row, kind: Kind::Template, keep: true, like: entry.row, similarity });
-    }
-    Ok(Group { id: 0, kind: Kind::Template, set: first.set, members })
 }

@@ -1,8 +1,257 @@
 //! Evaluation rows that are in the training set.
-use super::spool::Texts;
-use super::table::Table;
-use super::{Leak, Limits, NearError, Settings, Stop};
+//!
+//! Equal normal forms are found by their hashes. For the rest, some long shingles of each evaluation text are looked up in
+//! every training row, and rows that share enough of them are read and compared. What is asked counts alone, too: a question
+//! that training answers in other words has leaked all the same.
 
-pub(super) fn leaks(_: &Table, _: &Texts, _: Settings, _: &mut Limits, _: Stop) -> Result<Vec<Leak>, NearError> {
-    Ok(Vec::new())
+use super::pairs::{Prepared, Relation, relation};
+use super::sketch::{Prints, compared};
+use super::spool::Texts;
+use super::table::{Entry, Nr, Table};
+use super::{Key, LEAK_CONTAINED, Leak, LeakKind, Limits, NearError, RowId, Settings, Stop};
+use measures::near::{ShingleSet, long_shingles, overlap};
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cmp::Reverse;
+
+/// Training rows listed for an evaluation row.
+const LISTED: usize = 8;
+/// Evaluation rows looked for in one pass over the training rows, and bytes of their texts.
+const BLOCK_ROWS: usize = 1 << 15;
+const BLOCK_BYTES: u64 = 64 << 20;
+/// Long shingles of an evaluation text that are looked for: those with the lowest hashes, which are a fair sample.
+const LOOKED_FOR: usize = 48;
+/// Texts of a block that may share a long shingle; one that more have is a phrase of theirs and says nothing.
+const COMMON: usize = 128;
+/// One in so many of the shingles looked for has to be in a training row that is read.
+const HITS_ONE_IN: usize = 5;
+/// Evaluation texts compared with a training row: those with most shingles in it.
+const CANDIDATES: usize = 64;
+/// Long shingles of a text that can be found to be contained.
+const CONTAINED_LONG_SHINGLES: usize = 24;
+
+pub(super) fn leaks(
+    table: &Table,
+    texts: &Texts,
+    settings: Settings,
+    limits: &mut Limits,
+    stop: Stop,
+) -> Result<Vec<Leak>, NearError> {
+    let rows = |train: bool| {
+        let of = move |&nr: &Nr| table.entry(nr).set.is_train() == train && !table.entry(nr).is_empty();
+        table.rows().filter(of).collect::<Vec<Nr>>()
+    };
+    let (train, eval) = (rows(true), rows(false));
+    if train.is_empty() || eval.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut listed: FxHashMap<Nr, Vec<Leak>> = FxHashMap::default();
+    let mut cut = FxHashSet::default();
+    equal(table, &train, &eval, settings.key, &mut listed, &mut cut);
+    let mut rest = &eval[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let mut fits = |&nr: &Nr| {
+            bytes += u64::from(table.entry(nr).text_len);
+            bytes <= BLOCK_BYTES
+        };
+        let rows = rest[..rest.len().min(BLOCK_ROWS)].iter().take_while(|nr| fits(nr)).count().max(1);
+        let block = Block::of(&rest[..rows], table, texts, limits)?;
+        rest = &rest[rows..];
+        for chunk in train.chunks(1 << 12) {
+            if stop() {
+                return Err(NearError::Interrupted);
+            }
+            let found: Vec<Vec<(Nr, Leak)>> =
+                chunk.par_iter().map(|&nr| block.look(nr, table, texts, settings)).collect::<Result<_, _>>()?;
+            found.into_iter().flatten().for_each(|(nr, leak)| list(&mut listed, &mut cut, nr, leak));
+        }
+    }
+    limits.eval_rows_listed_in_part += cut.len() as u64;
+    let mut leaks: Vec<Leak> = listed.into_values().flatten().collect();
+    leaks.sort_by_key(|leak| (leak.eval, strength(leak)));
+    Ok(leaks)
+}
+
+/// Strongest first.
+fn strength(leak: &Leak) -> impl Ord + use<> {
+    (leak.kind, leak.by == Key::Instruction, Reverse((leak.score * 1e6) as u32), leak.train)
+}
+
+/// Keeps the strongest of a row's leaks, and one for each training row.
+fn list(listed: &mut FxHashMap<Nr, Vec<Leak>>, cut: &mut FxHashSet<Nr>, nr: Nr, leak: Leak) {
+    let of_row = listed.entry(nr).or_default();
+    match of_row.iter_mut().find(|l| l.train == leak.train) {
+        Some(known) if strength(&leak) < strength(known) => *known = leak,
+        Some(_) => return,
+        None => of_row.push(leak),
+    }
+    of_row.sort_by_key(strength);
+    if of_row.len() > LISTED {
+        of_row.truncate(LISTED);
+        cut.insert(nr);
+    }
+}
+
+/// Rows whose normal forms are equal, as compared or in what they ask.
+fn equal(
+    table: &Table,
+    train: &[Nr],
+    eval: &[Nr],
+    key: Key,
+    listed: &mut FxHashMap<Nr, Vec<Leak>>,
+    cut: &mut FxHashSet<Nr>,
+) {
+    let whole = |e: &Entry| Some(e.prints.normal);
+    let asked = |e: &Entry| {
+        let Prints { asked, .. } = e.prints;
+        (asked != 0 && e.asked_len as usize >= measures::near::LONG_UNITS as usize).then_some([asked, 0])
+    };
+    let ways: [(Key, &dyn Fn(&Entry) -> Option<[u64; 2]>); 2] = [(key, &whole), (Key::Instruction, &asked)];
+    for (by, print) in ways {
+        // The first training rows of each normal form that an evaluation row has, and whether there are more.
+        let mut rows: FxHashMap<[u64; 2], (Vec<RowId>, bool)> =
+            eval.iter().filter_map(|&nr| print(table.entry(nr))).map(|print| (print, (Vec::new(), false))).collect();
+        for entry in train.iter().map(|&nr| table.entry(nr)) {
+            if let Some((rows, more)) = print(entry).and_then(|print| rows.get_mut(&print)) {
+                if rows.len() < LISTED { rows.push(entry.row) } else { *more = true }
+            }
+        }
+        for &nr in eval {
+            let entry = table.entry(nr);
+            let Some((rows, more)) = print(entry).and_then(|print| rows.get(&print)) else { continue };
+            if *more {
+                cut.insert(nr);
+            }
+            for &train in rows {
+                let leak = Leak { kind: LeakKind::Exact, by, set: entry.set, eval: entry.row, train, score: 1.0 };
+                list(listed, cut, nr, leak);
+            }
+        }
+    }
+}
+
+/// Evaluation rows with the long shingles to look for.
+struct Block {
+    rows: Vec<EvalRow>,
+    /// Shingles of all texts, sorted, with the number of the text: twice the row's, and one more for the whole row.
+    shingles: Vec<(u64, u32)>,
+    /// Where shingles with these top bits begin.
+    starts: Vec<u32>,
+    /// Shingles looked for, by text.
+    looked_for: Vec<u32>,
+}
+
+struct EvalRow {
+    nr: Nr,
+    whole: Prepared,
+    asked: Prepared,
+    whole_long: ShingleSet,
+    asked_long: ShingleSet,
+}
+
+const START_BITS: u32 = 16;
+
+impl Block {
+    fn of(nrs: &[Nr], table: &Table, texts: &Texts, limits: &mut Limits) -> Result<Self, NearError> {
+        let row = |&nr: &Nr| {
+            let entry = table.entry(nr);
+            let whole = texts.read(entry)?;
+            let asked = compared(&whole, entry.asked_len, Key::Instruction).to_owned();
+            let (whole_long, asked_long) = (ShingleSet::of_long(&whole), ShingleSet::of_long(&asked));
+            Ok(EvalRow { nr, whole: Prepared::new(whole), asked: Prepared::new(asked), whole_long, asked_long })
+        };
+        let rows: Vec<EvalRow> = nrs.par_iter().map(row).collect::<Result<_, NearError>>()?;
+        let mut shingles: Vec<(u64, u32)> = Vec::new();
+        for (i, row) in rows.iter().enumerate() {
+            for (text, number) in [(&row.asked.text, 2 * i), (&row.whole.text, 2 * i + 1)] {
+                // Where nothing but a question is, it is looked for once.
+                if number % 2 == 0 && text.len() == row.whole.text.len() {
+                    continue;
+                }
+                let mut long = Vec::new();
+                long_shingles(text, &mut long);
+                long.sort_unstable();
+                long.dedup();
+                shingles.extend(long.iter().take(LOOKED_FOR).map(|&hash| (hash, number as u32)));
+            }
+        }
+        shingles.sort_unstable();
+        let mut wanted = vec![0u32; 2 * rows.len()];
+        shingles.iter().for_each(|&(_, text)| wanted[text as usize] += 1);
+        let rare: Vec<(u64, u32)> =
+            shingles.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() <= COMMON).flatten().copied().collect();
+        let mut looked_for = vec![0u32; 2 * rows.len()];
+        rare.iter().for_each(|&(_, text)| looked_for[text as usize] += 1);
+        let lost = |i: &usize| wanted[2 * i + 1] > 0 && looked_for[2 * i] + looked_for[2 * i + 1] == 0;
+        limits.eval_rows_too_common += (0..rows.len()).filter(lost).count() as u64;
+        let start = |top: u64| rare.partition_point(|&(hash, _)| hash >> (64 - START_BITS) < top) as u32;
+        let starts = (0..=1 << START_BITS).map(start).collect();
+        Ok(Self { rows, shingles: rare, starts, looked_for })
+    }
+
+    /// Evaluation rows that are in the training row.
+    fn look(&self, nr: Nr, table: &Table, texts: &Texts, settings: Settings) -> Result<Vec<(Nr, Leak)>, NearError> {
+        let entry = table.entry(nr);
+        let text = texts.read(entry)?;
+        let mut long = Vec::new();
+        long_shingles(&text, &mut long);
+        let rows = self.candidates(&long);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let long = ShingleSet::of_long(&text);
+        let asked = Prepared::new(compared(&text, entry.asked_len, Key::Instruction).to_owned());
+        let whole = Prepared::new(text);
+        let leaks = rows.into_iter().filter_map(|row| {
+            let row = &self.rows[row];
+            let (kind, by, score) = strongest(row, &whole, &asked, &long, settings.jaccard)?;
+            let eval = table.entry(row.nr);
+            Some((row.nr, Leak { kind, by, set: eval.set, eval: eval.row, train: entry.row, score }))
+        });
+        Ok(leaks.collect())
+    }
+
+    /// Rows of which enough shingles are among these.
+    fn candidates(&self, long: &[u64]) -> Vec<usize> {
+        let mut hits: Vec<(u32, u64)> = Vec::new();
+        for &hash in long {
+            let top = (hash >> (64 - START_BITS)) as usize;
+            let bucket = &self.shingles[self.starts[top] as usize..self.starts[top + 1] as usize];
+            let from = bucket.partition_point(|&(h, _)| h < hash);
+            hits.extend(bucket[from..].iter().take_while(|&&(h, _)| h == hash).map(|&(_, text)| (text, hash)));
+        }
+        hits.sort_unstable();
+        hits.dedup();
+        let mut rows: Vec<(Reverse<usize>, usize)> = hits
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|of_text| of_text.len() * HITS_ONE_IN >= self.looked_for[of_text[0].0 as usize] as usize)
+            .map(|of_text| (Reverse(of_text.len()), of_text[0].0 as usize / 2))
+            .collect();
+        rows.sort_unstable();
+        let mut seen = FxHashSet::default();
+        rows.into_iter().map(|(_, row)| row).filter(|&row| seen.insert(row)).take(CANDIDATES).collect()
+    }
+}
+
+fn strongest(
+    eval: &EvalRow,
+    whole: &Prepared,
+    asked: &Prepared,
+    long: &ShingleSet,
+    threshold: f32,
+) -> Option<(LeakKind, Key, f32)> {
+    let mut template = false;
+    for (a, b, by) in [(&eval.whole, whole, Key::Row), (&eval.asked, asked, Key::Instruction)] {
+        match relation(a, b, threshold) {
+            Relation::Same => return Some((LeakKind::Near, by, overlap(&a.set, &b.set).jaccard())),
+            Relation::Template => template = true,
+            Relation::Unlike => {}
+        }
+    }
+    let texts = [(&eval.whole_long, Key::Row), (&eval.asked_long, Key::Instruction)];
+    texts.into_iter().filter(|(of_eval, _)| !template && of_eval.len() >= CONTAINED_LONG_SHINGLES).find_map(|(of_eval, by)| {
+        let score = overlap(of_eval, long).of_a();
+        (score >= LEAK_CONTAINED).then_some((LeakKind::Contained, by, score))
+    })
 }

@@ -21,6 +21,9 @@ const FAILURES: u8 = 64;
 /// A pair is read and compared if its estimated similarity is above the least that counts minus this: nearly three
 /// standard deviations.
 const GLANCE_SLACK: f32 = 0.17;
+/// Share of numbers in what differs from which on two texts are two exercises, not one text and its copy. Not more, since
+/// a copy with a few typos may be the copy of the other exercise.
+const NUMBERS_SHARE: f32 = 1.0 / 3.0;
 /// Pairs remembered as compared in vain; beyond them a pair may be compared again, to the same end.
 const REMEMBERED: usize = 1 << 21;
 /// Prepared texts held, and the longest of them in bytes.
@@ -37,8 +40,10 @@ pub(super) enum Relation {
 
 /// What hangs together.
 pub(super) struct Links {
+    /// By pairs that are the same.
     pub same: Sets,
-    pub template: Sets,
+    /// By pairs that are the same or differ in their numbers.
+    pub alike: Sets,
 }
 
 /// Disjoint sets of rows, each known by its earliest row.
@@ -76,7 +81,7 @@ pub(super) fn link(
     let mut linker = Linker {
         table,
         comparer: Comparer::new(table, texts, settings),
-        links: Links { same: Sets::new(table.len()), template: Sets::new(table.len()) },
+        links: Links { same: Sets::new(table.len()), alike: Sets::new(table.len()) },
         failures: vec![0; table.len()],
         compared: FxHashSet::default(),
         limits,
@@ -151,11 +156,11 @@ impl Linker<'_> {
     fn band(&mut self, keys: &[u64], stop: Stop) -> Result<(), NearError> {
         let mut rows = Vec::new();
         for (i, bucket) in keys.chunk_by(|a, b| a >> 32 == b >> 32).enumerate() {
+            if i % 4096 == 0 && stop() {
+                return Err(NearError::Interrupted);
+            }
             if bucket.len() < 2 {
                 continue;
-            }
-            if i % 1024 == 0 && stop() {
-                return Err(NearError::Interrupted);
             }
             rows.clear();
             rows.extend(bucket.iter().map(|&key| key as Nr));
@@ -187,7 +192,7 @@ impl Linker<'_> {
             }
             let mut linked = false;
             for &leader in &leaders {
-                linked = self.links.template.of(leader) == self.links.template.of(row)
+                linked = self.links.alike.of(leader) == self.links.alike.of(row)
                     || self.look(leader, row)? == Outcome::Linked;
                 if linked {
                     break;
@@ -224,7 +229,7 @@ impl Linker<'_> {
             return Ok(Outcome::Apart);
         }
         if ea.prints.bare == eb.prints.bare {
-            self.links.template.join(a, b);
+            self.links.alike.join(a, b);
             return Ok(Outcome::Linked);
         }
         let least = CONTAINED_JACCARD.min(self.comparer.settings.jaccard) - GLANCE_SLACK;
@@ -236,9 +241,12 @@ impl Linker<'_> {
             return Ok(Outcome::Apart);
         }
         match self.comparer.relation(a, b)? {
-            Relation::Same => self.links.same.join(a, b),
+            Relation::Same => {
+                self.links.same.join(a, b);
+                self.links.alike.join(a, b);
+            }
             Relation::Template => {
-                self.links.template.join(a, b);
+                self.links.alike.join(a, b);
                 self.remember(pair);
             }
             Relation::Unlike => {
@@ -319,7 +327,7 @@ pub(super) fn relation(a: &Prepared, b: &Prepared, threshold: f32) -> Relation {
     }
     if numbers_differ(&a.text, &b.text) {
         let bare = overlap(&ShingleSet::of(&without_numbers(&a.text)), &ShingleSet::of(&without_numbers(&b.text)));
-        if 1.0 - bare.jaccard() <= 0.5 * (1.0 - shared.jaccard()) {
+        if 1.0 - bare.jaccard() <= (1.0 - NUMBERS_SHARE) * (1.0 - shared.jaccard()) {
             return Relation::Template;
         }
     }

@@ -21,6 +21,7 @@ pub struct Sketch {
     pub(super) prints: Prints,
     pub(super) glance: [u8; 64],
     pub(super) bands: [u32; BANDS],
+    pub(super) samples: Vec<u64>,
 }
 
 /// Hashes that are equal where the texts are.
@@ -64,6 +65,7 @@ pub fn sketch(row: &Row, set: SetId, settings: &Settings) -> Sketch {
         prints: prints(row, &text, asked_len, compared),
         glance: [0; 64],
         bands: [0; BANDS],
+        samples: super::shared::sample(&text),
         asked_len,
         text: String::new(),
     };

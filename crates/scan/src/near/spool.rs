@@ -1,7 +1,7 @@
-//! Sketches on disk. Three files a shard: one record a row, the texts end to end, and the bands' keys.
+//! Sketches on disk. Four files a shard: one record a row, the texts end to end, the bands' keys, and sampled shingles.
 //!
 //! Keys are written in blocks of [`BLOCK_ROWS`] rows, band by band inside a block, so that one band of all rows is read
-//! without the others. A fourth file, written last, says that the three are whole.
+//! without the others. A fifth file, written last, says that the four are whole.
 
 use super::sketch::{Prints, Sketch};
 use super::table::Entry;
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 const BLOCK_ROWS: usize = 4096;
 const RECORD_BYTES: usize = 144;
+/// A sampled shingle: its hash, and its row's place in the shard.
+const SAMPLE_BYTES: usize = 12;
 /// Changes with the format of the files and with what a sketch is.
 const VERSION: u32 = 1;
 
@@ -24,6 +26,7 @@ pub struct Index {
     rows: BufWriter<File>,
     texts: BufWriter<File>,
     bands: BufWriter<File>,
+    samples: BufWriter<File>,
     /// Keys of the rows since the last whole block, row by row.
     block: Vec<[u32; BANDS]>,
 }
@@ -41,6 +44,7 @@ struct Files {
     rows: PathBuf,
     texts: PathBuf,
     bands: PathBuf,
+    samples: PathBuf,
     about: PathBuf,
 }
 
@@ -51,16 +55,23 @@ struct About {
     settings: Settings,
     rows: u64,
     text_bytes: u64,
+    samples: u64,
 }
 
 impl Files {
     fn of(folder: &Path, shard: Shard) -> Self {
         let name = |end| folder.join(format!("near-{}-of-{}.{end}", shard.index, shard.count));
-        Self { rows: name("rows"), texts: name("texts"), bands: name("bands"), about: name("json") }
+        Self {
+            rows: name("rows"),
+            texts: name("texts"),
+            bands: name("bands"),
+            samples: name("samples"),
+            about: name("json"),
+        }
     }
 
-    fn all(&self) -> [&Path; 4] {
-        [&self.about, &self.rows, &self.texts, &self.bands]
+    fn all(&self) -> [&Path; 5] {
+        [&self.about, &self.rows, &self.texts, &self.bands, &self.samples]
     }
 }
 
@@ -75,7 +86,7 @@ impl Index {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(NearError::io("remove", &files.about)(e)),
             _ => {}
         }
-        let about = About { version: VERSION, shard, settings, rows: 0, text_bytes: 0 };
+        let about = About { version: VERSION, shard, settings, rows: 0, text_bytes: 0, samples: 0 };
         // From here on an error deletes what was made.
         let spool = Spool { files, about, owned: true };
         let create = |path: &Path| {
@@ -86,6 +97,7 @@ impl Index {
             rows: create(&spool.files.rows)?,
             texts: create(&spool.files.texts)?,
             bands: create(&spool.files.bands)?,
+            samples: create(&spool.files.samples)?,
             block: Vec::with_capacity(BLOCK_ROWS),
             spool,
         })
@@ -95,6 +107,13 @@ impl Index {
         let Spool { files, about, .. } = &mut self.spool;
         self.rows.write_all(&record(sketch, about.text_bytes)).map_err(NearError::io("write", &files.rows))?;
         self.texts.write_all(sketch.text.as_bytes()).map_err(NearError::io("write", &files.texts))?;
+        for hash in &sketch.samples {
+            let mut bytes = [0; SAMPLE_BYTES];
+            bytes[..8].copy_from_slice(&hash.to_le_bytes());
+            bytes[8..].copy_from_slice(&(about.rows as u32).to_le_bytes());
+            self.samples.write_all(&bytes).map_err(NearError::io("write", &files.samples))?;
+        }
+        about.samples += sketch.samples.len() as u64;
         about.rows += 1;
         about.text_bytes += sketch.text.len() as u64;
         self.block.push(sketch.bands);
@@ -115,8 +134,10 @@ impl Index {
 
     pub fn close(mut self) -> Result<Spool, NearError> {
         self.write_block()?;
-        let Self { spool, rows, texts, bands, .. } = self;
-        for (file, path) in [(rows, &spool.files.rows), (texts, &spool.files.texts), (bands, &spool.files.bands)] {
+        let Self { spool, rows, texts, bands, samples, .. } = self;
+        let Files { rows: rows_path, texts: texts_path, bands: bands_path, samples: samples_path, .. } = &spool.files;
+        let files = [(rows, rows_path), (texts, texts_path), (bands, bands_path), (samples, samples_path)];
+        for (file, path) in files {
             file.into_inner().map_err(|e| NearError::io("write", path)(e.into_error()))?;
         }
         let about =
@@ -162,6 +183,7 @@ impl Spool {
             (&files.rows, about.rows.saturating_mul(RECORD_BYTES as u64)),
             (&files.texts, about.text_bytes),
             (&files.bands, about.rows.saturating_mul(4 * BANDS as u64)),
+            (&files.samples, about.samples.saturating_mul(SAMPLE_BYTES as u64)),
         ];
         for (path, bytes) in wanted {
             let len = std::fs::metadata(path).map_err(NearError::io("read", path))?.len();
@@ -195,6 +217,24 @@ impl Spool {
                 return Err(NearError::Damaged { path: path.clone(), got: "a text beyond the end".to_owned() });
             }
             take(entry, glance);
+        }
+        Ok(())
+    }
+
+    pub(super) fn samples(&self) -> u64 {
+        self.about.samples
+    }
+
+    /// Place of the row, and hash, of each sampled shingle.
+    pub(super) fn each_sample(&self, mut take: impl FnMut(u32, u64)) -> Result<(), NearError> {
+        let path = &self.files.samples;
+        let file = File::open(path).map_err(NearError::io("open", path))?;
+        let mut file = BufReader::with_capacity(1 << 18, file);
+        let mut bytes = [0; SAMPLE_BYTES];
+        for _ in 0..self.about.samples {
+            file.read_exact(&mut bytes).map_err(NearError::io("read", path))?;
+            let [a, b, c, d, e, f, g, h, row @ ..] = bytes;
+            take(u32::from_le_bytes(row), u64::from_le_bytes([a, b, c, d, e, f, g, h]));
         }
         Ok(())
     }

@@ -4,3 +4,6 @@ mod fuzz;
 mod input;
 #[cfg(target_os = "linux")]
 mod memory;
+//! The scan crate from outside.
+
+mod near;
