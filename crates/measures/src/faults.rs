@@ -45,7 +45,7 @@ pub fn find(text: &str, part: Part, context: Context) -> Vec<Spot> {
     html::find(text, context, &mut spots);
     loops::find(text, context, &mut spots);
     phrases::find(text, part, context, &mut spots);
-    if matches!(part, Part::Response) {
+    if part == Part::Response {
         cut::find(text, context, &mut spots);
     }
     spots.sort_by(|a, b| (a.at.start, a.kind).cmp(&(b.at.start, b.kind)));

@@ -125,7 +125,8 @@ fn format_rule(
     match u32::from(c) {
         0xfeff if at == 0 => None,
         0xfeff => Some(("bom_inside", 0.95)),
-        0x200b => Some(("zero_width_space", 0.95)),
+        // Scripts without spaces mark words with it.
+        0x200b => (!before.is_some_and(is_spaceless)).then_some(("zero_width_space", 0.95)),
         0x200c | 0x200d => (!before.is_some_and(takes_joiners)).then_some(("zero_width_joiner", 0.9)),
         0x200e | 0x200f | 0x061c | 0x202a..=0x202e | 0x2066..=0x2069 => {
             (!right_to_left()).then_some(("bidi_control", 0.9))
@@ -143,6 +144,11 @@ fn format_rule(
         }
         _ => Some(("invisible", 0.9)),
     }
+}
+
+/// Thai, Lao, Burmese, Khmer.
+fn is_spaceless(c: char) -> bool {
+    matches!(u32::from(c), 0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff)
 }
 
 /// Joiners have a meaning after emoji and in scripts whose letters join.

@@ -92,10 +92,10 @@ static WORDS: LazyLock<(AhoCorasick, Vec<Excuse>)> = LazyLock::new(|| {
     (automaton, words.into_iter().map(|(_, excuse)| excuse).collect())
 });
 
-const YES: &str = "html, xml, svg, markup, <, &lt;, &amp;, &nbsp;, href, css, jsx, rss, tag, tags, entity, entities, \
-    标签, 标记语言, 超链接, 网页代码, hyperlink, escape, 转义, template engine, markdown, wiki";
-const PERHAPS: &str = "web page, webpage, website, web site, web form, landing page, homepage, home page, code, javascript, php, \
-    react, vue, bootstrap, script, 网页, 网站, 前端, 代码, 表单, 脚本, 程序, 编程, email template, newsletter, email";
+const YES: &str =
+    "html, xml, svg, markup, <, &lt;, &amp;, &nbsp;, href, jsx, rss, html标签, 标记语言, 超链接, 网页代码, hyperlink";
+const PERHAPS: &str = "web page, webpage, website, web site, web form, landing page, homepage, home page, code, javascript, php, css, tag, tags, \
+    entity, escape, markdown, template, react, vue, bootstrap, script, newsletter, email, 网页, 网站, 前端, 代码, 表单, 脚本, 程序, 编程, 标签, 转义, 模板";
 const REPEATING: &str = "repeat, times, a song, the song, lyric, chorus, chant, loop, pattern, refrain, palindrome, duplicate, copies, \
     nursery rhyme, tongue twister, sequence, ascii, concatenat, 重复, 遍, 首歌, 歌词, 副歌, 循环, 绕口令, 复制, 序列";
 const DIALOGUE: &str = "dialog, conversation, chat, script, interview, screenplay, skit, role-play, roleplay, role play, transcript, debate, \

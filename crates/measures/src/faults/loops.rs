@@ -1,12 +1,13 @@
 //! Text that repeats itself as a model does that cannot stop.
 
+use std::cell::OnceCell;
+use std::hash::Hasher;
 use std::ops::Range;
 
 use rustc_hash::FxHasher;
-use std::hash::Hasher;
 
 use super::context::{Context, Subject};
-use super::push_near;
+use super::{SPOTS_PER_KIND_MAX, push_near};
 use crate::Spot;
 use crate::language::lines;
 
@@ -39,13 +40,21 @@ const SLOTS: usize = 1 << 12;
 
 /// Finds stretches that repeat with a period: each window of bytes remembers where it last stood, and where the distance to
 /// that place stays the same for long, the stretch is periodic.
+///
+/// A budget bounds the work: texts that nearly repeat with many periods at once are given up.
 fn find_periods(text: &str, spots: &mut Vec<Spot>) {
     let bytes = text.as_bytes();
+    let code = Code(OnceCell::new());
+    let mut budget = 16 * bytes.len();
+    let mut loops = 0;
     let mut last = [u32::MAX; SLOTS];
     // The last stretch that was measured and was no loop: its period and end.
     let mut known = (0, 0);
     let mut at = 0;
-    while let Some(window) = bytes.get(at..at + WINDOW) {
+    while let Some(window) = bytes.get(at..at + WINDOW)
+        && budget > 0
+        && loops < SPOTS_PER_KIND_MAX
+    {
         let window = u64::from_le_bytes(window.try_into().unwrap_or_default());
         let slot = (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize;
         let previous = last[slot] as usize;
@@ -62,12 +71,14 @@ fn find_periods(text: &str, spots: &mut Vec<Spot>) {
         }
         let same =
             WINDOW + bytes[at + WINDOW..].iter().zip(&bytes[previous + WINDOW..]).take_while(|(a, b)| a == b).count();
-        if is_loop(period, period + same) && is_text(text, previous..at) && !is_code(text, previous) {
+        budget = budget.saturating_sub(same);
+        if is_loop(period, period + same) && is_text(text, previous..at) && !code.is_at(text, previous) {
             let stretch = inner(text, previous..at + same);
             let copies = (period + same) as f32 / period as f32;
             let confidence = (0.75 + 0.02 * copies).min(0.99);
             push_near(spots, Spot { kind: "repetition", rule: "period", at: stretch, confidence });
             at += same;
+            loops += 1;
         } else {
             known = (period, at + same);
             at += 1;
@@ -93,8 +104,14 @@ fn is_text(text: &str, unit: Range<usize>) -> bool {
     letters > 0 && 3 * letters >= unit.chars().count() && !unit.contains('|')
 }
 
-fn is_code(text: &str, at: usize) -> bool {
-    lines(text).take_while(|line| line.start <= at).last().is_some_and(|line| line.is_code())
+/// Where the lines of a text are code; read when it is first asked for.
+struct Code(OnceCell<Vec<(usize, bool)>>);
+
+impl Code {
+    fn is_at(&self, text: &str, at: usize) -> bool {
+        let lines = self.0.get_or_init(|| lines(text).map(|line| (line.start, line.is_code())).collect());
+        lines[..lines.partition_point(|(start, _)| *start <= at)].last().is_some_and(|(_, code)| *code)
+    }
 }
 
 /// A range made smaller until it stands on characters.

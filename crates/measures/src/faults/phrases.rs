@@ -68,6 +68,12 @@ fn find_tokens(text: &str, part: Part, context: Context, spots: &mut Vec<Spot>) 
     if context.is_about(Subject::Tokens) && part != Part::Response {
         return;
     }
+    // A text without sides that begins with a token is a conversation as a template renders it.
+    let rendered = matches!(part, Part::Text)
+        && TOKEN_SEARCH.find(text).is_some_and(|first| text[..first.start()].trim().is_empty());
+    if rendered {
+        return;
+    }
     for found in TOKEN_SEARCH.find_iter(text) {
         let token = &TOKENS[found.pattern().as_usize()];
         let before = &text[..found.start()];

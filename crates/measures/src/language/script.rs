@@ -1,5 +1,7 @@
 //! Scripts, and the letters that tell languages of one script apart.
 
+use std::sync::LazyLock;
+
 use super::{Han, Language};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +100,10 @@ impl Counts {
         match script {
             Script::Han => {
                 self.han += 1;
-                self.simplified += u32::from(SIMPLIFIED.contains(c));
-                self.traditional += u32::from(TRADITIONAL.contains(c));
-                self.japanese += u32::from(JAPANESE.contains(c));
+                let form = form_of(c);
+                self.simplified += u32::from(form == Some(Form::Simplified));
+                self.traditional += u32::from(form == Some(Form::Traditional));
+                self.japanese += u32::from(form == Some(Form::Japanese));
             }
             Script::Kana => self.kana += 1,
             Script::Latin | Script::None => {}
@@ -137,7 +140,7 @@ pub(super) fn is_japanese<'a>(counts: impl Iterator<Item = &'a Counts>) -> bool 
         simplified += counts.simplified;
         japanese += counts.japanese;
     }
-    if kana > 0 { 12 * kana >= han } else { japanese > 0 && simplified == 0 }
+    if kana > 0 { 12 * kana >= han } else { japanese > 0 && simplified == 0 && 10 * japanese >= han }
 }
 
 /// How the Chinese of a text is written, where it has characters that tell.
@@ -150,47 +153,50 @@ pub(super) fn han<'a>(counts: impl Iterator<Item = &'a Counts>) -> Option<Han> {
     }
 }
 
-/// A set of characters of the basic plane as sorted code units, for a binary search.
-struct Chars(std::sync::LazyLock<Vec<u16>>);
+/// A character that only one way of writing has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    Simplified,
+    Traditional,
+    Japanese,
+}
 
-impl Chars {
-    fn contains(&self, c: char) -> bool {
-        u16::try_from(u32::from(c)).is_ok_and(|c| self.0.binary_search(&c).is_ok())
+const HAN_FIRST: u32 = 0x4e00;
+const HAN_LAST: u32 = 0x9fff;
+
+fn form_of(c: char) -> Option<Form> {
+    FORMS.get(u32::from(c).wrapping_sub(HAN_FIRST) as usize).copied().flatten()
+}
+
+/// By code point, from [`HAN_FIRST`] on.
+static FORMS: LazyLock<Vec<Option<Form>>> = LazyLock::new(|| {
+    let mut forms = vec![None; (HAN_LAST - HAN_FIRST + 1) as usize];
+    for (form, chars) in [(Form::Simplified, SIMPLIFIED), (Form::Traditional, TRADITIONAL), (Form::Japanese, JAPANESE)] {
+        chars.chars().for_each(|c| forms[(u32::from(c) - HAN_FIRST) as usize] = Some(form));
     }
-}
-
-macro_rules! chars {
-    ($text:literal) => {
-        Chars(std::sync::LazyLock::new(|| {
-            let mut chars: Vec<u16> = $text.encode_utf16().collect();
-            chars.sort_unstable();
-            chars
-        }))
-    };
-}
+    forms
+});
 
 /// Frequent characters whose simplified form is neither the traditional nor the Japanese one.
-static SIMPLIFIED: Chars = chars!(
+const SIMPLIFIED: &str =
     "们这个说时对来会为过发后里么还没经给从问让请开关长门间听见观觉认识语谁课话读写书车东两马风飞难题应该帮师现实视频网络电脑\
      样业务产专严丽举义乐习乡买乱争亚亿仅仓众优传伤伦侧债倾偿储儿况减凤击创别刘则刚劳动势单卖卫压厂历厅县变号吗员响团园图\
      圆圣场坏块坚报声处备够头夺奋妇妈孙宁宝审宽宾导尽层属岁岛币带帮广庆库庙废录归当总恶战户执扩扫抢护担拥择挥损换据摄敌数断无旧显\
      晓术机杀权条构标树桥检楼欢汉汤汇沟泽测济浓涛润温湾满灭灯灵点烂烧热爱状独狱猎献环畅疗监盖盘码确础积称稳穷窃竞笔简类粮红约级\
      纪纯纳纸纽线练组细终绍结绝统继绩续维综绿缓编缘缩网罗罚职联胜脉脏艺节苏药获营虑虽补装规览订计讨训记讲许论设访证评词译试诗诚\
      详误诸诺调谈谢质购贵费资赛赢赵赶趋跃转轮软轻载较辆输达迁运进远连适选递遗释针钟钱钢铁银错键镇闭闲闻队阳阴阶际陆险随隐页项顺顾预领颜\
-     额飘饭饮馆驱验鱼鸟鸡麦黄齐龙龟"
-);
+     额飘饭饮馆驱验鱼鸟鸡麦黄齐龙龟";
 
 /// Frequent characters whose traditional form is not the simplified one.
-static TRADITIONAL: Chars = chars!(
+const TRADITIONAL: &str =
     "們這個說時對來會為過發後裡麼還沒經給從問讓請開關長門間聽見觀覺認識語誰課話讀寫書車東兩馬風飛難題應該幫師現實視頻網絡電腦\
      樣業務產專嚴麗舉義樂習鄉買亂爭亞億僅倉眾優傳傷倫側債傾償儲兒況減鳳擊創別劉則剛勞動勢單賣衛壓廠歷廳縣變號嗎員響團園圖\
      圓聖場壞塊堅報聲處備夠頭奪奮婦媽孫寧寶審寬賓導盡層屬歲島幣帶廣慶庫廟廢錄歸當總惡戰戶執擴掃搶護擔擁擇揮損換據攝敵數斷無舊顯\
-     曉術機殺權條構標樹橋檢樓歡漢湯匯溝澤測濟濃濤潤溫灣滿滅燈靈點爛燒熱愛狀獨獄獵獻環暢療監蓋盤碼確礎積稱穩窮竊競筆簡類糧紅約級"
-);
+     曉術機殺權條構標樹橋檢樓歡漢湯匯溝澤測濟濃濤潤溫灣滿滅燈靈點爛燒熱愛狀獨獄獵獻環暢療監蓋盤碼確礎積稱穩窮竊競筆簡類糧紅約級";
 
 /// Forms of characters that Japanese has and Chinese has not.
-static JAPANESE: Chars =
-    chars!("気発読売込働駅広総様険検図価応戻渋帰県対芸伝転団囲観験済経続実変気択沢払仏駄鉄銭観権歩巻竜塩営桜処覚");
+const JAPANESE: &str =
+    "気発読売込働駅広総様険検図価応戻渋帰県対芸伝転団囲観験済経続実変気択沢払仏駄鉄銭観権歩巻竜塩営桜処覚";
 
 #[cfg(test)]
 mod tests {
@@ -198,9 +204,8 @@ mod tests {
 
     #[test]
     fn no_character_is_of_two_forms() {
-        for (one, other) in [(&SIMPLIFIED, &TRADITIONAL), (&SIMPLIFIED, &JAPANESE), (&TRADITIONAL, &JAPANESE)] {
-            let both = one.0.iter().filter(|c| other.0.contains(c)).map(|c| char::from_u32(u32::from(*c)));
-            assert_eq!(both.collect::<Vec<_>>(), []);
+        for (one, other) in [(SIMPLIFIED, TRADITIONAL), (SIMPLIFIED, JAPANESE), (TRADITIONAL, JAPANESE)] {
+            assert_eq!(one.chars().filter(|c| other.contains(*c)).collect::<String>(), "");
         }
     }
 }

@@ -59,6 +59,7 @@ fn characters_without_width() {
             "שלום \u{200f}(a)",
             "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
             "葛\u{e0100}城",
+            "ภาษา\u{200b}ไทย",
             "hy\u{ad}phen",
         ],
     );
@@ -174,6 +175,19 @@ fn repetition_loops() {
 }
 
 #[test]
+fn texts_that_nearly_repeat_take_no_longer_than_others() {
+    // Fibonacci words repeat with many periods at once; the other one has a loop on each line.
+    let (mut one, mut two) = ("a".to_owned(), "ab".to_owned());
+    while two.len() < 1 << 20 {
+        (one, two) = (two.clone(), two + &one);
+    }
+    find(&two, Part::Response, Context::default());
+    let lines: String = (0..9000).map(|n| format!("{n} {}\n", "no ".repeat(30))).collect();
+    let spots = find(&lines, Part::Response, Context::default());
+    assert!(spots.iter().filter(|s| s.kind == "repetition").count() <= SPOTS_PER_KIND_MAX);
+}
+
+#[test]
 fn refusals() {
     check(
         "refusal",
@@ -224,6 +238,9 @@ fn role_tokens() {
         "",
         &["The user: a person.", "Instruction: add water.", "a <b> c", "Note: humans err.", "Write `</s>` at the end."],
     );
+    let rendered = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>";
+    assert!(find(rendered, Part::Text, Context::default()).is_empty());
+    assert!(!find(&format!("Hello {rendered}"), Part::Text, Context::default()).is_empty());
     let dialogue = "User: Hello!\nAssistant: Hello, what can I do for you?";
     assert!(kinds_of("Write a dialogue between a user and an assistant.", dialogue).is_empty());
     assert!(kinds_of("写一段客服对话。", "用户：你好！\n助手：您好，请问有什么可以帮您？").is_empty());
