@@ -8,7 +8,7 @@ use super::{Analysis, Level};
 /// Distinct pairs that are held, about 100 bytes each. Beyond it, only pairs whose hash ends in one more zero bit are
 /// kept, and so on: what is kept depends on the set of pairs alone, never on the order they came in, so merged
 /// shards equal one process. The counts of kept pairs stay exact.
-pub const PAIRS_MAX: usize = 1 << 19;
+pub const PAIRS_MAX: usize = 1 << 18;
 
 /// The longest verb or noun that is counted as itself, in characters: longer ones are no words.
 const WORD_MAX: usize = 24;

@@ -9,3 +9,4 @@ mod language;
 //! The measures crate from outside.
 
 mod near;
+mod verbs;

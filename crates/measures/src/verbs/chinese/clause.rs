@@ -69,7 +69,7 @@ pub fn requests<'t>(sentence: &'t [Token<'t>], found: &mut Vec<Request<'t>>) {
         clauses.pop();
     }
     let last = clauses.len().saturating_sub(1);
-    let mut so_far = SoFar { stated: named, about: None };
+    let mut so_far = SoFar { stated: named, requested: false, about: None };
     for (i, clause) in clauses.iter().enumerate() {
         let place =
             Place { asked: question && i == last && !tag, more: i < last, named: ends_in_colon(clause, sentence) };
@@ -104,6 +104,7 @@ struct Place {
 struct SoFar<'t> {
     /// Something was stated: only a frame makes a request now.
     stated: bool,
+    requested: bool,
     /// 针对他的要求，…: the phrase of a preposition without a verb.
     about: Option<&'t [Token<'t>]>,
 }
@@ -150,9 +151,12 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
         return;
     };
     let sure = frame.asked || frame.modal || frame.wished || request.sure && !place.asked;
-    if so_far.stated && !sure {
+    // "写一首诗，必须押韵": a demand on what is asked for already.
+    let demanded = so_far.requested && frame.duty && !frame.asked && !frame.you;
+    if so_far.stated && !sure || demanded {
         return;
     }
+    so_far.requested = true;
     if let (Object::None | Object::Named(_), Some(about)) = (&request.object, so_far.about) {
         request.object = Object::Tokens(about);
     }
@@ -227,7 +231,13 @@ fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
         let next = clause.get(i + 1);
         let next_is = |classes: Classes| next.is_some_and(|next| next.is(classes));
         let more = i + 1 < clause.len();
-        if token.word == "请问" {
+        let plain_so = token.word == "就"
+            && next.is_some_and(|next| {
+                next.is(Classes::ASK.or(Classes::MODAL).or(Classes::HOLD).or(Classes::YOU))
+                    || is_verb_like(next)
+                    || next.word == "给"
+            });
+        if token.word == "请问" || plain_so {
         } else if token.is(Classes::ME) && wishes(&clause[i + 1..]) {
             // 我想请您 …, 我希望你 …: asked; 我想 V: wished.
             frame.wished = true;

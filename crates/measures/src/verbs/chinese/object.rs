@@ -125,6 +125,9 @@ pub fn continued<'t>(phrase: &'t [Token<'t>], sentence: &'t [Token<'t>]) -> Opti
     let first = phrase.first()?;
     let counted = matches!(first.kind, Kind::Number | Kind::Measure) || first.is(Classes::NUMBER);
     let open = phrase.iter().any(|token| token.is(Classes::FINITE.or(Classes::PREP)) || token.kind == Kind::Verb);
+    let last = phrase.last()?.at.end;
+    let goes_on = sentence.iter().find(|token| token.at.start >= last);
+    let open = open || goes_on.is_some_and(|token| token.is(Classes::FINITE.or(Classes::PREP)));
     if !counted || !open || phrase.iter().any(|token| token.is(Classes::RELATIVE)) {
         return None;
     }

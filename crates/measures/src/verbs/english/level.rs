@@ -79,7 +79,7 @@ fn of_noun(verb: &str, noun: Option<&str>) -> Option<Level> {
     match level {
         Level::Remember | Level::Apply if creates => None,
         Level::Evaluate if creates && !matches!(noun, Some("evaluation" | "assessment" | "critique")) => None,
-        Level::Create if shows => None,
+        Level::Create | Level::Evaluate if shows => None,
         Level::Understand if creates && matches!(noun, Some("answer" | "example" | "biography" | "outline")) => None,
         Level::Understand if shows => None,
         level => Some(level),

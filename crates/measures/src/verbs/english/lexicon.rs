@@ -191,9 +191,7 @@ impl Lexicon {
         }
         let endings = ["al", "ive", "ous", "ful", "less", "able", "ible", "ic", "ary", "ish"];
         let superlative = low.len() > 5 && low.ends_with("est");
-        low.len() > 4
-            && !classes.has(Classes::NOUN)
-            && (superlative || endings.iter().any(|end| low.ends_with(end)))
+        low.len() > 4 && !classes.has(Classes::NOUN) && (superlative || endings.iter().any(|end| low.ends_with(end)))
     }
 }
 

@@ -379,7 +379,8 @@ impl<'t> Page<'t> {
     fn corrected(&self, verb: usize) -> String {
         let low = self.low(verb);
         // "reboil" is a verb of its own.
-        let derived = ["re", "un", "dis", "mis", "out", "over", "under", "pre", "de"].iter().any(|start| low.starts_with(start));
+        let derived =
+            ["re", "un", "dis", "mis", "out", "over", "under", "pre", "de"].iter().any(|start| low.starts_with(start));
         let known = self.verbs[verb].is_some() || low.len() < MISSPELT_MIN || derived;
         if known { low.to_owned() } else { LEXICON.nearest_verb(low).unwrap_or(low).to_owned() }
     }
@@ -526,9 +527,12 @@ impl<'t> Page<'t> {
 
     /// "Exchange rate for my card is wrong": an auxiliary before any mark or relative word.
     fn has_finite_verb(&self, from: usize, end: usize) -> bool {
-        let stops = |j: &usize| !self.is_word(*j) || self.is(*j, Classes::WH.or(Classes::CONJ)) && !self.is(*j, Classes::DET);
+        let stops =
+            |j: &usize| !self.is_word(*j) || self.is(*j, Classes::WH.or(Classes::CONJ)) && !self.is(*j, Classes::DET);
         let clause = from..(from..end).find(stops).unwrap_or(end);
-        clause.into_iter().any(|j| self.is(j, Classes::AUX) && !matches!(self.low(j), "'s" | "not" | "do" | "being" | "be"))
+        clause
+            .into_iter()
+            .any(|j| self.is(j, Classes::AUX) && !matches!(self.low(j), "'s" | "not" | "do" | "being" | "be"))
     }
 
     /// A word that the lexicon lacks at the start of a sentence, with an article after it: "Upcycle the crates".

@@ -1,8 +1,8 @@
 //! The head noun of a verb's direct object.
 
-use super::{Page, Request};
 use super::lexicon::{Classes, LEXICON};
 use super::tokens::Kind;
+use super::{Page, Request};
 
 /// Verbs whose "for", "of" or "up with" belongs to them: "look for a snippet" has the object "snippet".
 const WITH_PARTICLE: [(&str, &[&str]); 10] = [
@@ -77,10 +77,7 @@ fn after_particles(page: &Page, verb: &str, from: usize) -> usize {
     let object_next = page.is(i + 1, Classes::DET.or(Classes::WH).or(Classes::ADJECTIVE)) || is_content(page, i + 1);
     // "turn in the report" against "live in the house": "in", "over", "through" are particles of few verbs.
     let doubtful = matches!(page.low(i), "in" | "over" | "through" | "on" | "by" | "down");
-    let takes = matches!(
-        verb,
-        "fill" | "hand" | "turn" | "bring" | "read" | "write" | "break" | "go" | "put" | "note"
-    );
+    let takes = matches!(verb, "fill" | "hand" | "turn" | "bring" | "read" | "write" | "break" | "go" | "put" | "note");
     if particle && object_next && (!doubtful || takes && !(page.low(i) == "on")) { i + 1 } else { i }
 }
 
@@ -97,7 +94,10 @@ fn is_manner(page: &Page, i: usize) -> bool {
 /// "this text", "her letter", "each row": a word that could be an object is followed by a noun.
 fn is_determiner(page: &Page, i: usize) -> bool {
     page.is(i, Classes::DET)
-        && (is_content(page, i + 1) || page.low(i + 1) == "of" || page.kind(i + 1) == Some(Kind::Number))
+        && (is_content(page, i + 1)
+            || page.low(i + 1) == "of"
+            || page.is(i + 1, Classes::DET)
+            || page.kind(i + 1) == Some(Kind::Number))
 }
 
 /// A noun, an adjective or an unknown word.
@@ -235,8 +235,15 @@ fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     if LEXICON.is_adjective(low) || is_manner(page, i) {
         if np.head.is_none() {
             // "the following", "the best": nothing follows, so there is no noun; but "the blank".
-            let bare = ["following", "given", "best", "first", "second", "third", "last", "next", "previous", "same", "other"];
-            let may_head = page.is(i, Classes::ADJECTIVE) && np.determined && !more && page.kind(i + 1) != Some(Kind::Number) && !bare.contains(&low) && !low.ends_with("est") && !is_joined(page, i);
+            let bare =
+                ["following", "given", "best", "first", "second", "third", "last", "next", "previous", "same", "other"];
+            let may_head = page.is(i, Classes::ADJECTIVE)
+                && np.determined
+                && !more
+                && page.kind(i + 1) != Some(Kind::Number)
+                && !bare.contains(&low)
+                && !low.ends_with("est")
+                && !is_joined(page, i);
             if !may_head || is_manner(page, i) {
                 np.determined |= !token.capital;
                 return Step::Next;
@@ -255,7 +262,7 @@ fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     if token.capital && np.head.is_some_and(|head| !page.tokens[head].capital) && !more {
         return Step::Stop;
     }
-    if low.len() == 1 && np.head.is_some() {
+    if low.len() == 1 {
         return Step::Stop;
     }
     np.head = Some(i);

@@ -44,13 +44,15 @@ pub fn tokens<'t>(text: &str, lower: &'t str) -> Vec<Token<'t>> {
     let mut out: Vec<Token> = Vec::with_capacity(text.len() / 5 + 4);
     let bytes = text.as_bytes();
     let mut at = 0;
-    let mut fenced = false;
+    let (mut fenced, mut in_code) = (false, false);
     while at < bytes.len() {
         let Some(c) = text[at..].chars().next() else { break };
         if at == 0 || bytes[at - 1] == b'\n' {
             let line = text[at..].split('\n').next().unwrap_or("");
             let fence = line.trim_start().starts_with("```");
-            let skipped = fenced || fence || is_code(line);
+            let indented = line.starts_with([' ', '\t']);
+            let skipped = fenced || fence || is_code(line) || in_code && indented;
+            in_code = skipped && !fence;
             fenced ^= fence;
             if skipped && !line.is_empty() {
                 at += line.len();
