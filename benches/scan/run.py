@@ -210,12 +210,13 @@ def goals(result):
 
 
 def report(result):
-    print("\n| program | rows | records/CPU-s | records/s | peak MiB | recall en, zh | precision en, zh |\n"
-          "|---|---:|---:|---:|---:|---:|---:|")
+    print(f"\n{result['bytes_per_row']:,.0f} bytes a row")
+    print("\n| program | rows | records/CPU-s | records/s | MB/CPU-s | peak MiB | recall en, zh | precision en, zh |\n"
+          "|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, r in result["programs"].items():
         en, zh = r["right"]["en"], r["right"]["zh"]
         print(f"| {name} | {r['rows']:,} | {r['records_per_cpu_s']:,.0f} ({r['least']:,.0f}–{r['most']:,.0f}) | "
-              f"{r['records_per_s']:,.0f} | {r['peak_mib']:,.0f} | {en['recall']:.3f}, {zh['recall']:.3f} | "
+              f"{r['records_per_s']:,.0f} | {r['records_per_cpu_s'] * result['bytes_per_row'] / 1e6:.1f} | {r['peak_mib']:,.0f} | {en['recall']:.3f}, {zh['recall']:.3f} | "
               f"{en['precision']:.3f}, {zh['precision']:.3f} |")
     near = result["programs"].get("athanor near")
     if near:
@@ -251,7 +252,8 @@ def main():
         a.programs = [*ours, *RENSA, *DATA_JUICER]
     english, chinese = a.rows
     folder = records_of(a, f"records-{english + chinese}", english, chinese, a.seed)
-    result = {"rows": a.rows, "seed": a.seed, "load": os.getloadavg()[0], "programs": compare(a, folder)}
+    result = {"rows": a.rows, "seed": a.seed, "load": os.getloadavg()[0], "programs": compare(a, folder),
+              "bytes_per_row": (folder / "records.jsonl").stat().st_size / sum(a.rows)}
     if a.scaling:
         result["twice"] = scaling(a, folder)
     if a.million:
