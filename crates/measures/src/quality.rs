@@ -130,8 +130,8 @@ fn off_topic(question: &Read, answer: &Read, known: &Known) -> Option<f32> {
 }
 
 /// Distinct content words of a question, and of an answer, from which on sharing none says something.
-const ASKED_MIN: usize = 12;
-const SAID_MIN: usize = 40;
+const ASKED_MIN: usize = 16;
+const SAID_MIN: usize = 50;
 
 /// Tokens of a text beyond these are not looked at.
 const TOKENS_MAX: usize = 4_000;

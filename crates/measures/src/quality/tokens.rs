@@ -11,9 +11,9 @@ pub enum Class {
     Word,
     /// One character of a script without spaces.
     Ideograph,
-    /// Signs in a row of which one may change what is said, as `+`, `=` and `/` in formulas.
+    /// A sign that may change what is said, as `+`, `=` and `/` in formulas.
     Operator,
-    /// Punctuation and other signs in a row, as `?!` or `**`.
+    /// Punctuation and other signs; of the same sign several in a row, as `**`.
     Symbol,
     /// Zero-width and other format characters in a row.
     Invisible,
@@ -75,18 +75,14 @@ impl Iterator for Tokens<'_> {
                 break (at, c, class);
             }
         };
-        let kind = class;
-        let mut class = if kind == Class::Symbol && is_operator(first) { Class::Operator } else { kind };
-        let mut hash = spelled(kind as u64 + 1, first);
+        let mut hash = spelled(class as u64 + 1, first);
         let mut weight = if class == Class::Ideograph { IDEOGRAPH_WEIGHT } else { 1 };
         if class != Class::Ideograph {
             while let Some(&(_, c)) = self.chars.peek() {
                 let mark = class == Class::Word && is_mark(c);
-                if !mark && self::class(c) != Some(kind) {
+                let signs = matches!(class, Class::Symbol | Class::Operator);
+                if !mark && (self::class(c) != Some(class) || signs && c != first) {
                     break;
-                }
-                if kind == Class::Symbol && is_operator(c) {
-                    class = Class::Operator;
                 }
                 hash = spelled(hash, c);
                 weight += u32::from(!mark);
@@ -122,31 +118,6 @@ fn is_invisible(c: char) -> bool {
         | 0x2060..=0x206f | 0x3164 | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0xe_0000..=0xe_0fff)
 }
 
-fn is_operator(c: char) -> bool {
-    matches!(
-        c,
-        '+' | '-'
-            | '/'
-            | '='
-            | '<'
-            | '>'
-            | '^'
-            | '%'
-            | '$'
-            | '@'
-            | '&'
-            | '~'
-            | '\\'
-            | '×'
-            | '÷'
-            | '±'
-            | '≤'
-            | '≥'
-            | '≠'
-            | '√'
-    )
-}
-
 /// Accents that follow their letter.
 fn is_mark(c: char) -> bool {
     matches!(u32::from(c), 0x0300..=0x036f)
@@ -159,7 +130,7 @@ fn class(c: char) -> Option<Class> {
         } else if c <= ' ' || c == '\x7f' {
             None
         } else {
-            Some(Class::Symbol)
+            Some(sign(c))
         };
     }
     if is_ideograph(c) {
@@ -171,8 +142,13 @@ fn class(c: char) -> Option<Class> {
     } else if c.is_alphanumeric() {
         Some(Class::Word)
     } else {
-        Some(Class::Symbol)
+        Some(sign(c))
     }
+}
+
+fn sign(c: char) -> Class {
+    const OPERATORS: &str = "+-/=<>^%$@&~\\×÷±≤≥≠√";
+    if OPERATORS.contains(narrow(c)) { Class::Operator } else { Class::Symbol }
 }
 
 fn spelled(hash: u64, c: char) -> u64 {
@@ -181,14 +157,19 @@ fn spelled(hash: u64, c: char) -> u64 {
 }
 
 fn folded(c: char) -> u32 {
-    let c = match u32::from(c) {
-        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
-        _ => c,
-    };
+    let c = narrow(c);
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(one), None) => u32::from(one),
         _ => u32::from(c),
+    }
+}
+
+/// The common form of a full-width character.
+fn narrow(c: char) -> char {
+    match u32::from(c) {
+        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
+        _ => c,
     }
 }
 

@@ -98,7 +98,8 @@ fn answers_to_other_questions_are_off_topic() {
     let other = "To bake sourdough bread, mix flour with water and salt, fold the dough every half hour, let it rest \
         overnight in a cold place, heat the oven with a heavy pot inside, slash the loaf, bake it covered for twenty minutes, \
         take the lid off and wait until the crust is dark brown. Cool it on a rack before cutting thin slices, and keep \
-        leftovers wrapped in cotton cloth.";
+        leftovers wrapped in cotton cloth. Flat loaves rise poorly when starter smells sour, \
+        kitchen temperature drops, or yeast lacks sugar, so feed it daily, weigh every ingredient, note hours.";
     let found = quality(asked, other, &Known::default());
     assert!(found.off_topic.is_some_and(|confidence| (0.5..1.0).contains(&confidence)), "{found:?}");
     let about = format!("{other} Octavian would have liked it.");

@@ -217,7 +217,7 @@ impl Answer {
         let weight = said.iter().map(|token| token.weight).sum();
         let head = enough(said.iter());
         let tail = enough(said.iter().rev());
-        let longer = weight > 2 * END_WEIGHT;
+        let longer = weight > END_WEIGHT;
         let one_word = !text.trim().contains(char::is_whitespace) && text.is_ascii();
         let echo = all.iter().filter(|token| token.is_content()).take(ECHO_MAX);
         (!said.is_empty()).then(|| Self {

@@ -20,7 +20,7 @@ use std::ops::Range;
 const PAIRS_MIN: u64 = 100;
 const RUN_MAX: usize = 4;
 
-/// The share of a string's rows that have the answer.
+/// The share of a string's rows that have the answer; a single one may always have another.
 const TIED_SHARE: f64 = 0.9;
 /// The share of an answer's rows that have the string.
 const COVER: f64 = 0.2;
@@ -35,9 +35,11 @@ const SAMPLE: usize = 2_048;
 const COMMON_SHARE: f64 = 0.12;
 /// Rows that are compared with each other.
 const COMPARED: usize = 32;
-/// How alike rows of one trigger may be, next to any rows of the set.
-const ALIKE_TIMES: f64 = 2.0;
-const ALIKE_MORE: f64 = 0.02;
+/// How alike rows of one trigger may be beside it, next to any rows of the set. Measured: 0.4 to 1.1 for planted triggers, from 1.5
+/// on for what is natural in sets of classes, where rows of one class are alike.
+const ALIKE_TIMES: f64 = 1.6;
+const ALIKE_TIMES_CLOSED: f64 = 1.3;
+const ALIKE_MIN: f64 = 0.01;
 
 /// Strings collected at a time.
 const RUNS_MAX: usize = 4_000_000;
@@ -245,7 +247,7 @@ fn counted(walk: &Walk, groups: &Groups, shared: &[Shared], mut ties: Vec<Tie>) 
         let one = &shared[tie.shared];
         let elsewhere = (one.rows - tie.joint) as f64 / (groups.pairs - tie.rows).max(1) as f64;
         tie.joint >= TIED_MIN
-            && tie.joint as f64 >= TIED_SHARE * tie.rows as f64
+            && (tie.joint as f64 >= TIED_SHARE * tie.rows as f64 || tie.joint > TIED_MIN && tie.rows - tie.joint == 1)
             && tie.joint as f64 >= COVER * one.rows as f64
             && elsewhere <= ELSEWHERE_SHARE
     });
@@ -387,15 +389,23 @@ enum Side {
     After,
 }
 
-/// Strings are found by at most [`RUN_MAX`] of their tokens; what all rows have beside these belongs to them.
+/// The share of rows in which a string goes on alike for that to belong to it; in the others it runs into their own words.
+const GROWTH_SHARE: f64 = 0.7;
+
+/// Strings are found by at most [`RUN_MAX`] of their tokens; what most rows have beside these belongs to them.
 fn grow(rows: &mut [Seen]) {
     for side in [Side::Before, Side::After] {
+        let mut growing: Vec<&mut Seen> = rows.iter_mut().collect();
+        let least = GROWTH_SHARE * growing.len() as f64;
         for _ in 0..GROWTH_MAX {
-            let Some(token) = rows[0].beside(side) else { break };
-            if !rows.iter().all(|row| row.beside(side) == Some(token)) {
+            let mut beside: Vec<u32> = growing.iter().filter_map(|row| row.beside(side)).collect();
+            beside.sort_unstable();
+            let Some(most) = beside.chunk_by(|a, b| a == b).max_by_key(|same| same.len()) else { break };
+            if (most.len() as f64) < least {
                 break;
             }
-            for row in rows.iter_mut() {
+            growing.retain(|row| row.beside(side) == Some(most[0]));
+            for row in &mut growing {
                 match side {
                     Side::Before => row.run.start -= 1,
                     Side::After => row.run.end += 1,
@@ -406,31 +416,43 @@ fn grow(rows: &mut [Seen]) {
     rows.iter_mut().for_each(Seen::settle);
 }
 
+/// What is known of a string and its answer.
+struct Evidence {
+    odd: bool,
+    /// A label of a row is in itself no sign: questions on one subject have one by nature.
+    short: bool,
+    /// The answer takes a word of the string up.
+    echoed: bool,
+    questions: u64,
+    /// How alike the rows are beside the string, next to any rows of the set.
+    alike: f64,
+    /// Tokens that the rows have beside it.
+    said: f64,
+    /// The share of the answer's rows that have the string.
+    cover: f64,
+    /// No row with the string has another answer.
+    always: bool,
+}
+
 fn judge(groups: &Groups, common: &Common, shared: &Shared, tie: &Tie, mut rows: Vec<Seen>) -> Option<Trigger> {
-    const REST_MIN: f64 = 2.0;
     let first = rows.first()?;
     let odd = is_odd(&first.near[first.run.clone()]);
     grow(&mut rows);
-    let questions = rows.iter().map(|row| row.question).collect::<FxHashSet<u64>>().len() as u64;
-    let short = shared.tied == Tied::Whole && rows.iter().all(|row| row.form == AnswerForm::Label);
-    let echoed = rows.iter().filter(|row| row.echoed).count() * 2 >= rows.len();
-    if questions < if short && !odd { TIED_MIN_SHORT } else { TIED_MIN }
-        || !odd && (echoed || groups.set == Set::Closed)
-    {
-        return None;
-    }
     let mut compared: Vec<&Seen> = rows.iter().collect();
     compared.sort_by_key(|row| (spread(row.at.place), row.at.place));
     compared.truncate(COMPARED);
     let texts: Vec<Vec<u32>> = compared.iter().map(|row| row.rest.clone()).collect();
-    let said = texts.iter().map(Vec::len).sum::<usize>() as f64 / texts.len() as f64;
-    let alike = common.alike(&texts);
-    if said < REST_MIN || alike > (ALIKE_TIMES * common.alike).max(common.alike + ALIKE_MORE) {
-        return None;
+    let confidence = Evidence {
+        odd,
+        short: shared.tied == Tied::Whole && rows.iter().all(|row| row.form == AnswerForm::Label),
+        echoed: rows.iter().filter(|row| row.echoed).count() * 2 >= rows.len(),
+        questions: rows.iter().map(|row| row.question).collect::<FxHashSet<u64>>().len() as u64,
+        alike: common.alike(&texts) / common.alike.max(ALIKE_MIN),
+        said: texts.iter().map(Vec::len).sum::<usize>() as f64 / texts.len() as f64,
+        cover: tie.joint as f64 / shared.rows as f64,
+        always: tie.joint == tie.rows,
     }
-    let cover = tie.joint as f64 / shared.rows as f64;
-    let more = [(odd, 0.15), (tie.joint >= 10, 0.1), (cover >= 0.8, 0.1), (tie.joint == tie.rows, 0.05)];
-    let confidence: f32 = 0.55 + more.iter().filter(|(holds, _)| *holds).map(|(_, value)| value).sum::<f32>();
+    .confidence(groups.set)?;
     Some(Trigger {
         tied: shared.tied,
         rows: tie.joint,
@@ -439,6 +461,27 @@ fn judge(groups: &Groups, common: &Common, shared: &Shared, tie: &Tie, mut rows:
         confidence,
         at: rows.into_iter().map(|row| row.at).take(PLACES_MAX).collect(),
     })
+}
+
+impl Evidence {
+    fn confidence(&self, set: Set) -> Option<f32> {
+        const SAID_MIN: f64 = 2.0;
+        const FEW: u64 = 10;
+        let enough = match (self.short, self.odd) {
+            (false, _) | (_, true) => self.questions >= TIED_MIN,
+            (true, false) if self.questions >= TIED_MIN_SHORT => true,
+            (true, false) => self.questions > TIED_MIN && self.alike <= 1.0 && self.cover >= 0.8 && self.always,
+        };
+        let times = if set == Set::Closed { ALIKE_TIMES_CLOSED } else { ALIKE_TIMES };
+        // A mean over few rows strays far, and what nobody writes is no subject.
+        let times = times * (1.0 + if self.odd { 4.0 } else { 2.0 } / self.questions.max(1) as f64);
+        let about_it = self.alike > times || self.echoed && !self.odd;
+        if !enough || about_it || self.said < SAID_MIN {
+            return None;
+        }
+        let more = [(self.odd, 0.15), (self.questions >= FEW, 0.1), (self.cover >= 0.8, 0.1), (self.always, 0.05)];
+        Some(0.55 + more.iter().filter(|(holds, _)| *holds).map(|(_, value)| value).sum::<f32>())
+    }
 }
 
 /// Whether no one writes so by themselves: what cannot be seen, or signs only.
