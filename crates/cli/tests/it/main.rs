@@ -8,4 +8,5 @@ mod interrupts;
 mod kills;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod scan;
 mod support;
