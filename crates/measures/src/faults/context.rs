@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// What the instruction is about. The default is a question about nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,8 @@ static WORDS: LazyLock<(AhoCorasick, Vec<Excuse>)> = LazyLock::new(|| {
     let words: Vec<(&str, Excuse)> =
         lists.iter().flat_map(|(excuse, words)| words.split(", ").map(|word| (word.trim(), *excuse))).collect();
     let automaton = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .prefilter(false)
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
         .build(words.iter().map(|(word, _)| word))

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::context::{Context, Subject};
 use super::push_near;
@@ -59,6 +59,8 @@ const TOKENS: &[Token] = tokens! {
 
 static TOKEN_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .prefilter(false)
         .match_kind(MatchKind::LeftmostLongest)
         .build(TOKENS.iter().map(|t| t.text))
         .expect("fixed words make an automaton")
@@ -163,6 +165,8 @@ fn refusal(text: &str, context: Context) -> Option<Spot> {
 
 static PHRASE_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .prefilter(false)
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
         .build(PHRASES.iter().map(|(_, phrase)| (*phrase).to_owned()).chain(typeset()))

@@ -131,6 +131,18 @@ const OPENINGS: [(&str, &[u8]); 26] = [
 /// Share of marks from which on a line is code whatever else it says.
 const MARKS_SHARE: f32 = 0.22;
 
+/// 1 for the bytes that are frequent in code and rare in prose.
+const MARKS: [u8; 256] = {
+    let mut marks = [0; 256];
+    let list = b"{}()[]=<>;_+&|\\\"'$#%*";
+    let mut n = 0;
+    while n < list.len() {
+        marks[list[n] as usize] = 1;
+        n += 1;
+    }
+    marks
+};
+
 fn looks_like_code(line: &str) -> bool {
     let bytes = line.as_bytes();
     if matches!(line, "{" | "}" | "(" | ")" | "[" | "]") {
@@ -144,7 +156,10 @@ fn looks_like_code(line: &str) -> bool {
     if matches!(last, b'{' | b'}') || last == b';' && has(b"=({})[]") {
         return true;
     }
-    if OPENINGS.iter().any(|(word, marks)| line.starts_with(word) && opens(line, word, marks)) {
+    if OPENINGS
+        .iter()
+        .any(|(word, marks)| word.as_bytes()[0] == bytes[0] && line.starts_with(word) && opens(line, word, marks))
+    {
         return true;
     }
     if bytes[0] == b'<' && last == b'>' && (bytes[1].is_ascii_alphabetic() || matches!(bytes[1], b'/' | b'!' | b'?')) {
@@ -153,20 +168,22 @@ fn looks_like_code(line: &str) -> bool {
     if is_assignment(line) {
         return true;
     }
-    let marks = bytes.iter().filter(|b| b"{}()[]=<>;_+&|\\\"'$#%*".contains(b)).count();
+    // The start of a line tells; prose has long ones.
+    const READ_BYTES: usize = 160;
+    let bytes = &bytes[..bytes.len().min(READ_BYTES)];
+    let marks: usize = bytes.iter().map(|b| usize::from(MARKS[usize::from(*b)])).sum();
     marks >= 4
         && marks as f32 >= MARKS_SHARE * bytes.len() as f32
-        && has(b"=({[<")
+        && bytes.iter().any(|b| b"=({[<".contains(b))
         && bytes.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// `name = value`, `a.b[0] += f(x)`: one name before a sign that prose has no use for.
 fn is_assignment(line: &str) -> bool {
-    let Some((name, value)) =
-        line.split_once(" = ").or_else(|| line.split_once(" += ")).or_else(|| line.split_once(" := "))
-    else {
-        return false;
-    };
+    let Some(sign) = memchr(b'=', line.as_bytes()) else { return false };
+    let (name, value) = (&line[..sign], &line[sign + 1..]);
+    let Some(value) = value.strip_prefix(' ') else { return false };
+    let Some(name) = [" ", " +", " :"].iter().find_map(|before| name.strip_suffix(before)) else { return false };
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.[],'\"".contains(&b))
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && (value.contains(['(', '[', '{', '"', '\'', '.', '_']) || !value.contains(' ') && name.len() > 1)

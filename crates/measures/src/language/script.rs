@@ -171,15 +171,15 @@ fn form_of(c: char) -> Option<Form> {
 /// By code point, from [`HAN_FIRST`] on.
 static FORMS: LazyLock<Vec<Option<Form>>> = LazyLock::new(|| {
     let mut forms = vec![None; (HAN_LAST - HAN_FIRST + 1) as usize];
-    for (form, chars) in [(Form::Simplified, SIMPLIFIED), (Form::Traditional, TRADITIONAL), (Form::Japanese, JAPANESE)] {
+    for (form, chars) in [(Form::Simplified, SIMPLIFIED), (Form::Traditional, TRADITIONAL), (Form::Japanese, JAPANESE)]
+    {
         chars.chars().for_each(|c| forms[(u32::from(c) - HAN_FIRST) as usize] = Some(form));
     }
     forms
 });
 
 /// Frequent characters whose simplified form is neither the traditional nor the Japanese one.
-const SIMPLIFIED: &str =
-    "们这个说时对来会为过发后里么还没经给从问让请开关长门间听见观觉认识语谁课话读写书车东两马风飞难题应该帮师现实视频网络电脑\
+const SIMPLIFIED: &str = "们这个说时对来会为过发后里么还没经给从问让请开关长门间听见观觉认识语谁课话读写书车东两马风飞难题应该帮师现实视频网络电脑\
      样业务产专严丽举义乐习乡买乱争亚亿仅仓众优传伤伦侧债倾偿储儿况减凤击创别刘则刚劳动势单卖卫压厂历厅县变号吗员响团园图\
      圆圣场坏块坚报声处备够头夺奋妇妈孙宁宝审宽宾导尽层属岁岛币带帮广庆库庙废录归当总恶战户执扩扫抢护担拥择挥损换据摄敌数断无旧显\
      晓术机杀权条构标树桥检楼欢汉汤汇沟泽测济浓涛润温湾满灭灯灵点烂烧热爱状独狱猎献环畅疗监盖盘码确础积称稳穷窃竞笔简类粮红约级\
@@ -188,8 +188,7 @@ const SIMPLIFIED: &str =
      额飘饭饮馆驱验鱼鸟鸡麦黄齐龙龟";
 
 /// Frequent characters whose traditional form is not the simplified one.
-const TRADITIONAL: &str =
-    "們這個說時對來會為過發後裡麼還沒經給從問讓請開關長門間聽見觀覺認識語誰課話讀寫書車東兩馬風飛難題應該幫師現實視頻網絡電腦\
+const TRADITIONAL: &str = "們這個說時對來會為過發後裡麼還沒經給從問讓請開關長門間聽見觀覺認識語誰課話讀寫書車東兩馬風飛難題應該幫師現實視頻網絡電腦\
      樣業務產專嚴麗舉義樂習鄉買亂爭亞億僅倉眾優傳傷倫側債傾償儲兒況減鳳擊創別劉則剛勞動勢單賣衛壓廠歷廳縣變號嗎員響團園圖\
      圓聖場壞塊堅報聲處備夠頭奪奮婦媽孫寧寶審寬賓導盡層屬歲島幣帶廣慶庫廟廢錄歸當總惡戰戶執擴掃搶護擔擁擇揮損換據攝敵數斷無舊顯\
      曉術機殺權條構標樹橋檢樓歡漢湯匯溝澤測濟濃濤潤溫灣滿滅燈靈點爛燒熱愛狀獨獄獵獻環暢療監蓋盤碼確礎積稱穩窮竊競筆簡類糧紅約級";

@@ -20,10 +20,21 @@ const CLEAR_MARGIN: f32 = 3.0;
 /// The weight of the second opinion, among votes of about 1 a word.
 const SECOND_OPINION: f32 = 1.1;
 /// The second opinion reads this many bytes.
-const SECOND_OPINION_BYTES: usize = 400;
+const SECOND_OPINION_BYTES: usize = 240;
 
 /// What a text of its language has of votes a word, at least.
 const KNOWN_VOTES: f32 = 0.3;
+
+/// Pairs of letters inside of words.
+const PAIRS: [(&[u8; 2], usize, f32); 7] = [
+    (b"sc", DE, 0.1),
+    (b"th", EN, 0.3),
+    (b"wh", EN, 0.3),
+    (b"lh", words::PT, 0.4),
+    (b"nh", words::PT, 0.4),
+    (b"ij", words::NL, 0.4),
+    (b"aa", words::NL, 0.4),
+];
 
 impl Votes {
     /// Lets a word vote; `word` is lowered in place.
@@ -85,22 +96,12 @@ impl Votes {
     }
 
     fn add_shape(&mut self, word: &str) {
-        for (ending, language, vote) in words::ENDINGS {
-            if word.ends_with(ending) {
-                self.0[*language] += vote;
+        words::ending_votes(word).for_each(|(language, vote)| self.0[language] += vote);
+        let has = |pair: &[u8; 2]| word.as_bytes().windows(2).any(|w| w == pair);
+        for (pair, language, vote) in PAIRS {
+            if has(pair) {
+                self.0[language] += vote;
             }
-        }
-        if word.contains("sch") {
-            self.0[DE] += 0.4;
-        }
-        if word.contains("th") || word.contains("wh") {
-            self.0[EN] += 0.3;
-        }
-        if word.contains("lh") || word.contains("nh") {
-            self.0[words::PT] += 0.4;
-        }
-        if word.contains("ij") || word.contains("aa") {
-            self.0[words::NL] += 0.4;
         }
     }
 

@@ -209,8 +209,24 @@ const LISTS: [&str; 12] = [
     orang kerja rumah kota perusahaan pelanggan pesanan harga para seperti karena sebagai bahwa",
 ];
 
-/// Ends of words of at least five letters that are in no list, longest first within a language.
-pub(super) const ENDINGS: &[(&str, usize, f32)] = &[
+/// What the end of a word says that is in no list, language by language.
+pub(super) fn ending_votes(word: &str) -> impl Iterator<Item = (usize, f32)> {
+    let last = word.bytes().next_back().unwrap_or(0);
+    let endings = &BY_LAST_BYTE[usize::from(last)];
+    endings.iter().filter(|(ending, ..)| word.ends_with(ending)).map(|&(_, language, vote)| (language, vote))
+}
+
+type Ending = (&'static str, usize, f32);
+
+static BY_LAST_BYTE: LazyLock<Vec<Vec<Ending>>> = LazyLock::new(|| {
+    let mut by_last = vec![Vec::new(); 256];
+    for ending in ENDINGS {
+        by_last[usize::from(ending.0.as_bytes()[ending.0.len() - 1])].push(*ending);
+    }
+    by_last
+});
+
+const ENDINGS: &[Ending] = &[
     ("ing", EN, 0.6),
     ("ly", EN, 0.4),
     ("ness", EN, 0.7),
