@@ -3,8 +3,11 @@
 use std::ops::Range;
 
 use super::super::Level;
+use super::frame::{Frame, peel, strong_frame};
 use super::lexicon::{Classes, LEXICON};
 use super::object;
+use super::phrase::begins_verb;
+use super::scan::{Scan, scan};
 use super::segment::{Kind, Token};
 use super::span;
 
@@ -34,21 +37,6 @@ pub enum Object<'t> {
     /// 是否完好: it has no head.
     Clause(&'t [Token<'t>]),
     Named(String),
-}
-
-/// What was peeled off before a verb.
-#[derive(Clone, Copy, Debug, Default)]
-struct Frame {
-    asked: bool,
-    wished: bool,
-    /// 能, 可以, 需要, 应.
-    modal: bool,
-    /// 应, 必须, 建议: of the modals, those that ask.
-    duty: bool,
-    /// 您能 …: the one who is asked is named.
-    you: bool,
-    /// 帮我, 给我.
-    helped: bool,
 }
 
 /// Adds the requests of one sentence.
@@ -124,9 +112,6 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     if start >= clause.len() || clause[start].is(Classes::PROHIBIT) && clause[start].verb.is_none() {
         return;
     }
-    if clause[start].is(Classes::SETTING) || is_circumstance(&clause[start..]) {
-        return;
-    }
     let framed = (!frame.asked).then(|| strong_frame(clause, start)).flatten();
     let framed = framed.and_then(|at| {
         let (after, peeled) = peel(clause, at, frame);
@@ -140,6 +125,9 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
         let weight = request.weight;
         found.push(request);
         return joined(clause, from, weight, found);
+    }
+    if clause[start].is(Classes::SETTING) || is_circumstance(&clause[start..]) {
+        return;
     }
     let Some((mut request, from)) = find(clause, start, frame, place) else {
         let prep = clause[start].is(Classes::ABOUT.or(Classes::HOLD));
@@ -166,26 +154,6 @@ fn read<'t>(clause: &'t [Token<'t>], place: Place, so_far: &mut SoFar<'t>, found
     }
     found.push(request);
     joined(clause, from, weight, found);
-}
-
-/// 吃完饭可以帮我找…, 电话请发给我: a frame that no noun or relative clause can hold.
-fn strong_frame(clause: &[Token], start: usize) -> Option<usize> {
-    (start + 1..clause.len()).find(|&i| {
-        let next = clause.get(i + 1);
-        if clause[i].is(Classes::ME) && wishes(&clause[i + 1..]) && clause[i - 1].word != "让" {
-            return true;
-        }
-        let held = clause[start..i].iter().any(|token| token.is(Classes::HOLD));
-        if clause[i].is(Classes::DOUBLE)
-            && clause[i].word != "给"
-            && !held
-            && next.is_some_and(|next| next.is(Classes::ME))
-        {
-            return true;
-        }
-        matches!(clause[i].word, "请" | "麻烦" | "帮我" | "帮忙" | "劳驾" | "烦请" | "帮" | "请您" | "请你" | "拜托")
-            && !clause[i - 1].is(Classes::PREP)
-    })
 }
 
 /// 是, 有, 了, a subject: signs that a clause states something.
@@ -223,107 +191,6 @@ fn joined<'t>(clause: &'t [Token<'t>], from: usize, weight: Weight, found: &mut 
             joined(clause, from, weight, found);
         }
     }
-}
-
-/// Skips openers, politeness, persons and modals from `i` on.
-fn peel(clause: &[Token], mut i: usize, mut frame: Frame) -> (usize, Frame) {
-    while let Some(token) = clause.get(i) {
-        let next = clause.get(i + 1);
-        let next_is = |classes: Classes| next.is_some_and(|next| next.is(classes));
-        let more = i + 1 < clause.len();
-        let plain_so = token.word == "就"
-            && next.is_some_and(|next| {
-                next.is(Classes::ASK.or(Classes::MODAL).or(Classes::HOLD).or(Classes::YOU))
-                    || is_verb_like(next)
-                    || next.word == "给"
-            });
-        if token.word == "请问" || plain_so {
-        } else if token.is(Classes::ME) && wishes(&clause[i + 1..]) {
-            // 我想请您 …, 我希望你 …: asked; 我想 V: wished.
-            frame.wished = true;
-        } else if token.word == "给" && next_is(Classes::ME) && clause.get(i + 2).is_some_and(is_verb_like) {
-            frame.asked = true;
-            frame.helped = true;
-            i += 1;
-        } else if token.word == "给" && next.is_some_and(|next| next.verb.is_some() && !next.is(Classes::NUMBER)) {
-            frame.asked = true;
-        } else if matches!(token.word, "帮" | "替" | "帮助" | "协助" | "让" | "为") && next_is(Classes::PERSON)
-        {
-            frame.asked = true;
-            frame.helped = true;
-            i += 1;
-        } else if matches!(token.word, "来" | "去" | "让" | "求" | "帮助" | "协助" | "替" | "记得") {
-            if !next.is_some_and(|next| next.verb.is_some() || next.is(Classes::HOLD)) {
-                break;
-            }
-            frame.asked |= matches!(token.word, "记得");
-        } else if token.is(Classes::ASK) {
-            frame.asked = true;
-            frame.helped |= token.word.starts_with('帮');
-        } else if token.is(Classes::YOU) {
-            if frame.wished {
-                frame.asked = true;
-            }
-            frame.you = true;
-        } else if token.is(Classes::MODAL) && more && (token.verb.is_none() || is_modal_here(token, next, &frame)) {
-            // 想出: a verb.
-            if matches!(token.word, "想" | "要")
-                && next.is_some_and(|next| matches!(next.word, "出" | "出来" | "到" | "起"))
-            {
-                break;
-            }
-            frame.modal = true;
-            frame.duty |= matches!(token.word, "应" | "应该" | "应当" | "必须" | "须" | "建议" | "不妨" | "该" | "试");
-            frame.duty |= matches!(token.word, "能否" | "能不能" | "可否" | "可不可以" | "是否可以" | "是否能")
-                && next.is_some_and(|next| is_verb_like(next) || next.is(Classes::PREP));
-            frame.wished |= token.is(Classes::WISH) && !frame.asked && !frame.you;
-        } else if token.kind == Kind::Adjective && token.verb.is_none() && next.is_some_and(|next| next.verb.is_some())
-        {
-        } else if (token.is(Classes::OPENER) || token.kind == Kind::Adverb && token.verb.is_none())
-            && !token.is(Classes::PROHIBIT.or(Classes::SETTING).or(Classes::PREP).or(Classes::QUESTION))
-            && (token.verb.is_none() || !more || next.is_some_and(is_verb_like))
-        {
-        } else if matches!(token.kind, Kind::Number | Kind::Other)
-            && i == 0
-            && !token.is(Classes::PREP)
-            && token.word.is_ascii()
-        {
-        } else {
-            break;
-        }
-        i += 1;
-    }
-    (i, frame)
-}
-
-/// 想, 还要, 现在打算: a wish soon after 我.
-fn wishes(after: &[Token]) -> bool {
-    let wish = after.iter().take(4).position(|token| token.is(Classes::WISH));
-    wish.is_some_and(|at| after[..at].iter().all(|token| token.is(Classes::OPENER) || token.kind == Kind::Adverb))
-}
-
-/// 想, 准备, 希望, 建议, 打算 before another verb are modals.
-fn is_modal_here(token: &Token, next: Option<&Token>, frame: &Frame) -> bool {
-    let verb_next =
-        next.is_some_and(|next| is_verb_like(next) || next.is(Classes::MODAL.or(Classes::YOU).or(Classes::OPENER)));
-    match token.word {
-        "建议" | "推荐您" => next.is_some_and(|next| {
-            is_verb_like(next)
-                || next.is(Classes::PREP.or(Classes::YOU))
-                || next.is(Classes::OPENER) && !next.is(Classes::NUMBER) && next.word != "另外"
-        }),
-        "准备" | "计划" => frame.wished && (verb_next || next.is_some_and(|next| next.is(Classes::PREP))),
-        _ => {
-            verb_next
-                || next.is_some_and(|next| next.is(Classes::PREP.or(Classes::ASK).or(Classes::YOU).or(Classes::ME)))
-        }
-    }
-}
-
-fn is_verb_like(token: &Token) -> bool {
-    token.verb.is_some()
-        || matches!(token.kind, Kind::Verb | Kind::VerbNoun)
-        || token.is(Classes::HOLD.or(Classes::ASK))
 }
 
 /// "… 时", "… 之后", "… 的话": a clause that says when.
@@ -472,279 +339,6 @@ fn begins_object(clause: &[Token], verb: usize) -> bool {
     !(degree || scored || adverb && !relative)
 }
 
-struct Scan {
-    verb: usize,
-    /// The phrase of 把, 将, 对, 针对.
-    held: Option<Range<usize>>,
-    about: Option<Range<usize>>,
-    /// A phrase before the frame: 酒店的电话给我发一下.
-    topic: Range<usize>,
-    frame: Frame,
-    weak: bool,
-}
-
-/// Finds the main verb behind prepositional phrases and topics.
-fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
-    let end = clause.len();
-    let (mut held, mut about, mut topic) = (None, None, start..start);
-    let mut i = start;
-    let mut means: Option<usize> = None;
-    while i < end {
-        let token = &clause[i];
-        let is_given = token.word == "给" && (i + 1 >= end || is_final_give(clause, i));
-        if is_given {
-            return Some(Scan { verb: i, held, about, topic, frame, weak: false });
-        }
-        if token.is(Classes::PREP) && !is_plain_verb(clause, i) {
-            let Some(next) = after_phrase(clause, i) else {
-                if token.word == "给" || token.verb.is_some() && token.is(Classes::MEANS) {
-                    means.get_or_insert(i);
-                }
-                break;
-            };
-            if token.is(Classes::HOLD) {
-                held = Some(i + 1..next);
-            } else if token.is(Classes::ABOUT) {
-                about = Some(i + 1..next);
-            } else if token.is(Classes::MEANS) && token.verb.is_some() || token.word == "给" {
-                means.get_or_insert(i);
-            }
-            let (after, peeled) = peel(clause, next, frame);
-            frame = peeled;
-            i = after;
-            continue;
-        }
-        if is_main(clause, i) {
-            let next = clause.get(i + 1);
-            let timed = next.is_some_and(|next| {
-                matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前")
-            });
-            let modified = next.is_some_and(|next| next.is(Classes::RELATIVE)) || timed && !frame.asked;
-            if let Some(second) = later_verb(clause, i, frame) {
-                return Some(Scan { verb: second, held, about, topic: i..second, frame, weak: false });
-            }
-            if !modified {
-                return Some(Scan { verb: i, held, about, topic, frame, weak: false });
-            }
-        }
-        // No verb here: a topic, up to a frame that begins a request.
-        let Some(frame_at) = (i + 1..end).find(|&j| begins_frame(clause, j)) else {
-            // 请所有人提前入场: who is asked stands before the verb.
-            let acts = |j: &usize| {
-                clause[*j].verb.is_some_and(|verb| !verb.ambiguous)
-                    && !clause[*j].is(Classes::NOUN)
-                    && is_main(clause, *j)
-            };
-            let verb = (i + 1..end).filter(|_| frame.asked).find(acts);
-            return verb.filter(|_| means.is_none()).map(|verb| Scan { verb, held, about, topic, frame, weak: false });
-        };
-        if topic.is_empty() {
-            topic = i..frame_at;
-        }
-        let (after, peeled) = peel(clause, frame_at, frame);
-        frame = peeled;
-        if after == frame_at {
-            i = frame_at;
-            if !clause[i].is(Classes::PREP) {
-                break;
-            }
-        } else {
-            i = after;
-        }
-    }
-    means.map(|verb| Scan {
-        verb,
-        held: None,
-        about: None,
-        topic: start..start,
-        frame,
-        weak: clause[verb].word != "给",
-    })
-}
-
-/// 训练脚本参考这里: a noun that looks like a verb, its noun, and a verb that is nothing else.
-fn later_verb(clause: &[Token], i: usize, frame: Frame) -> Option<usize> {
-    let ambiguous = clause[i].verb.is_some_and(|verb| verb.ambiguous);
-    if !ambiguous || frame.asked || frame.wished || frame.modal {
-        return None;
-    }
-    let verb =
-        i + 1 + clause[i + 1..].iter().take_while(|token| token.kind == Kind::Noun && token.verb.is_none()).count();
-    let later = clause.get(verb)?;
-    let clear = later.verb.is_some_and(|verb| !verb.ambiguous)
-        && later.kind == Kind::Verb
-        && !later.is(Classes::NOUN.or(Classes::TRAILING));
-    let relative = clause[verb..].iter().any(|token| token.is(Classes::RELATIVE));
-    (verb > i + 1 && clear && !relative).then_some(verb)
-}
-
-/// Whether a request's frame can begin in the middle of a clause.
-fn begins_frame(clause: &[Token], i: usize) -> bool {
-    let token = &clause[i];
-    let next = clause.get(i + 1);
-    match token.word {
-        "给" => next.is_some_and(|next| next.is(Classes::ME)) || is_final_give(clause, i),
-        "能" | "可以" | "能否" | "可否" | "能不能" | "可不可以" | "需" | "需要" | "应" | "应该" | "必须" | "要"
-        | "也" => {
-            next.is_some_and(|next| is_verb_like(next) || next.is(Classes::ASK.or(Classes::MODAL).or(Classes::HOLD)))
-                || next.is_some_and(|next| next.word == "给")
-        }
-        "把" | "将" => true,
-        _ => token.is(Classes::ASK) && !matches!(token.word, "来" | "去" | "让" | "求" | "替" | "要求"),
-    }
-}
-
-/// 给 with nothing but a person and particles, or a counted thing, after it.
-fn is_final_give(clause: &[Token], i: usize) -> bool {
-    let mut j = i + 1;
-    if clause.get(j).is_some_and(|token| token.is(Classes::PERSON)) {
-        j += 1;
-    }
-    let rest = &clause[j.min(clause.len())..];
-    let bare = rest.iter().all(|token| token.is(Classes::PARTICLE.or(Classes::COMPLEMENT)));
-    let counted = rest.first().is_some_and(|token| token.kind == Kind::Number || token.is(Classes::NUMBER));
-    let other = rest.iter().enumerate().any(|(n, token)| {
-        token.verb.is_some_and(|verb| !verb.ambiguous)
-            && !rest.get(n + 1).is_some_and(|next| next.is(Classes::RELATIVE))
-    });
-    bare || counted && !other
-}
-
-/// A preposition that is the clause's verb: 用 at its end, 拿, 到 with no verb after it.
-fn is_plain_verb(clause: &[Token], i: usize) -> bool {
-    let token = &clause[i];
-    token.verb.is_some()
-        && !token.is(Classes::MEANS.or(Classes::HOLD).or(Classes::ABOUT))
-        && !matches!(token.word, "给" | "到" | "帮")
-        && !clause[i + 1..].iter().any(|token| token.verb.is_some())
-}
-
-/// Where the phrase of the preposition at `p` ends and the verb, or another phrase, begins.
-fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
-    let end = clause.len();
-    let from = p + 1;
-    if matches!(clause[p].word, "从" | "在" | "于" | "自" | "当") {
-        let closed = (from + 1..end).find(|&j| {
-            clause[j].is(Classes::CLOSING)
-                && clause.get(j + 1).is_some_and(|next| begins_verb(clause, j + 1) && !next.is(Classes::RELATIVE))
-        });
-        if let Some(closing) = closed {
-            return Some(closing + 1);
-        }
-    }
-    // 向客户解释 …: a person, then the verb.
-    let to_person = matches!(clause[p].word, "向" | "给" | "跟" | "和" | "与" | "为" | "替");
-    let after_person = (from..end.min(from + 4)).find(|&j| {
-        clause[j].is(Classes::PERSON)
-            || clause[j].kind == Kind::Name
-            || clause[j].kind == Kind::Noun && clause[j].verb.is_none()
-    });
-    if let Some(j) = after_person.filter(|_| to_person)
-        && clause.get(j + 1).is_some_and(|next| {
-            next.verb.is_some_and(|verb| !verb.ambiguous || clause[p].word != "为") && next.kind != Kind::Noun
-        })
-        && !clause.get(j + 2).is_some_and(|next| next.is(Classes::RELATIVE.or(Classes::CLOSING)))
-    {
-        return Some(j + 1);
-    }
-    let candidates: Vec<usize> = (from..end).filter(|&j| is_candidate(clause, p, j)).collect();
-    let chosen = candidates.iter().copied().enumerate().find(|&(n, j)| {
-        let later = &candidates[n + 1..];
-        !is_in_relative(clause, j, later) && !is_modifier(clause, from, j, later)
-    });
-    let verb = chosen.map(|(_, j)| j)?;
-    // Adverbs and other phrases stand between the phrase and the verb.
-    let mut at = verb;
-    while at > from
-        && clause[at - 1].verb.is_none()
-        && !clause[at - 1].is(Classes::NOUN)
-        && (clause[at - 1].kind == Kind::Adverb || clause[at - 1].is(Classes::OPENER.or(Classes::MODAL)))
-    {
-        at -= 1;
-    }
-    (at > from).then_some(at)
-}
-
-fn begins_verb(clause: &[Token], i: usize) -> bool {
-    let token = &clause[i];
-    is_verb_like(token) || token.kind == Kind::Adverb || token.is(Classes::PREP.or(Classes::MODAL).or(Classes::OPENER))
-}
-
-/// Whether a verb, or a phrase with one, can begin at `j` after the preposition at `p`.
-fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
-    let token = &clause[j];
-    let next = clause.get(j + 1);
-    let joined = next.is_some_and(|next| next.is(Classes::CONJ)) && !clause.get(j + 2).is_some_and(is_verb_like);
-    if next.is_some_and(|next| next.is(Classes::RELATIVE)) || joined && !token.is(Classes::PREP) {
-        return false;
-    }
-    if token.is(Classes::HOLD)
-        || token.is(Classes::PREP) && j > p + 1 && !token.is(Classes::CONJ) && token.word != "到" && token.word != "以"
-    {
-        return j + 1 < clause.len() && !matches!(token.word, "于" | "自" | "为" | "由" | "至" | "与" | "同");
-    }
-    if token.is(Classes::ASK) && token.verb.is_none() && j > p + 1 {
-        return true;
-    }
-    let light = token.is(Classes::LIGHT);
-    if token.is(Classes::COMPLEMENT) && is_verb_like(&clause[j - 1]) {
-        return false;
-    }
-    token.verb.is_some()
-        || light
-        || token.kind == Kind::Verb
-            && !token.is(Classes::NOUN.or(Classes::FINITE).or(Classes::PERSON))
-            && token.word.len() > 3
-}
-
-/// 昨天收到的邮件: a verb whose clause ends in 的, with the main verb behind.
-fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
-    let next = clause.get(j + 1);
-    let marked = next.is_some_and(|next| {
-        next.is(Classes::COMPLEMENT) || matches!(next.kind, Kind::Number | Kind::Measure) || next.is(Classes::NUMBER)
-    });
-    if matches!(clause[j].word, "按" | "按照" | "根据" | "用" | "以") {
-        return false;
-    }
-    let Some(of) = (j + 1..clause.len()).find(|&k| clause[k].is(Classes::RELATIVE)) else { return false };
-    !marked && later.iter().any(|&m| m > of && !clause[m].is(Classes::TRAILING))
-}
-
-/// 训练权重, 用户反馈: a verb that is a noun in the phrase.
-fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool {
-    let token = &clause[j];
-    let clear = later.iter().any(|&m| {
-        let verb = &clause[m];
-        let last = clause[m + 1..].iter().all(|token| token.is(Classes::PARTICLE.or(Classes::COMPLEMENT)));
-        verb.verb.is_some_and(|verb| !verb.ambiguous) || verb.is(Classes::LIGHT.or(Classes::PREP)) || last
-    });
-    if !clear || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
-        return false;
-    }
-    let ambiguous = token.verb.is_none_or(|verb| verb.ambiguous)
-        || matches!(token.kind, Kind::VerbNoun | Kind::Noun)
-        || token.is(Classes::NOUN)
-        || j > from && clause[j - 1].is(Classes::RELATIVE);
-    let next = clause.get(j + 1);
-    let noun_next = next.is_some_and(|next| {
-        matches!(next.kind, Kind::Noun | Kind::Latin) || next.is(Classes::NOUN.or(Classes::CLOSING).or(Classes::CONJ))
-    });
-    let verb_next = later.first() == Some(&(j + 1))
-        || next.is_some_and(|next| next.kind == Kind::Adverb || next.is(Classes::LIGHT.or(Classes::PREP)));
-    j == from && (noun_next || verb_next) || ambiguous && (noun_next || verb_next)
-}
-
-/// Whether the token at `i` can be the main verb where no phrase is open.
-fn is_main(clause: &[Token], i: usize) -> bool {
-    let token = &clause[i];
-    if token.is(Classes::FINITE.or(Classes::PROHIBIT)) || token.is(Classes::QUESTION) {
-        return false;
-    }
-    token.verb.is_some()
-        || token.is(Classes::LIGHT)
-        || matches!(token.kind, Kind::Verb | Kind::VerbNoun) && !token.is(Classes::NOUN)
-}
-
 fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request<'t>, usize) {
     let mut verb_at = scan.verb;
     let mut lemma = lemma(clause, verb_at);
@@ -760,7 +354,7 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
         && let Some(noun) = object::verbal_noun(&clause[object.clone()])
     {
         verb_at = object.start + noun;
-        lemma = clause[verb_at].word.to_owned();
+        lemma = object::last_word(clause[verb_at].word);
         let rest = object.start..verb_at;
         object_is = match object::head(&clause[rest]) {
             Some(head) if before.is_none() => Object::Named(head),

@@ -3,8 +3,11 @@
 
 mod clause;
 mod constraints;
+mod frame;
 mod lexicon;
 mod object;
+mod phrase;
+mod scan;
 mod segment;
 
 use std::ops::Range;

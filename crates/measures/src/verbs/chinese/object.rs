@@ -10,15 +10,15 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
     let mut i = verb + 1;
     let double = clause[verb].is(Classes::DOUBLE);
     while let Some(token) = clause.get(i) {
-        let repeated = token.word == clause[verb].word
-            || matches!(token.word, "一") && clause.get(i + 1).is_some_and(|n| n.word == clause[verb].word);
-        let skip = token.is(Classes::COMPLEMENT)
-            && !(token.is(Classes::NUMBER) && !matches!(token.word, "一下" | "下" | "点"))
-            || repeated
-            || token.is(Classes::PERSON)
-                && (double || token.is(Classes::ME))
-                && !clause.get(i + 1).is_some_and(|next| next.is(Classes::RELATIVE));
-        if !skip {
+        let next = clause.get(i + 1);
+        let same = |token: &Token| token.word == clause[verb].word;
+        let repeated = same(token) || token.word == "一" && next.is_some_and(same);
+        let counts = token.is(Classes::NUMBER) && !matches!(token.word, "一下" | "下" | "点");
+        let completes = token.is(Classes::COMPLEMENT) && !counts;
+        let receives = token.is(Classes::PERSON)
+            && (double || token.is(Classes::ME))
+            && !next.is_some_and(|next| next.is(Classes::RELATIVE));
+        if !(completes || repeated || receives) {
             break;
         }
         i += 1;
@@ -45,7 +45,7 @@ pub fn after(clause: &[Token], verb: usize) -> Range<usize> {
         if nouns > 0 && begins_next(clause, verb, i, end) {
             break;
         }
-        nouns += usize::from(is_noun(token));
+        nouns += usize::from(is_noun(token) || is_suffix(token));
         end += 1;
     }
     i..end
@@ -98,7 +98,8 @@ fn relative_follows(clause: &[Token], i: usize) -> bool {
 pub fn verbal_noun(phrase: &[Token]) -> Option<usize> {
     let last = phrase.iter().rposition(|token| !token.is(Classes::PARTICLE.or(Classes::TRAILING)))?;
     let token = &phrase[last];
-    let verbal = token.verb.is_some() || token.kind == Kind::VerbNoun;
+    // 单元测试 is a word of the dictionary.
+    let verbal = token.verb.is_some() || token.kind == Kind::VerbNoun || LEXICON.verb(&last_word(token.word)).is_some();
     (verbal && !matches!(token.word, "给" | "表" | "行")).then_some(last)
 }
 
@@ -159,9 +160,6 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     let region = &phrase[of.map_or(0, |n| n + 1)..];
     let first = region.iter().enumerate().position(|(n, token)| n > 0 && token.is(Classes::CONJ));
     let region = &region[..first.unwrap_or(region.len())];
-    let is_suffix = |token: &Token| {
-        matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡" | "名")
-    };
     let last = region.iter().rposition(|token| {
         let passes = matches!(token.kind, Kind::Quote | Kind::Place | Kind::Time)
             || token.kind == Kind::Other && !is_noun(token);
@@ -200,6 +198,11 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     (is_noun(token) || nominal).then(|| last_word(token.word))
 }
 
+/// The end of a noun, no word of its own.
+fn is_suffix(token: &Token) -> bool {
+    matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡" | "名")
+}
+
 fn is_trailing(token: &Token) -> bool {
     token.is(Classes::TRAILING.or(Classes::PARTICLE)) && !token.is(Classes::NOUN)
 }
@@ -211,7 +214,7 @@ fn is_noun(token: &Token) -> bool {
 }
 
 /// 件物品 → 物品, 营业时间 → 时间: of four characters that are two dictionary words, the second.
-fn last_word(word: &str) -> String {
+pub fn last_word(word: &str) -> String {
     let rest = word.char_indices().nth(1).map_or("", |(at, _)| &word[at..]);
     if word.starts_with(['件', '个', '条', '份', '篇', '首', '张'])
         && rest.chars().count() > 1

@@ -46,11 +46,17 @@ struct Frame {
 /// Words that a gap of a frame may have.
 const GAP_MAX: usize = 5;
 
-static FRAMES: LazyLock<(Vec<Frame>, FxHashMap<&'static str, Vec<usize>>)> = LazyLock::new(read);
+struct Frames {
+    all: Vec<Frame>,
+    /// By each word that can begin it.
+    by_first: FxHashMap<&'static str, Vec<usize>>,
+}
+
+static FRAMES: LazyLock<Frames> = LazyLock::new(read);
 
 /// Every way a frame can be read at `at`, the longest first.
 pub fn frames(tokens: &[Token], at: usize, end: usize) -> Vec<Framed> {
-    let (all, by_first) = &*FRAMES;
+    let Frames { all, by_first } = &*FRAMES;
     let Some(first) = by_first.get(tokens[at].low) else { return Vec::new() };
     let mut found = Vec::new();
     let mut ends = Vec::new();
@@ -65,7 +71,7 @@ pub fn frames(tokens: &[Token], at: usize, end: usize) -> Vec<Framed> {
     found
 }
 
-fn read() -> (Vec<Frame>, FxHashMap<&'static str, Vec<usize>>) {
+fn read() -> Frames {
     let mut all = Vec::new();
     let mut by_first: FxHashMap<&'static str, Vec<usize>> = FxHashMap::default();
     for line in include_str!("frames.txt").lines().filter(|line| !line.starts_with('#')) {
@@ -96,7 +102,7 @@ fn read() -> (Vec<Frame>, FxHashMap<&'static str, Vec<usize>>) {
         }
         all.push(Frame { weight, form, items });
     }
-    (all, by_first)
+    Frames { all, by_first }
 }
 
 fn item(text: &'static str) -> Item {

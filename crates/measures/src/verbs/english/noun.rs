@@ -78,7 +78,7 @@ fn after_particles(page: &Page, verb: &str, from: usize) -> usize {
     // "turn in the report" against "live in the house": "in", "over", "through" are particles of few verbs.
     let doubtful = matches!(page.low(i), "in" | "over" | "through" | "on" | "by" | "down");
     let takes = matches!(verb, "fill" | "hand" | "turn" | "bring" | "read" | "write" | "break" | "go" | "put" | "note");
-    if particle && object_next && (!doubtful || takes && !(page.low(i) == "on")) { i + 1 } else { i }
+    if particle && object_next && (!doubtful || takes && page.low(i) != "on") { i + 1 } else { i }
 }
 
 fn is_manner(page: &Page, i: usize) -> bool {
