@@ -215,9 +215,10 @@ def report(result):
           "|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, r in result["programs"].items():
         en, zh = r["right"]["en"], r["right"]["zh"]
+        megabytes = r["records_per_cpu_s"] * result["bytes_per_row"] / 1e6
         print(f"| {name} | {r['rows']:,} | {r['records_per_cpu_s']:,.0f} ({r['least']:,.0f}–{r['most']:,.0f}) | "
-              f"{r['records_per_s']:,.0f} | {r['records_per_cpu_s'] * result['bytes_per_row'] / 1e6:.1f} | {r['peak_mib']:,.0f} | {en['recall']:.3f}, {zh['recall']:.3f} | "
-              f"{en['precision']:.3f}, {zh['precision']:.3f} |")
+              f"{r['records_per_s']:,.0f} | {megabytes:.1f} | {r['peak_mib']:,.0f} | "
+              f"{en['recall']:.3f}, {zh['recall']:.3f} | {en['precision']:.3f}, {zh['precision']:.3f} |")
     near = result["programs"].get("athanor near")
     if near:
         for name, r in result["programs"].items():
