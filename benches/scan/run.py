@@ -17,7 +17,7 @@ PEERS = {"rensa": ["rensa==0.5.0"], "dj": ["py-data-juicer==1.6.1", "aiohttp", "
 
 # {records}, {out} and {tokenizer} are filled in.
 ATHANOR = {
-    "athanor near": ["scan", "{records}", "--only", "near", "--out", "{out}", "--quiet"],
+    "athanor near": ["scan", "{records}", "--only", "duplicates", "--out", "{out}", "--quiet"],
     "athanor all": ["scan", "{records}", "--out", "{out}", "--quiet"],
     "athanor tokens": ["scan", "{records}", "--tokenizer", "{tokenizer}", "--out", "{out}", "--quiet"],
 }
