@@ -149,12 +149,17 @@ fn brute_force(records: &[Record], groups: &Groups) {
         .flat_map_iter(|b| {
             let mut counts: HashMap<u32, usize> = HashMap::new();
             for hash in sets[b].hashes() {
-                by_shingle[hash].iter().take_while(|&&a| (a as usize) < b).for_each(|&a| *counts.entry(a).or_default() += 1);
+                by_shingle[hash]
+                    .iter()
+                    .take_while(|&&a| (a as usize) < b)
+                    .for_each(|&a| *counts.entry(a).or_default() += 1);
             }
             let least = threshold / 2.0 * sets[b].len() as f32;
             let likely = counts.into_iter().filter(move |&(_, both)| both as f32 >= least);
             let sets = &sets;
-            likely.map(move |(a, _)| (a as usize, b)).filter(move |&(a, b)| overlap(&sets[a], &sets[b]).jaccard() >= threshold)
+            likely
+                .map(move |(a, _)| (a as usize, b))
+                .filter(move |&(a, b)| overlap(&sets[a], &sets[b]).jaccard() >= threshold)
         })
         .collect();
     let mut by_language: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
@@ -170,7 +175,14 @@ fn brute_force(records: &[Record], groups: &Groups) {
 
 fn natural(folder: &Path) -> Outcome<()> {
     let truth: Value = serde_json::from_slice(&std::fs::read(folder.join("planted/natural_dups_truth.json"))?)?;
-    for name in ["alpaca_en_demo", "alpaca_zh_demo", "glaive_toolcall_en_demo", "glaive_toolcall_zh_demo", "dpo_en_demo", "dpo_zh_demo"] {
+    for name in [
+        "alpaca_en_demo",
+        "alpaca_zh_demo",
+        "glaive_toolcall_en_demo",
+        "glaive_toolcall_zh_demo",
+        "dpo_en_demo",
+        "dpo_zh_demo",
+    ] {
         let path = folder.join("llamafactory").join(name).with_extension("json");
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let array: Vec<Value> = serde_json::from_slice(&bytes)?;
@@ -199,11 +211,17 @@ fn natural(folder: &Path) -> Outcome<()> {
     all.extend(rows(1, &test, SetId(1)));
     let found = run(&all, Settings::default())?;
     println!("{}", serde_json::to_string(&found.summary)?);
-    let wanted = truth["sets"]["banking77_contamination test->train (normalised)"].as_array().cloned().unwrap_or_default();
+    let wanted =
+        truth["sets"]["banking77_contamination test->train (normalised)"].as_array().cloned().unwrap_or_default();
     let wanted: HashSet<u64> = wanted.iter().filter_map(|v| v[0].as_u64()).collect();
     let leaked: HashSet<u64> =
         found.leaks.iter().filter(|l| l.kind == scan::near::LeakKind::Exact).map(|l| l.eval.line - 1).collect();
-    println!("Banking77 rows leaked: {} of {}, {} more", wanted.intersection(&leaked).count(), wanted.len(), leaked.difference(&wanted).count());
+    println!(
+        "Banking77 rows leaked: {} of {}, {} more",
+        wanted.intersection(&leaked).count(),
+        wanted.len(),
+        leaked.difference(&wanted).count()
+    );
     Ok(())
 }
 
@@ -230,7 +248,11 @@ fn compare(name: &str, what: &str, wanted: &Value, found: &Found, rows: usize, k
     let surplus: usize = wanted.iter().map(|g| g.len() - 1).sum();
     let of_kind: Vec<_> = found.groups.iter().filter(|g| g.kind <= kind).collect();
     let removed: usize = of_kind.iter().map(|g| g.members.iter().filter(|m| !m.keep).count()).sum();
-    println!("{name}, {what}: {whole} of {} groups whole ({surplus} surplus rows); found {} groups, {removed} surplus", wanted.len(), of_kind.len());
+    println!(
+        "{name}, {what}: {whole} of {} groups whole ({surplus} surplus rows); found {} groups, {removed} surplus",
+        wanted.len(),
+        of_kind.len()
+    );
 }
 
 /// What else a file holds that is alike, to look at.
@@ -303,7 +325,11 @@ fn speed(records: &Path, times: u64) -> Outcome<()> {
 /// Each word turned into another of the same length, the same for the same word and time.
 fn other_words(text: &str, time: u64) -> String {
     let turn = |c: char| match c {
-        'a'..='z' => char::from(b'a' + ((c as u64 - 'a' as u64) * [1, 3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 25][(time % 12) as usize] + time) as u8 % 26),
+        'a'..='z' => char::from(
+            b'a' + ((c as u64 - 'a' as u64) * [1, 3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 25][(time % 12) as usize] + time)
+                as u8
+                % 26,
+        ),
         '\u{4e00}'..='\u{9fff}' => {
             let n = (c as u64 - 0x4e00) * (2 * time + 1) + 7919 * time;
             char::from_u32(0x4e00 + (n % 20992) as u32).unwrap_or(c)
@@ -411,7 +437,11 @@ impl Groups {
 
     fn sets(&self) -> Vec<Vec<usize>> {
         let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        self.same.iter().enumerate().filter(|(_, id)| **id != 0).for_each(|(i, &id)| sets.entry(id).or_default().push(i));
+        self.same
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| **id != 0)
+            .for_each(|(i, &id)| sets.entry(id).or_default().push(i));
         sets.into_values().collect()
     }
 }

@@ -16,7 +16,7 @@ pub struct Normal {
 /// minus before a number, a decimal point, the # of C#). All else between words becomes one space; beside an ideograph it
 /// becomes nothing. A text of nothing but signs stays as it is, so that two of them differ.
 pub fn normalise(text: &str) -> Normal {
-    let mut normal = if text.is_ascii() { ascii(text.as_bytes()) } else { any(text) };
+    let mut normal = if text.is_ascii() { ascii(text) } else { any(text) };
     if normal.text.is_empty() {
         normal.text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     }
@@ -31,16 +31,13 @@ pub fn numbers(normal: &str) -> impl Iterator<Item = &str> {
 /// The same text with one `0` for each number.
 pub fn without_numbers(normal: &str) -> String {
     let mut out = String::with_capacity(normal.len());
-    let mut inside = false;
-    for c in normal.chars() {
-        let digit = c.is_ascii_digit() || (inside && c == '.');
-        if digit && !inside {
-            out.push('0');
-        } else if !digit {
-            out.push(c);
-        }
-        inside = digit;
+    let mut rest = normal;
+    while let Some(at) = rest.bytes().position(|b| b.is_ascii_digit()) {
+        out.push_str(&rest[..at]);
+        out.push('0');
+        rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     }
+    out.push_str(rest);
     out
 }
 
@@ -73,23 +70,33 @@ const ASCII: [Role; 128] = {
     roles
 };
 
-fn ascii(text: &[u8]) -> Normal {
-    let mut out = Writer::with_capacity(text.len());
-    for (i, &b) in text.iter().enumerate() {
+fn ascii(text: &str) -> Normal {
+    let bytes = text.as_bytes();
+    let mut out = Writer::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let b = bytes[i];
         match ASCII[usize::from(b)] {
-            Role::Word => out.word(char::from(b.to_ascii_lowercase())),
+            Role::Word => {
+                let len = bytes[i..].iter().position(|&b| ASCII[usize::from(b)] != Role::Word);
+                let end = len.map_or(bytes.len(), |len| i + len);
+                out.ascii_word(&text[i..end]);
+                i = end;
+                continue;
+            }
             Role::Between => {
-                out.untidy += u32::from(b == b' ' && i > 0 && text[i - 1] == b' ');
+                out.untidy += u32::from(b == b' ' && i > 0 && bytes[i - 1] == b' ');
                 out.between();
             }
             Role::Sign => out.sign(char::from(b)),
             Role::Nothing => out.untidy += 1,
             Role::Maybe => {
-                let before = text[..i].iter().rev().map(|&b| char::from(b));
-                let after = text[i + 1..].iter().map(|&b| char::from(b));
+                let before = bytes[..i].iter().rev().map(|&b| char::from(b));
+                let after = bytes[i + 1..].iter().map(|&b| char::from(b));
                 out.maybe(char::from(b), before, after);
             }
         }
+        i += 1;
     }
     out.finish()
 }
@@ -204,6 +211,17 @@ impl Writer {
         self.text.push(c);
         self.gap = false;
         self.closed = wide;
+    }
+
+    fn ascii_word(&mut self, word: &str) {
+        if self.gap && !self.closed {
+            self.text.push(' ');
+        }
+        let start = self.text.len();
+        self.text.push_str(word);
+        self.text[start..].make_ascii_lowercase();
+        self.gap = false;
+        self.closed = false;
     }
 
     fn sign(&mut self, c: char) {

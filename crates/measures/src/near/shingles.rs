@@ -7,40 +7,66 @@ pub const SHINGLE_UNITS: u32 = 4;
 /// Units of a long shingle: three shingles end to end. Chance alone hardly ever makes two texts share one.
 pub const LONG_UNITS: u32 = 3 * SHINGLE_UNITS;
 
-/// The distinct shingles of a text as sorted hashes. Two of a text's shingles meet in 32 bits less than once in a
-/// thousand texts of a thousand characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShingleSet(Vec<u32>);
+/// The distinct shingles of a text, by their hashes. Two of a text's shingles meet in 32 bits less than once in a thousand
+/// texts of a thousand characters.
+#[derive(Clone, Debug, Default)]
+pub struct ShingleSet {
+    hashes: Vec<u32>,
+    /// The same, open addressing: sorting them would take five times as long. 0 is an empty place.
+    table: Vec<u32>,
+}
 
 impl ShingleSet {
     pub fn of(normal: &str) -> Self {
-        let mut hashes = Vec::with_capacity(normal.len());
-        each(normal, |hash, _| hashes.push((hash >> 32) as u32));
-        hashes.sort_unstable();
-        hashes.dedup();
-        Self(hashes)
+        let mut set = Self::with_capacity(normal.chars().count());
+        each(normal, |hash, _| set.insert(hash));
+        set
     }
 
     /// The same of long shingles.
     pub fn of_long(normal: &str) -> Self {
         let mut long = Vec::new();
         long_shingles(normal, &mut long);
-        let mut hashes: Vec<u32> = long.into_iter().map(|hash| (hash >> 32) as u32).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        Self(hashes)
+        let mut set = Self::with_capacity(long.len());
+        long.into_iter().for_each(|hash| set.insert(hash));
+        set
+    }
+
+    fn with_capacity(shingles: usize) -> Self {
+        Self { hashes: Vec::with_capacity(shingles), table: vec![0; (2 * shingles).max(2).next_power_of_two()] }
+    }
+
+    fn insert(&mut self, hash: u64) {
+        let hash = ((hash >> 32) as u32).max(1);
+        if let Err(place) = self.place(hash) {
+            self.table[place] = hash;
+            self.hashes.push(hash);
+        }
+    }
+
+    /// Where the hash is, or else where it would go.
+    fn place(&self, hash: u32) -> Result<usize, usize> {
+        let mask = self.table.len() - 1;
+        let mut place = hash as usize & mask;
+        loop {
+            match self.table[place] {
+                0 => return Err(place),
+                there if there == hash => return Ok(place),
+                _ => place = (place + 1) & mask,
+            }
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.hashes.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.hashes.is_empty()
     }
 
     pub fn hashes(&self) -> &[u32] {
-        &self.0
+        &self.hashes
     }
 }
 
@@ -74,15 +100,12 @@ fn ratio(part: usize, whole: usize) -> f32 {
 }
 
 pub fn overlap(a: &ShingleSet, b: &ShingleSet) -> Overlap {
-    let (mut i, mut j, mut both) = (0, 0, 0);
-    // Without branches on the outcome of a comparison, which is a coin toss to the processor.
-    while i < a.0.len() && j < b.0.len() {
-        let (x, y) = (a.0[i], b.0[j]);
-        both += usize::from(x == y);
-        i += usize::from(x <= y);
-        j += usize::from(y <= x);
-    }
-    Overlap { both, a: a.0.len(), b: b.0.len() }
+    let (fewer, more) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let both = match more.is_empty() {
+        true => 0,
+        false => fewer.hashes.iter().filter(|&&hash| more.place(hash).is_ok()).count(),
+    };
+    Overlap { both, a: a.len(), b: b.len() }
 }
 
 /// Appends the hash of each shingle in order, repeated ones too. A text shorter than one shingle is one by itself; an
@@ -93,6 +116,12 @@ pub fn shingles(normal: &str, into: &mut Vec<u64>) {
 
 /// Appends the hash of each long shingle in order. A shorter text has none.
 pub fn long_shingles(normal: &str, into: &mut Vec<u64>) {
+    if normal.is_ascii() {
+        let mut ends = Vec::with_capacity(normal.len());
+        each_ascii(normal.as_bytes(), |hash, _| ends.push(hash));
+        into.extend(ends.windows(9).map(|ends| long(ends[8], ends[4], ends[0])));
+        return;
+    }
     // Once one shingle has ended, one ends at each character: two that follow each other are as many characters apart as
     // the second is long.
     let mut ends: Vec<(u64, u8)> = Vec::with_capacity(normal.len());
@@ -101,8 +130,12 @@ pub fn long_shingles(normal: &str, into: &mut Vec<u64>) {
         let Some(before) = i.checked_sub(usize::from(chars)) else { continue };
         let (middle, chars) = ends[before];
         let Some(before) = before.checked_sub(usize::from(chars)) else { continue };
-        into.push(mix(last ^ middle.rotate_left(21) ^ ends[before].0.rotate_left(42)));
+        into.push(long(last, middle, ends[before].0));
     }
+}
+
+fn long(last: u64, middle: u64, first: u64) -> u64 {
+    mix(last ^ middle.rotate_left(21) ^ first.rotate_left(42))
 }
 
 /// Calls `f` with hash and number of characters of the shingle that ends at each character, once the text is long enough.

@@ -43,7 +43,7 @@ pub(super) fn groups(
         let mut members = Vec::with_capacity(rows.len());
         for same in rows.chunk_by(|a, b| a.same == b.same) {
             let nrs: Vec<Nr> = same.chunk_by(|a, b| a.stands == b.stands).map(|class| class[0].stands).collect();
-            let places = places(&nrs, table, &mut comparer, limits, stop)?;
+            let places = places(&nrs, table, &links.similarity, &mut comparer, limits, stop)?;
             same_members(same, &places, table, &mut members);
         }
         members.sort_unstable_by_key(|m| m.row);
@@ -97,13 +97,20 @@ fn same_members(rows: &[Root], places: &[Place], table: &Table, members: &mut Ve
 fn places(
     nrs: &[Nr],
     table: &Table,
+    known: &FxHashMap<(Nr, Nr), f32>,
     comparer: &mut Comparer,
     limits: &mut Limits,
     stop: Stop,
 ) -> Result<Vec<Place>, NearError> {
     match nrs.len() {
         1 => Ok(vec![Place { nr: nrs[0], like: nrs[0], similarity: 1.0 }]),
-        2..=GROUP_WHOLE => places_of_all_pairs(nrs, table, comparer),
+        2 => {
+            let like = *nrs.iter().min_by_key(|&&nr| preference(table, nr)).unwrap_or(&nrs[0]);
+            let similarity = known.get(&(nrs[0], nrs[1])).copied().unwrap_or(0.0);
+            let similarity = |nr| if nr == like { 1.0 } else { similarity };
+            Ok(nrs.iter().map(|&nr| Place { nr, like, similarity: similarity(nr) }).collect())
+        }
+        3..=GROUP_WHOLE => places_of_all_pairs(nrs, table, comparer),
         _ => places_in_order(nrs, table, comparer, limits, stop),
     }
 }
@@ -120,8 +127,7 @@ fn places_of_all_pairs(nrs: &[Nr], table: &Table, comparer: &mut Comparer) -> Re
     let mut similarity = vec![None; n * n];
     for i in 0..n {
         for j in 0..i {
-            if comparer.relation(nrs[i], nrs[j])? == Relation::Same {
-                let jaccard = comparer.jaccard(nrs[i], nrs[j])?;
+            if let (Relation::Same, jaccard) = comparer.compare(nrs[i], nrs[j])? {
                 similarity[i * n + j] = Some(jaccard);
                 similarity[j * n + i] = Some(jaccard);
             }
@@ -171,8 +177,8 @@ fn places_in_order(
         }
         let mut place = Place { nr, like: nr, similarity: 1.0 };
         for &k in &kept {
-            if comparer.relation(k, nr)? == Relation::Same {
-                place = Place { nr, like: k, similarity: comparer.jaccard(k, nr)? };
+            if let (Relation::Same, similarity) = comparer.compare(k, nr)? {
+                place = Place { nr, like: k, similarity };
                 break;
             }
         }

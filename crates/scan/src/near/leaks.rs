@@ -244,14 +244,16 @@ fn strongest(
     let mut template = false;
     for (a, b, by) in [(&eval.whole, whole, Key::Row), (&eval.asked, asked, Key::Instruction)] {
         match relation(a, b, threshold) {
-            Relation::Same => return Some((LeakKind::Near, by, overlap(&a.set, &b.set).jaccard())),
-            Relation::Template => template = true,
-            Relation::Unlike => {}
+            (Relation::Same, jaccard) => return Some((LeakKind::Near, by, jaccard)),
+            (Relation::Template, _) => template = true,
+            (Relation::Unlike, _) => {}
         }
     }
     let texts = [(&eval.whole_long, Key::Row), (&eval.asked_long, Key::Instruction)];
-    texts.into_iter().filter(|(of_eval, _)| !template && of_eval.len() >= CONTAINED_LONG_SHINGLES).find_map(|(of_eval, by)| {
-        let score = overlap(of_eval, long).of_a();
-        (score >= LEAK_CONTAINED).then_some((LeakKind::Contained, by, score))
-    })
+    texts.into_iter().filter(|(of_eval, _)| !template && of_eval.len() >= CONTAINED_LONG_SHINGLES).find_map(
+        |(of_eval, by)| {
+            let score = overlap(of_eval, long).of_a();
+            (score >= LEAK_CONTAINED).then_some((LeakKind::Contained, by, score))
+        },
+    )
 }

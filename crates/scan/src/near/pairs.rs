@@ -7,7 +7,7 @@ use super::spool::{Spool, Texts};
 use super::table::{Entry, Nr, Table};
 use super::{CONTAINED, CONTAINED_JACCARD, CONTAINED_SHINGLES, Limits, NearError, Settings, Stop};
 use measures::near::{BANDS, Overlap, ShingleSet, glance_similarity, numbers, overlap, without_numbers};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
 /// Rows of a bucket up to which all pairs are compared.
@@ -21,14 +21,16 @@ const FAILURES: u8 = 64;
 /// A pair is read and compared if its estimated similarity is above the least that counts minus this: nearly three
 /// standard deviations.
 const GLANCE_SLACK: f32 = 0.17;
+/// Repeated shingles count in the length of a text and not in similarity.
+const LENGTHS_SLACK: f32 = 0.8;
 /// Share of numbers in what differs from which on two texts are two exercises, not one text and its copy. Not more, since
 /// a copy with a few typos may be the copy of the other exercise.
 const NUMBERS_SHARE: f32 = 1.0 / 3.0;
 /// Pairs remembered as compared in vain; beyond them a pair may be compared again, to the same end.
 const REMEMBERED: usize = 1 << 21;
-/// Prepared texts held, and the longest of them in bytes.
-const CACHE_SLOTS: usize = 1 << 11;
-const CACHE_TEXT_BYTES: usize = 1 << 14;
+/// Prepared texts held, and the longest of them in bytes: 50 MB at most.
+const CACHE_SLOTS: usize = 1 << 10;
+const CACHE_TEXT_BYTES: usize = 1 << 12;
 
 /// How two rows stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +46,8 @@ pub(super) struct Links {
     pub same: Sets,
     /// By pairs that are the same or differ in their numbers.
     pub alike: Sets,
+    /// Similarities of the pairs, the earlier row first, that made `same`.
+    pub similarity: FxHashMap<(Nr, Nr), f32>,
 }
 
 /// Disjoint sets of rows, each known by its earliest row.
@@ -81,7 +85,7 @@ pub(super) fn link(
     let mut linker = Linker {
         table,
         comparer: Comparer::new(table, texts, settings),
-        links: Links { same: Sets::new(table.len()), alike: Sets::new(table.len()) },
+        links: Links { same: Sets::new(table.len()), alike: Sets::new(table.len()), similarity: FxHashMap::default() },
         failures: vec![0; table.len()],
         compared: FxHashSet::default(),
         limits,
@@ -232,7 +236,7 @@ impl Linker<'_> {
             self.links.alike.join(a, b);
             return Ok(Outcome::Linked);
         }
-        let least = CONTAINED_JACCARD.min(self.comparer.settings.jaccard) - GLANCE_SLACK;
+        let least = least_similarity(ea, eb, self.comparer.settings.jaccard) - GLANCE_SLACK;
         if glance_similarity(self.table.glance(a), self.table.glance(b)) < least {
             return Ok(Outcome::Apart);
         }
@@ -240,16 +244,17 @@ impl Linker<'_> {
         if self.compared.contains(&pair) {
             return Ok(Outcome::Apart);
         }
-        match self.comparer.relation(a, b)? {
-            Relation::Same => {
+        match self.comparer.compare(a, b)? {
+            (Relation::Same, jaccard) => {
+                self.links.similarity.insert((a, b), jaccard);
                 self.links.same.join(a, b);
                 self.links.alike.join(a, b);
             }
-            Relation::Template => {
+            (Relation::Template, _) => {
                 self.links.alike.join(a, b);
                 self.remember(pair);
             }
-            Relation::Unlike => {
+            (Relation::Unlike, _) => {
                 self.failures[a as usize] += 1;
                 self.failures[b as usize] += 1;
                 self.remember(pair);
@@ -264,6 +269,14 @@ impl Linker<'_> {
             self.compared.insert(pair);
         }
     }
+}
+
+/// The least similarity at which the pair can be the same: below the threshold by containment alone, and then it is about
+/// the ratio of lengths.
+fn least_similarity(a: &Entry, b: &Entry, threshold: f32) -> f32 {
+    let (a, b) = (a.shingles as f32, b.shingles as f32);
+    let contained = LENGTHS_SLACK * a.min(b) / a.max(b).max(1.0);
+    threshold.min(contained.max(CONTAINED_JACCARD))
 }
 
 /// Reads and compares rows; keeps what it prepared for a while.
@@ -290,17 +303,14 @@ impl<'a> Comparer<'a> {
         Self { table, texts, settings, cache: vec![None; CACHE_SLOTS] }
     }
 
-    pub fn relation(&mut self, a: Nr, b: Nr) -> Result<Relation, NearError> {
+    /// How they stand to each other, and their Jaccard similarity.
+    pub fn compare(&mut self, a: Nr, b: Nr) -> Result<(Relation, f32), NearError> {
         let (a, b) = (self.prepared(a)?, self.prepared(b)?);
         Ok(relation(&a, &b, self.settings.jaccard))
     }
 
-    pub fn jaccard(&mut self, a: Nr, b: Nr) -> Result<f32, NearError> {
-        Ok(overlap(&self.prepared(a)?.set, &self.prepared(b)?.set).jaccard())
-    }
-
     /// What of the row's text is compared.
-    pub fn prepared(&mut self, nr: Nr) -> Result<Rc<Prepared>, NearError> {
+    fn prepared(&mut self, nr: Nr) -> Result<Rc<Prepared>, NearError> {
         let slot = nr as usize % CACHE_SLOTS;
         if let Some((_, prepared)) = self.cache[slot].as_ref().filter(|(cached, _)| *cached == nr) {
             return Ok(prepared.clone());
@@ -320,18 +330,19 @@ fn read(texts: &Texts, entry: &Entry, settings: Settings) -> Result<String, Near
     Ok(text)
 }
 
-pub(super) fn relation(a: &Prepared, b: &Prepared, threshold: f32) -> Relation {
+pub(super) fn relation(a: &Prepared, b: &Prepared, threshold: f32) -> (Relation, f32) {
     let shared = overlap(&a.set, &b.set);
+    let jaccard = shared.jaccard();
     if !alike(shared, threshold) {
-        return Relation::Unlike;
+        return (Relation::Unlike, jaccard);
     }
     if numbers_differ(&a.text, &b.text) {
         let bare = overlap(&ShingleSet::of(&without_numbers(&a.text)), &ShingleSet::of(&without_numbers(&b.text)));
-        if 1.0 - bare.jaccard() <= (1.0 - NUMBERS_SHARE) * (1.0 - shared.jaccard()) {
-            return Relation::Template;
+        if 1.0 - bare.jaccard() <= (1.0 - NUMBERS_SHARE) * (1.0 - jaccard) {
+            return (Relation::Template, jaccard);
         }
     }
-    Relation::Same
+    (Relation::Same, jaccard)
 }
 
 fn alike(shared: Overlap, threshold: f32) -> bool {
@@ -342,6 +353,9 @@ fn alike(shared: Overlap, threshold: f32) -> bool {
 
 /// Whether each has a number that the other has not, or has more often.
 fn numbers_differ(a: &str, b: &str) -> bool {
+    if numbers(a).eq(numbers(b)) {
+        return false;
+    }
     let sorted = |text| {
         let mut numbers: Vec<&str> = numbers(text).collect();
         numbers.sort_unstable();

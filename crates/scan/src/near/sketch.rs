@@ -18,6 +18,8 @@ pub struct Sketch {
     pub(super) text: String,
     /// Bytes of `text` that are asked.
     pub(super) asked_len: u32,
+    /// Of what is compared, repeated ones too.
+    pub(super) shingles: u32,
     pub(super) prints: Prints,
     pub(super) glance: [u8; 64],
     pub(super) bands: [u32; BANDS],
@@ -67,11 +69,13 @@ pub fn sketch(row: &Row, set: SetId, settings: &Settings) -> Sketch {
         bands: [0; BANDS],
         samples: super::shared::sample(&text),
         asked_len,
+        shingles: 0,
         text: String::new(),
     };
     SCRATCH.with_borrow_mut(|(hashes, bins)| {
         hashes.clear();
         shingles(compared, hashes);
+        sketch.shingles = hashes.len() as u32;
         if signature(hashes, bins).is_some() {
             sketch.glance = glance(bins);
             sketch.bands = bands(bins);

@@ -313,7 +313,8 @@ fn record(sketch: &Sketch, text_at: u64) -> [u8; RECORD_BYTES] {
     put(&sketch.set.0.to_le_bytes());
     put(&sketch.rank.to_le_bytes());
     put(&sketch.untidy.to_le_bytes());
-    put(&[0; 6]);
+    put(&[0; 2]);
+    put(&sketch.shingles.to_le_bytes());
     put(&sketch.glance);
     bytes
 }
@@ -332,7 +333,9 @@ fn parse(bytes: &[u8; RECORD_BYTES]) -> (Entry, [u8; 64]) {
     let row = RowId { file: take(4) as u32, line };
     let (text_len, asked_len) = (take(4) as u32, take(4) as u32);
     let (set, rank, untidy) = (SetId(take(2) as u16), take(2) as u16, take(2) as u16);
+    take(2);
+    let shingles = take(4) as u32;
     let mut glance = [0; 64];
     glance.copy_from_slice(&bytes[RECORD_BYTES - 64..]);
-    (Entry { row, set, rank, untidy, text_at, text_len, asked_len, prints, shard: 0 }, glance)
+    (Entry { row, set, rank, untidy, text_at, text_len, asked_len, shingles, prints, shard: 0 }, glance)
 }

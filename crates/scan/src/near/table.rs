@@ -14,6 +14,8 @@ pub(super) struct Entry {
     pub prints: Prints,
     pub text_len: u32,
     pub asked_len: u32,
+    /// Of what is compared, repeated ones too.
+    pub shingles: u32,
     pub set: SetId,
     pub rank: u16,
     pub untidy: u16,

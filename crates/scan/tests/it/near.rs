@@ -2,10 +2,12 @@
 
 use measures::Part;
 use measures::near::{ShingleSet, normalise, overlap};
-use planted::near::{Label, Records, Variant, records};
+use planted::near::{Label, Records, Variant, records, vary};
 use planted::random::Random;
-use planted::texts::{Language, example};
-use scan::near::{Count, Found, Index, Key, Kind, LeakKind, NearError, RowId, SetId, Settings, Shard, Spool, find, sketch};
+use planted::texts::{Language, example, paragraph};
+use scan::near::{
+    Count, Found, Index, Key, Kind, LeakKind, NearError, RowId, SetId, Settings, Shard, Spool, find, sketch,
+};
 use scan::row::{Field, Row};
 use std::path::Path;
 
@@ -14,7 +16,9 @@ fn field(name: &str, part: Part, text: &str) -> Field {
 }
 
 fn texts(texts: &[&str]) -> Vec<(Row, SetId)> {
-    let row = |(text, line): (&&str, u64)| (Row { file: 0, line, fields: vec![field("text", Part::Text, text)] }, SetId::TRAIN);
+    let row = |(text, line): (&&str, u64)| {
+        (Row { file: 0, line, fields: vec![field("text", Part::Text, text)] }, SetId::TRAIN)
+    };
     texts.iter().zip(1..).map(row).collect()
 }
 
@@ -47,7 +51,8 @@ fn said(found: &Found) -> Vec<String> {
     found.groups.iter().map(group).collect()
 }
 
-const LONG: &str = "The committee met on Tuesday to discuss the repair of the old bridge and the money that is still missing.";
+const LONG: &str =
+    "The committee met on Tuesday to discuss the repair of the old bridge and the money that is still missing.";
 
 #[test]
 fn groups_of_each_kind() {
@@ -94,7 +99,8 @@ fn which_of_equal_rows_is_kept_can_be_said() {
 #[test]
 fn a_chain_keeps_more_than_one_row() {
     // Each text shares enough with the next, and too little with the one after that.
-    let words: Vec<String> = (0..400).map(|i| format!("{}{}", ["ka", "lo", "mi", "su"][i % 4], i * 7919 % 1009)).collect();
+    let words: Vec<String> =
+        (0..400).map(|i| format!("{}{}", ["ka", "lo", "mi", "su"][i % 4], i * 7919 % 1009)).collect();
     let chain: Vec<String> = (0..5).map(|i| letters(&words[i * 12..i * 12 + 100])).collect();
     let rows: Vec<&str> = chain.iter().map(String::as_str).collect();
     let found = found(&texts(&rows));
@@ -118,7 +124,10 @@ fn letters(words: &[String]) -> String {
 fn the_key_says_what_is_compared() {
     let rows = [
         (example_row(0, 1, "What is the capital of France?", "Paris."), SetId::TRAIN),
-        (example_row(0, 2, "What is the capital of France?", "It is Lyon, as everybody knows who has been there."), SetId::TRAIN),
+        (
+            example_row(0, 2, "What is the capital of France?", "It is Lyon, as everybody knows who has been there."),
+            SetId::TRAIN,
+        ),
     ];
     assert_eq!(said(&found(&rows)), Vec::<String>::new());
     let settings = Settings { key: Key::Instruction, ..Settings::default() };
@@ -163,10 +172,14 @@ fn planted_copies_are_found_and_nothing_else() {
         let group = group_of(&found, made.records.len());
         let same = |a: usize, b: usize| group[a] != 0 && group[a] == group[b];
         for language in [Language::English, Language::Chinese] {
-            let dups: Vec<_> = made.pairs.iter().filter(|p| {
-                let copy = &made.records[p.copy];
-                copy.language == language && copy.variant.label() == Label::Dup
-            }).collect();
+            let dups: Vec<_> = made
+                .pairs
+                .iter()
+                .filter(|p| {
+                    let copy = &made.records[p.copy];
+                    copy.language == language && copy.variant.label() == Label::Dup
+                })
+                .collect();
             let missed: Vec<Variant> =
                 dups.iter().filter(|p| !same(p.base, p.copy)).map(|p| made.records[p.copy].variant).collect();
             assert!(missed.len() * 20 <= dups.len(), "seed {seed} {language:?}: {missed:?} of {}", dups.len());
@@ -204,13 +217,17 @@ fn brute_force(made: &Records, found: &Found, seed: u64) {
 
 #[test]
 fn rows_with_other_numbers_are_kept() {
-    let made = records(200, 200, 9);
-    let found = found(&planted_rows(&made));
-    for pair in made.pairs.iter().filter(|p| made.records[p.copy].variant == Variant::NumericEdit) {
-        let line = pair.copy as u64 + 1;
-        let removed = found.groups.iter().flat_map(|g| &g.members).any(|m| m.row.line == line && !m.keep);
-        assert!(!removed, "{}", made.records[pair.copy].text);
+    let mut random = Random::new(9);
+    let mut rows = Vec::new();
+    while rows.len() < 200 {
+        let language = if rows.len() % 4 == 0 { Language::English } else { Language::Chinese };
+        let text = paragraph(language, &mut random, 3);
+        if let Some(copy) = vary(&text, language, Variant::NumericEdit, &mut random) {
+            rows.extend([text, copy]);
+        }
     }
+    let found = found(&texts(&rows.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert_eq!((found.summary.removed, found.summary.template), (0, Count { groups: 100, rows: 200 }));
 }
 
 #[test]
@@ -254,7 +271,11 @@ fn rows_that_are_all_alike_are_no_harm() {
         let found = found(&texts(&varied.iter().map(String::as_str).collect::<Vec<_>>()));
         let (near, limits) = (found.summary.near, found.summary.limits);
         assert!(limits.buckets_cut > 0, "{changes}: {limits:?}");
-        assert_eq!((near.rows > 1_000, limits.rows_given_up > 100), (changes == 1, changes == 3), "{near:?} {limits:?}");
+        assert_eq!(
+            (near.rows > 1_000, limits.rows_given_up > 100),
+            (changes == 1, changes == 3),
+            "{near:?} {limits:?}"
+        );
         for m in found.groups.iter().flat_map(|g| &g.members).filter(|m| !m.keep) {
             assert!(m.similarity >= 0.7, "{changes}: {m:?}");
         }
@@ -278,7 +299,7 @@ fn varied(rows: usize, changes: usize, seed: u64) -> Vec<String> {
 #[test]
 fn very_long_rows_are_compared_too() {
     let mut random = Random::new(11);
-    let long = planted::texts::paragraph(Language::English, &mut random, 4_000);
+    let long = paragraph(Language::English, &mut random, 4_000);
     let copy = long.replace(" the ", " teh ");
     let rows = texts(&[&long, &copy, "short"]);
     assert_eq!(said(&found(&rows)), ["Near: 1* 2"]);
@@ -292,9 +313,11 @@ fn evaluation_rows_in_the_training_set() {
         let e = example(Language::English, &mut random);
         rows.push((example_row(0, line, &e.instruction, &e.output), SetId::TRAIN));
     }
-    let question = "How many ships were in the harbour of the old town when the storm broke the long wall in the north?";
+    let question =
+        "How many ships were in the harbour of the old town when the storm broke the long wall in the north?";
     let answer = "There were nine of them, and two more came in on the next morning with broken masts.";
-    let article = format!("A reader asks: {question} We looked into the books of that year. {answer} So much for that.");
+    let article =
+        format!("A reader asks: {question} We looked into the books of that year. {answer} So much for that.");
     rows.push((example_row(0, 300, question, answer), SetId::TRAIN));
     rows.push((example_row(0, 301, "Write a page for our paper about ships.", &article.repeat(3)), SetId::TRAIN));
     let near = question.replace("town", "twon");
@@ -366,7 +389,10 @@ fn what_cannot_be_done_is_said() {
     let low = Settings { jaccard: 0.3, ..Settings::default() };
     assert!(matches!(Index::create(path, Shard::ONLY, low), Err(NearError::Threshold { .. })));
     let nowhere = path.join("nowhere");
-    assert!(matches!(Index::create(&nowhere, Shard::ONLY, Settings::default()), Err(NearError::Io { op: "create", .. })));
+    assert!(matches!(
+        Index::create(&nowhere, Shard::ONLY, Settings::default()),
+        Err(NearError::Io { op: "create", .. })
+    ));
     assert!(matches!(Spool::open(&nowhere, Shard::ONLY), Err(NearError::Io { op: "read", .. })));
 
     let shard = |index| Shard { index, count: 2 };
@@ -379,7 +405,8 @@ fn what_cannot_be_done_is_said() {
     let texts_file = path.join("near-0-of-2.texts");
     std::fs::write(&texts_file, [0xff; 6]).unwrap();
     let spool = Spool::open(path, shard(0)).unwrap();
-    let eval = texts(&["one", "two"]).into_iter().map(|(row, _)| (Row { file: 1, ..row }, SetId(1))).collect::<Vec<_>>();
+    let eval =
+        texts(&["one", "two"]).into_iter().map(|(row, _)| (Row { file: 1, ..row }, SetId(1))).collect::<Vec<_>>();
     let eval = index(path, Shard { index: 1, count: 3 }, &eval, Settings::default()).unwrap();
     assert!(matches!(find(&[spool, eval], &|| false), Err(NearError::Damaged { .. })));
     std::fs::write(&texts_file, "one").unwrap();
