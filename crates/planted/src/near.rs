@@ -201,3 +201,42 @@ fn renumber(text: &str, random: &mut Random) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_records_with_every_kind_of_copy() {
+        let made = records(100, 100, 3);
+        assert_eq!(made, records(100, 100, 3));
+        assert_ne!(made, records(100, 100, 4));
+        assert_eq!(made.records.len(), 200 + made.pairs.len());
+        for variant in Variant::ALL {
+            assert!(made.records.iter().any(|r| r.variant == variant), "{}", variant.name());
+        }
+        for pair in &made.pairs {
+            let (base, copy) = (&made.records[pair.base], &made.records[pair.copy]);
+            assert_eq!((base.group, base.variant), (copy.group, Variant::Base));
+            assert_eq!(base.text == copy.text, copy.variant == Variant::Exact);
+        }
+    }
+
+    #[test]
+    fn a_copy_is_changed_in_its_way() {
+        let text = "In May, 12 ships came in. They left.";
+        let cases = [
+            (Variant::Exact, text),
+            (Variant::Whitespace, "  In May,  12 ships came in.  They left. \n"),
+            (Variant::CasePunct, "IN MAY, 12 SHIPS CAME IN. THEY LEFT."),
+            (Variant::Fullwidth, "Ｉｎ Ｍａｙ, １２ ｓｈｉｐｓ ｃａｍｅ ｉｎ. Ｔｈｅｙ ｌｅｆｔ."),
+            (Variant::Trunc80, "In May, 12 ships came in. Th"),
+        ];
+        let mut random = Random::new(1);
+        for (variant, expected) in cases {
+            assert_eq!(vary(text, Language::English, variant, &mut random).as_deref(), Some(expected));
+        }
+        assert_eq!(vary("No number.", Language::English, Variant::NumericEdit, &mut random), None);
+        assert_eq!(vary(text, Language::English, Variant::Base, &mut random), None);
+    }
+}

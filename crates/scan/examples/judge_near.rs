@@ -5,6 +5,7 @@
 //! - `judge_near own ENGLISH CHINESE SEED`: the same on texts of this project's generator.
 //! - `judge_near natural FOLDER`: duplicates that are in public sets, and test rows of Banking77 that are in its training
 //!   rows. The folder holds `planted/natural_dups_truth.json` and the sets.
+//! - `judge_near pairs RECORDS.jsonl`: the first groups of near duplicates and templates, to look at.
 //! - `judge_near speed RECORDS.jsonl [TIMES]`: records per second of processor time, and memory; the file is read so many
 //!   times over, each time as other rows of other words.
 

@@ -78,9 +78,13 @@ fn ascii(text: &str) -> Normal {
         let b = bytes[i];
         match ASCII[usize::from(b)] {
             Role::Word => {
-                let len = bytes[i..].iter().position(|&b| ASCII[usize::from(b)] != Role::Word);
-                let end = len.map_or(bytes.len(), |len| i + len);
-                out.ascii_word(&text[i..end]);
+                // Words with single spaces between them are copied as they are.
+                let word = |at: usize| bytes.get(at).is_some_and(|&b| ASCII[usize::from(b)] == Role::Word);
+                let mut end = i + 1;
+                while word(end) || bytes.get(end) == Some(&b' ') && word(end + 1) {
+                    end += 1;
+                }
+                out.ascii_words(&text[i..end]);
                 i = end;
                 continue;
             }
@@ -98,47 +102,61 @@ fn ascii(text: &str) -> Normal {
         }
         i += 1;
     }
+    out.text.make_ascii_lowercase();
     out.finish()
 }
 
 fn any(text: &str) -> Normal {
-    let mut chars = Vec::with_capacity(text.len());
-    let mut untidy = 0;
     if text.chars().all(plain) {
-        for c in text.chars() {
-            let narrow = narrow(c);
-            untidy += u32::from(narrow != c && narrow.is_ascii_alphanumeric());
-            chars.push(narrow);
-        }
-    } else {
-        untidy += text.chars().filter(|&c| narrow(c) != c && narrow(c).is_ascii_alphanumeric()).count() as u32;
-        chars.extend(text.nfkc());
+        return any_plain(text, 0);
     }
+    let wide = text.chars().filter(|&c| narrow(c) != c && narrow(c).is_ascii_alphanumeric()).count();
+    any_plain(&text.nfkc().collect::<String>(), wide as u32)
+}
+
+/// Of a text that NFKC leaves alone but for what [`narrow`] does.
+fn any_plain(text: &str, untidy: u32) -> Normal {
     let mut out = Writer::with_capacity(text.len());
     out.untidy = untidy;
-    for (i, &c) in chars.iter().enumerate() {
+    let (mut i, mut last) = (0, None);
+    while let Some(read) = text[i..].chars().next() {
+        let start = i;
+        if is_ideograph(read) {
+            i = text[i..].find(|c| !is_ideograph(c)).map_or(text.len(), |len| i + len);
+            out.ideographs(&text[start..i]);
+            last = Some(read);
+            continue;
+        }
+        i += read.len_utf8();
+        let c = narrow(read);
+        out.untidy += u32::from(c != read && c.is_ascii_alphanumeric());
         match role(c) {
             Role::Word if c.is_ascii() => out.word(c.to_ascii_lowercase()),
             Role::Word if is_wide(c) => out.word(c),
             Role::Word => c.to_lowercase().for_each(|c| out.word(c)),
             Role::Between => {
-                out.untidy += u32::from(c == ' ' && i > 0 && chars[i - 1] == ' ');
+                out.untidy += u32::from(c == ' ' && last == Some(' '));
                 out.between();
             }
             Role::Sign => out.sign(c),
             Role::Nothing => out.untidy += 1,
-            Role::Maybe => out.maybe(c, chars[..i].iter().rev().copied(), chars[i + 1..].iter().copied()),
+            Role::Maybe => out.maybe(c, text[..start].chars().rev().map(narrow), text[i..].chars().map(narrow)),
         }
+        last = Some(c);
     }
     out.finish()
+}
+
+/// The most common ideographs, which nothing changes.
+fn is_ideograph(c: char) -> bool {
+    matches!(c as u32, 0x4e00..=0x9fff)
 }
 
 /// Whether NFKC leaves the character alone whatever stands beside it, or [`narrow`] does all that it would do. What is not
 /// listed takes the slow way, which is right for everything.
 fn plain(c: char) -> bool {
     match c as u32 {
-        0..0x80 => true,
-        0x80..=0xa0 | 0xa2..=0xa7 | 0xa9 | 0xab..=0xae | 0xb0 | 0xb1 | 0xb7 | 0xbb => true,
+        0..=0xa0 | 0xa2..=0xa7 | 0xa9 | 0xab..=0xae | 0xb0 | 0xb1 | 0xb7 | 0xbb => true,
         0xc0..=0x131 | 0x134..=0x13e | 0x141..=0x148 | 0x14a..=0x17e => true,
         0x391..=0x3a1 | 0x3a3..=0x3c9 | 0x410..=0x44f => true,
         // Punctuation: what NFKC would make of it is between words, too.
@@ -213,13 +231,18 @@ impl Writer {
         self.closed = wide;
     }
 
-    fn ascii_word(&mut self, word: &str) {
+    fn ideographs(&mut self, run: &str) {
+        self.text.push_str(run);
+        self.gap = false;
+        self.closed = true;
+    }
+
+    /// As they are: the caller turns capitals into small letters at the end.
+    fn ascii_words(&mut self, words: &str) {
         if self.gap && !self.closed {
             self.text.push(' ');
         }
-        let start = self.text.len();
-        self.text.push_str(word);
-        self.text[start..].make_ascii_lowercase();
+        self.text.push_str(words);
         self.gap = false;
         self.closed = false;
     }

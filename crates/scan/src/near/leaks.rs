@@ -142,12 +142,17 @@ struct Block {
     looked_for: Vec<u32>,
 }
 
+/// Its text alone: shingle sets are some twenty times as large, and few rows need theirs.
 struct EvalRow {
     nr: Nr,
-    whole: Prepared,
-    asked: Prepared,
-    whole_long: ShingleSet,
-    asked_long: ShingleSet,
+    whole: String,
+    asked_len: u32,
+}
+
+impl EvalRow {
+    fn asked(&self) -> &str {
+        compared(&self.whole, self.asked_len, Key::Instruction)
+    }
 }
 
 const START_BITS: u32 = 16;
@@ -156,17 +161,14 @@ impl Block {
     fn of(nrs: &[Nr], table: &Table, texts: &Texts, limits: &mut Limits) -> Result<Self, NearError> {
         let row = |&nr: &Nr| {
             let entry = table.entry(nr);
-            let whole = texts.read(entry)?;
-            let asked = compared(&whole, entry.asked_len, Key::Instruction).to_owned();
-            let (whole_long, asked_long) = (ShingleSet::of_long(&whole), ShingleSet::of_long(&asked));
-            Ok(EvalRow { nr, whole: Prepared::new(whole), asked: Prepared::new(asked), whole_long, asked_long })
+            Ok(EvalRow { nr, whole: texts.read(entry)?, asked_len: entry.asked_len })
         };
         let rows: Vec<EvalRow> = nrs.par_iter().map(row).collect::<Result<_, NearError>>()?;
         let mut shingles: Vec<(u64, u32)> = Vec::new();
         for (i, row) in rows.iter().enumerate() {
-            for (text, number) in [(&row.asked.text, 2 * i), (&row.whole.text, 2 * i + 1)] {
+            for (text, number) in [(row.asked(), 2 * i), (row.whole.as_str(), 2 * i + 1)] {
                 // Where nothing but a question is, it is looked for once.
-                if number % 2 == 0 && text.len() == row.whole.text.len() {
+                if number % 2 == 0 && text.len() == row.whole.len() {
                     continue;
                 }
                 let mut long = Vec::new();
@@ -242,18 +244,23 @@ fn strongest(
     threshold: f32,
 ) -> Option<(LeakKind, Key, f32)> {
     let mut template = false;
-    for (a, b, by) in [(&eval.whole, whole, Key::Row), (&eval.asked, asked, Key::Instruction)] {
-        match relation(a, b, threshold) {
+    for (text, train, by) in [(eval.whole.as_str(), whole, Key::Row), (eval.asked(), asked, Key::Instruction)] {
+        match relation(&Prepared::new(text.to_owned()), train, threshold) {
             (Relation::Same, jaccard) => return Some((LeakKind::Near, by, jaccard)),
             (Relation::Template, _) => template = true,
             (Relation::Unlike, _) => {}
         }
     }
-    let texts = [(&eval.whole_long, Key::Row), (&eval.asked_long, Key::Instruction)];
-    texts.into_iter().filter(|(of_eval, _)| !template && of_eval.len() >= CONTAINED_LONG_SHINGLES).find_map(
-        |(of_eval, by)| {
-            let score = overlap(of_eval, long).of_a();
-            (score >= LEAK_CONTAINED).then_some((LeakKind::Contained, by, score))
-        },
-    )
+    if template {
+        return None;
+    }
+    [(eval.whole.as_str(), Key::Row), (eval.asked(), Key::Instruction)].into_iter().find_map(|(text, by)| {
+        let of_eval = ShingleSet::of_long(text);
+        let score = overlap(&of_eval, long).of_a();
+        (of_eval.len() >= CONTAINED_LONG_SHINGLES && score >= LEAK_CONTAINED).then_some((
+            LeakKind::Contained,
+            by,
+            score,
+        ))
+    })
 }

@@ -5,9 +5,7 @@ use measures::near::{ShingleSet, normalise, overlap};
 use planted::near::{Label, Records, Variant, records, vary};
 use planted::random::Random;
 use planted::texts::{Language, example, paragraph};
-use scan::near::{
-    Count, Found, Index, Key, Kind, LeakKind, NearError, RowId, SetId, Settings, Shard, Spool, find, sketch,
-};
+use scan::near::{Count, Found, Index, Key, LeakKind, NearError, RowId, SetId, Settings, Shard, Spool, find, sketch};
 use scan::row::{Field, Row};
 use std::path::Path;
 
