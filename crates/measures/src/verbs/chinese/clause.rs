@@ -235,7 +235,10 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     let question =
         place.asked || clause.last().is_some_and(|token| matches!(token.word, "吗" | "呢" | "么" | "没" | "嘛"));
     let gives_me = verb.is(Classes::DOUBLE) && next.is_some_and(|token| token.is(Classes::ME));
-    let softened = tail.iter().take(2).any(|token| token.word == "一下") || next.is_some_and(|next| next.word == "下");
+    // 说说, 数一数, where they are more than one word.
+    let doubled = next.is_some_and(|next| next.word == verb.word || next.word.strip_prefix('一') == Some(verb.word));
+    let softened =
+        doubled || tail.iter().take(2).any(|token| token.word == "一下") || next.is_some_and(|next| next.word == "下");
     let counted = next.is_some_and(|token| {
         matches!(token.kind, Kind::Number | Kind::Measure) && !token.word.is_ascii() || token.is(Classes::NUMBER)
     });
@@ -247,9 +250,9 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     if !frame.asked && topic.iter().any(|token| token.is(Classes::ME.or(Classes::FINITE).or(Classes::QUESTION))) {
         return None;
     }
-    if !frame.asked
-        && clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !token.is(Classes::MODAL))
-    {
+    let wondered =
+        clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !token.is(Classes::MODAL));
+    if wondered && !frame.asked && !(clause[start].is(Classes::ABOUT) && !place.asked) {
         return None;
     }
     let asks_what =
@@ -329,7 +332,8 @@ fn begins_object(clause: &[Token], verb: usize) -> bool {
     let stated = rest[..rest.len() - 1]
         .iter()
         .any(|token| matches!(token.word, "是" | "也" | "都" | "有" | "会" | "能" | "可以" | "应该" | "没有"));
-    if next.is(Classes::FINITE) && (nominal || !relative) || nominal && stated && !relative {
+    let predicate = nominal && matches!(next.word, "是" | "也" | "都" | "会" | "没有" | "不");
+    if predicate || next.is(Classes::FINITE) && !relative || nominal && stated && !relative {
         return false;
     }
     let degree = matches!(next.word, "高" | "低" | "大" | "小" | "好" | "多" | "少" | "快" | "慢") && rest.len() <= 2;
@@ -343,6 +347,10 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
     let mut verb_at = scan.verb;
     let mut lemma = lemma(clause, verb_at);
     let mut object = object::after(clause, verb_at);
+    if let Some(joined) = separable(clause, verb_at, object.clone()) {
+        lemma = joined;
+        object = object.end..object.end;
+    }
     let before = scan.held.clone().or(scan.about.clone());
     let mut object_is = Object::Tokens(&clause[object.clone()]);
     let product = clause[object.clone()].iter().any(|token| {
@@ -387,6 +395,17 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
         next.is_some_and(|next| next.is(Classes::NUMBER) || next.kind == Kind::Number && !next.word.is_ascii());
     let sure = scan.held.is_some() || counted || next.is_some_and(|token| token.is(Classes::ME));
     (Request { verb: lemma, level, weight, at, object: object_is, sure }, object.end.max(verb_at + 1))
+}
+
+/// 请个假, 签个名: the halves of one verb, of which the second is no word of its own.
+fn separable(clause: &[Token], verb: usize, object: Range<usize>) -> Option<String> {
+    let last = clause[object.clone()].last()?;
+    let counts = clause[object.start..object.end - 1]
+        .iter()
+        .all(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
+    let bound = matches!(last.word, "假" | "名" | "照" | "折" | "澡" | "觉" | "忙" | "班" | "操" | "架" | "号");
+    let joined = format!("{}{}", clause[verb].word, last.word);
+    (counts && bound && LEXICON.verb(&joined).is_some()).then_some(joined)
 }
 
 /// The verb without complements and doubling.

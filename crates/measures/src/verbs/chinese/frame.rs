@@ -50,6 +50,9 @@ fn framing(clause: &[Token], i: usize, frame: &mut Frame) -> Option<usize> {
             (frame.asked, frame.helped) = (true, true);
             return Some(2);
         }
+        "求" if next.is_some_and(|next| matches!(next.word, "出" | "解")) => return None,
+        // 请个假: half of a verb.
+        "请" if next.is_some_and(|next| matches!(next.word, "个" | "了" | "一个")) => return None,
         "来" | "去" | "让" | "求" | "帮助" | "协助" | "替" | "记得" => {
             let acts = next.is_some_and(|next| next.verb.is_some() || next.is(Classes::HOLD));
             frame.asked |= acts && token.word == "记得";
@@ -69,7 +72,7 @@ fn framing(clause: &[Token], i: usize, frame: &mut Frame) -> Option<usize> {
     } else if token.is(Classes::ASK) {
         frame.asked = true;
         frame.helped |= token.word.starts_with('帮');
-    } else if token.is(Classes::YOU) {
+    } else if token.is(Classes::YOU) && !modified(i + 1) {
         // 我想请您 …, 我希望你 …: asked.
         frame.asked |= frame.wished;
         frame.you = true;

@@ -128,7 +128,7 @@ pub fn continued<'t>(phrase: &'t [Token<'t>], sentence: &'t [Token<'t>]) -> Opti
     let open = phrase.iter().any(|token| token.is(Classes::FINITE.or(Classes::PREP)) || token.kind == Kind::Verb);
     let last = phrase.last()?.at.end;
     let goes_on = sentence.iter().find(|token| token.at.start >= last);
-    let open = open || goes_on.is_some_and(|token| token.is(Classes::FINITE.or(Classes::PREP)));
+    let open = open || goes_on.is_some_and(|token| token.is(Classes::FINITE.or(Classes::PREP)) && token.word != "给");
     if !counted || !open || phrase.iter().any(|token| token.is(Classes::RELATIVE)) {
         return None;
     }
@@ -194,7 +194,9 @@ pub fn head(phrase: &[Token]) -> Option<String> {
         return Some(last_char.to_owned());
     }
     // What a 的 alone precedes is a noun here, whatever its tag: 它的未知.
-    let nominal = of.is_some() && last == 0 && matches!(token.kind, Kind::Adjective | Kind::Adverb | Kind::Time);
+    let counted = last > 0 && matches!(region[last - 1].kind, Kind::Number | Kind::Measure);
+    let nominal = of.is_some() && last == 0 && matches!(token.kind, Kind::Adjective | Kind::Adverb | Kind::Time)
+        || counted && matches!(token.kind, Kind::Adjective | Kind::Name);
     (is_noun(token) || nominal).then(|| last_word(token.word))
 }
 
@@ -215,6 +217,9 @@ fn is_noun(token: &Token) -> bool {
 
 /// 件物品 → 物品, 营业时间 → 时间: of four characters that are two dictionary words, the second.
 pub fn last_word(word: &str) -> String {
+    if let Some(letter) = word.strip_prefix('封').filter(|rest| matches!(*rest, "信" | "邮件")) {
+        return letter.to_owned();
+    }
     let rest = word.char_indices().nth(1).map_or("", |(at, _)| &word[at..]);
     if word.starts_with(['件', '个', '条', '份', '篇', '首', '张'])
         && rest.chars().count() > 1

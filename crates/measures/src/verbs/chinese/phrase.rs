@@ -33,11 +33,18 @@ pub fn after_phrase(clause: &[Token], p: usize) -> Option<usize> {
         return Some(j + 1);
     }
     let candidates: Vec<usize> = (from..end).filter(|&j| is_candidate(clause, p, j)).collect();
+    // 就如何提高效率提出建议: the verb is the one after the question.
+    if clause[p].is(Classes::ABOUT) && clause[from..].iter().take(3).any(|token| token.is(Classes::QUESTION)) {
+        let clear = |j: &&usize| clause[**j].verb.is_some_and(|verb| !verb.ambiguous);
+        return candidates.iter().rev().find(clear).or(candidates.last()).copied().filter(|&last| last > from);
+    }
     let chosen = candidates.iter().copied().enumerate().find(|&(n, j)| {
         let later = &candidates[n + 1..];
         !is_in_relative(clause, j, later) && !is_modifier(clause, from, j, later)
     });
     let last = (from + 1..end).rev().find(|&j| !clause[j].is(Classes::COMPLEMENT.or(Classes::PARTICLE)));
+    // 标红: an unknown verb and its result.
+    let last = last.map(|j| if clause[j].kind == Kind::Adjective && is_verb_like(&clause[j - 1]) { j - 1 } else { j });
     let verb = chosen.map(|(_, j)| j).or(last.filter(|_| clause[p].is(Classes::HOLD)))?;
     // Adverbs and other phrases stand between the phrase and the verb.
     let mut at = verb;
@@ -69,6 +76,12 @@ pub fn begins_verb(clause: &[Token], i: usize) -> bool {
 fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
     let token = &clause[j];
     let next = clause.get(j + 1);
+    // 这起事故: a measure word.
+    let counts =
+        matches!(clause[j - 1].word, "这" | "那" | "该" | "几" | "每" | "两" | "一" | "三" | "四" | "五" | "十");
+    if token.word.chars().count() == 1 && counts {
+        return false;
+    }
     let joined = next.is_some_and(|next| next.is(Classes::CONJ)) && !clause.get(j + 2).is_some_and(is_verb_like);
     if next.is_some_and(|next| next.is(Classes::RELATIVE)) || joined && !token.is(Classes::PREP) {
         return false;
@@ -88,7 +101,7 @@ fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
     token.verb.is_some()
         || light
         || token.kind == Kind::Verb
-            && !token.is(Classes::NOUN.or(Classes::FINITE).or(Classes::PERSON))
+            && !token.is(Classes::NOUN.or(Classes::FINITE).or(Classes::PERSON).or(Classes::QUESTION))
             && token.word.len() > 3
 }
 
@@ -98,7 +111,9 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
     let marked = next.is_some_and(|next| {
         next.is(Classes::COMPLEMENT) || matches!(next.kind, Kind::Number | Kind::Measure) || next.is(Classes::NUMBER)
     });
-    if matches!(clause[j].word, "按" | "按照" | "根据" | "用" | "以") {
+    // 表达对母亲的感谢: the phrase with 的 is the verb's object.
+    let aims = clause.get(j + 1).is_some_and(|next| matches!(next.word, "对" | "对于" | "关于"));
+    if aims || matches!(clause[j].word, "按" | "按照" | "根据" | "用" | "以") {
         return false;
     }
     let Some(of) = (j + 1..clause.len()).find(|&k| clause[k].is(Classes::RELATIVE)) else { return false };

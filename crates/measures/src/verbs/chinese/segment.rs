@@ -140,8 +140,9 @@ fn split<'t>(kind: Kind, word: &'t str, rest: &str, start: usize, out: &mut Vec<
     match second {
         Some(second) => out.push(token(second, &word[at..], start + at)),
         None => {
-            let tag = LEXICON.jieba.tag(&word[at..], false).first().map_or("n", |tag| tag.tag);
-            split(kind_of(tag, &word[at..]), &word[at..], rest, start + at, out);
+            for tag in LEXICON.jieba.tag(&word[at..], false) {
+                split(kind_of(tag.tag, tag.word), tag.word, rest, start + at + tag.byte_start, out);
+            }
         }
     }
 }
@@ -166,7 +167,9 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
         return Some((one, Kind::Pronoun, None));
     }
     if length == 2 {
-        let please = word.starts_with('请') && classes == Classes::default() && !matches!(word, "请问" | "请勿");
+        let goes = word.starts_with(['去', '来']) && LEXICON.verb(&word[one..]).is_some();
+        let please =
+            goes || word.starts_with('请') && classes == Classes::default() && !matches!(word, "请问" | "请勿");
         return please.then_some((one, Kind::Verb, None));
     }
     if word.starts_with(['给', '让']) && person(&word[one..two]) {
@@ -183,6 +186,13 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
         return Some((last, Kind::Pronoun, Some(Kind::Noun)));
     }
     if length == 3 && kind == Kind::Name && LEXICON.verb(&word[..one]).is_some() && known(&word[one..]) {
+        return Some((one, Kind::Verb, None));
+    }
+    if length == 3
+        && noun_like
+        && LEXICON.verb(&word[..one]).is_some()
+        && "封张首篇个份本条道".contains(&word[one..two])
+    {
         return Some((one, Kind::Verb, None));
     }
     if length == 4 && (noun_like || kind == Kind::Other) && !classes.has(Classes::NOUN) {
