@@ -252,7 +252,8 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     }
     let wondered =
         clause[start..scan.verb].iter().any(|token| token.is(Classes::QUESTION) && !token.is(Classes::MODAL));
-    if wondered && !frame.asked && !(clause[start].is(Classes::ABOUT) && !place.asked) {
+    let about_what = clause[start].is(Classes::ABOUT) && !place.asked;
+    if wondered && !frame.asked && !about_what {
         return None;
     }
     let asks_what =
@@ -293,7 +294,9 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     }
     if frame.modal
         || done
-        || (verb.is(Classes::STATING) || verb.word == "说" && !counted) && !clause[start].is(Classes::PREP)
+        || (verb.is(Classes::STATING) || verb.word == "说")
+            && !(counted && matches!(verb.word, "说" | "来"))
+            && !clause[start].is(Classes::PREP)
         || !begins_object(clause, scan.verb)
     {
         return None;

@@ -217,8 +217,9 @@ fn is_noun(token: &Token) -> bool {
 
 /// 件物品 → 物品, 营业时间 → 时间: of four characters that are two dictionary words, the second.
 pub fn last_word(word: &str) -> String {
-    if let Some(letter) = word.strip_prefix('封').filter(|rest| matches!(*rest, "信" | "邮件")) {
-        return letter.to_owned();
+    let counted = word.strip_prefix(['封', '首', '篇', '张', '本']);
+    if let Some(noun) = counted.filter(|noun| LEXICON.classes(noun).has(Classes::NOUN)) {
+        return noun.to_owned();
     }
     let rest = word.char_indices().nth(1).map_or("", |(at, _)| &word[at..]);
     if word.starts_with(['件', '个', '条', '份', '篇', '首', '张'])

@@ -19,88 +19,72 @@ pub struct Scan {
 }
 
 /// Finds the main verb behind prepositional phrases and topics.
-pub fn scan(clause: &[Token], start: usize, mut frame: Frame) -> Option<Scan> {
-    let end = clause.len();
-    let (mut held, mut about, mut topic) = (None, None, start..start);
-    let mut i = start;
+pub fn scan(clause: &[Token], start: usize, frame: Frame) -> Option<Scan> {
+    let mut read = Scan { verb: start, held: None, about: None, topic: start..start, frame, weak: false };
     let mut means: Option<usize> = None;
-    while i < end {
-        let token = &clause[i];
-        let is_given = token.word == "给" && (i + 1 >= end || is_final_give(clause, i));
-        if is_given {
-            return Some(Scan { verb: i, held, about, topic, frame, weak: false });
+    let mut i = start;
+    while let Some(token) = clause.get(i) {
+        if token.word == "给" && (i + 1 >= clause.len() || is_final_give(clause, i)) {
+            return Some(Scan { verb: i, ..read });
         }
         if token.is(Classes::PREP) && !is_plain_verb(clause, i) {
-            let Some(next) = after_phrase(clause, i) else {
-                if token.word == "给" || token.verb.is_some() && token.is(Classes::MEANS) {
-                    means.get_or_insert(i);
-                }
-                break;
-            };
-            if token.is(Classes::HOLD) {
-                held = Some(i + 1..next);
-            } else if token.is(Classes::ABOUT) {
-                about = Some(i + 1..next);
-            } else if token.is(Classes::MEANS) && token.verb.is_some() || token.word == "给" {
+            if token.word == "给" || token.verb.is_some() && token.is(Classes::MEANS) {
                 means.get_or_insert(i);
             }
-            let (after, peeled) = peel(clause, next, frame);
-            frame = peeled;
-            i = after;
+            let Some(next) = after_phrase(clause, i) else { break };
+            if token.is(Classes::HOLD) {
+                read.held = Some(i + 1..next);
+            } else if token.is(Classes::ABOUT) {
+                read.about = Some(i + 1..next);
+            }
+            (i, read.frame) = peel(clause, next, read.frame);
             // 把人像抠出来: after 把 comes a verb, known or not.
-            if token.is(Classes::HOLD) && i < end && !clause[i].is(Classes::PREP) && !is_main(clause, i) {
-                return Some(Scan { verb: i, held, about, topic, frame, weak: false });
+            let unknown = clause.get(i).is_some_and(|token| !token.is(Classes::PREP)) && !is_main(clause, i);
+            if token.is(Classes::HOLD) && unknown {
+                return Some(Scan { verb: i, ..read });
             }
             continue;
         }
         if is_main(clause, i) {
-            let next = clause.get(i + 1);
-            let timed = next.is_some_and(|next| {
-                matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前")
-            });
-            let modified = next.is_some_and(|next| next.is(Classes::RELATIVE)) || timed && !frame.asked;
-            if let Some(second) = later_verb(clause, i, frame) {
-                return Some(Scan { verb: second, held, about, topic: i..second, frame, weak: false });
+            if let Some(second) = later_verb(clause, i, read.frame) {
+                return Some(Scan { verb: second, topic: i..second, ..read });
             }
-            if !modified {
-                return Some(Scan { verb: i, held, about, topic, frame, weak: false });
+            if !is_modifying(clause, i, read.frame) {
+                return Some(Scan { verb: i, ..read });
             }
         }
         // No verb here: a topic, up to a frame that begins a request.
-        let Some(frame_at) = (i + 1..end).find(|&j| begins_frame(clause, j)) else {
-            // 请所有人提前入场: who is asked stands before the verb.
-            let acts = |j: &usize| {
-                clause[*j].verb.is_some_and(|verb| !verb.ambiguous)
-                    && !clause[*j].is(Classes::NOUN)
-                    && is_main(clause, *j)
-            };
-            let any = |j: &usize| clause[*j].verb.is_some() && clause[*j].kind != Kind::Noun && is_main(clause, *j);
-            let asked = || (i + 1..end).filter(|_| frame.asked);
-            let verb = asked().find(acts).or_else(|| asked().find(any));
-            return verb.filter(|_| means.is_none()).map(|verb| Scan { verb, held, about, topic, frame, weak: false });
+        let Some(frame_at) = (i + 1..clause.len()).find(|&j| begins_frame(clause, j)) else {
+            let verb = verb_of_asked(clause, i, read.frame).filter(|_| means.is_none())?;
+            return Some(Scan { verb, ..read });
         };
-        if topic.is_empty() {
-            topic = i..frame_at;
+        if read.topic.is_empty() {
+            read.topic = i..frame_at;
         }
-        let (after, peeled) = peel(clause, frame_at, frame);
-        frame = peeled;
-        if after == frame_at {
-            i = frame_at;
-            if !clause[i].is(Classes::PREP) {
-                break;
-            }
-        } else {
-            i = after;
+        (i, read.frame) = peel(clause, frame_at, read.frame);
+        if i == frame_at && !clause[i].is(Classes::PREP) {
+            break;
         }
     }
-    means.map(|verb| Scan {
-        verb,
-        held: None,
-        about: None,
-        topic: start..start,
-        frame,
-        weak: clause[verb].word != "给",
-    })
+    let verb = means?;
+    let weak = clause[verb].word != "给";
+    Some(Scan { verb, held: None, about: None, topic: start..start, frame: read.frame, weak })
+}
+
+/// 推荐的酒店, 训练时: a verb that belongs to what follows.
+fn is_modifying(clause: &[Token], i: usize, frame: Frame) -> bool {
+    let Some(next) = clause.get(i + 1) else { return false };
+    let timed = matches!(next.word, "时" | "后" | "前" | "中" | "阶段" | "过程" | "期间" | "之后" | "之前");
+    next.is(Classes::RELATIVE) || timed && !frame.asked
+}
+
+/// 请所有人提前入场: who is asked stands before the verb.
+fn verb_of_asked(clause: &[Token], i: usize, frame: Frame) -> Option<usize> {
+    let known = |j: &usize| clause[*j].verb.is_some() && is_main(clause, *j);
+    let clear =
+        |j: &usize| known(j) && clause[*j].verb.is_some_and(|verb| !verb.ambiguous) && !clause[*j].is(Classes::NOUN);
+    let asked = || (i + 1..clause.len()).filter(|_| frame.asked);
+    asked().find(clear).or_else(|| asked().find(|j| known(j) && clause[*j].kind != Kind::Noun))
 }
 
 /// 训练脚本参考这里: a noun that looks like a verb, its noun, and a verb that is nothing else.
