@@ -14,6 +14,8 @@ mod lengths;
 mod measure;
 mod merged;
 pub mod near;
+#[cfg(feature = "ner")]
+pub mod ner;
 mod pass;
 mod plan;
 mod policy;

@@ -7,3 +7,4 @@ mod memory;
 //! The scan crate from outside.
 
 mod near;
+mod ner;
