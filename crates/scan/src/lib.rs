@@ -14,7 +14,6 @@ mod lengths;
 mod measure;
 mod merged;
 pub mod near;
-#[cfg(feature = "ner")]
 pub mod ner;
 mod pass;
 mod plan;
