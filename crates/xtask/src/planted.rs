@@ -2,8 +2,10 @@
 //!
 //! A row is a function of (seed, language, number of its text, number of its copy), so that a million of them need no memory.
 
+use planted::near::{Label, Variant, vary};
 use planted::random::Random;
 use planted::texts::{Example, Language, example};
+use planted::{faults, pii};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -17,6 +19,10 @@ const SEED: u64 = 20_260_601;
 /// One text in so many has copies, and up to so many.
 const COPIED_ONE_IN: usize = 8;
 const COPIES_MAX: usize = 3;
+/// Of the texts without copies, one in so many is followed by one that may hold personal data.
+const PERSONAL_ONE_IN: usize = 8;
+/// A row with a fault is no row to time, so they stand in a file of their own: one in so many rows as there are records.
+const FAULTY_ONE_IN: usize = 50;
 
 pub const USAGE: &str = "cargo xtask planted OUT [--english N] [--chinese N] [--seed S]";
 
@@ -46,21 +52,49 @@ fn write(out: &Path, english: usize, chinese: usize, seed: u64) -> io::Result<St
     let mut places = places(Language::English, english, seed);
     places.extend(self::places(Language::Chinese, chinese, seed));
     Random::new(seed).shuffle(&mut places);
-    let mut records = lines(out, "records.jsonl")?;
-    let mut near = lines(out, "near_truth.jsonl")?;
-    let mut pairs = 0;
-    for place in &places {
-        let (row, variant) = row(place, seed);
-        line(&mut records, &row)?;
-        if let Some((variant, label)) = variant {
+    let [mut records, mut near, mut personal] =
+        [lines(out, "records.jsonl")?, lines(out, "near_truth.jsonl")?, lines(out, "pii_truth.jsonl")?];
+    let (mut pairs, mut values) = (0, 0);
+    for (number, place) in (1..).zip(&places) {
+        let row = row(place, seed);
+        line(&mut records, &row.value)?;
+        if let Some(variant) = row.variant {
             pairs += 1;
             let base = Place { copy: 0, ..*place };
-            line(&mut near, &json!({"a": base.id(), "b": place.id(), "variant": variant, "label": label}))?;
+            let label = if variant.label() == Label::Dup { "dup" } else { "borderline" };
+            line(&mut near, &json!({"a": base.id(), "b": place.id(), "variant": variant.name(), "label": label}))?;
+        }
+        for mut truth in row.truths {
+            values += 1;
+            truth["line"] = json!(number);
+            line(&mut personal, &truth)?;
         }
     }
-    records.flush()?;
-    near.flush()?;
-    Ok(format!("{} rows, {pairs} of them near copies, in {}", places.len(), out.display()))
+    for mut file in [records, near, personal] {
+        file.flush()?;
+    }
+    let faulty = write_faults(out, places.len() / FAULTY_ONE_IN, seed)?;
+    let rows = places.len();
+    Ok(format!(
+        "{rows} rows, {pairs} of them near copies, {values} values; {faulty} faults apart; in {}",
+        out.display()
+    ))
+}
+
+fn write_faults(out: &Path, rows: usize, seed: u64) -> io::Result<usize> {
+    let dirty = faults::dirty(rows, seed);
+    let mut file = lines(out, "faults.jsonl")?;
+    for row in &dirty.lines {
+        file.write_all(row)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()?;
+    let mut truth = lines(out, "faults_truth.jsonl")?;
+    for (number, fault) in &dirty.truth {
+        line(&mut truth, &json!({"line": number, "fault": fault}))?;
+    }
+    truth.flush()?;
+    Ok(dirty.truth.len())
 }
 
 fn lines(out: &Path, name: &str) -> io::Result<BufWriter<File>> {
@@ -77,6 +111,14 @@ struct Place {
     language: Language,
     text: u32,
     copy: u32,
+    copied: Copied,
+}
+
+/// Whether a text has copies.
+#[derive(Clone, Copy, PartialEq)]
+enum Copied {
+    Yes,
+    No,
 }
 
 impl Place {
@@ -100,7 +142,8 @@ fn places(language: Language, rows: usize, seed: u64) -> Vec<Place> {
     let mut places = Vec::with_capacity(rows);
     for text in 0.. {
         let copies = if random.below(COPIED_ONE_IN) == 0 { 1 + random.below(COPIES_MAX) } else { 0 };
-        places.extend((0..=copies as u32).map(|copy| Place { language, text, copy }));
+        let copied = if copies > 0 { Copied::Yes } else { Copied::No };
+        places.extend((0..=copies as u32).map(|copy| Place { language, text, copy, copied }));
         if places.len() >= rows {
             places.truncate(rows);
             return places;
@@ -109,30 +152,69 @@ fn places(language: Language, rows: usize, seed: u64) -> Vec<Place> {
     places
 }
 
-type Variant = (&'static str, &'static str);
-
-fn row(place: &Place, seed: u64) -> (Value, Option<Variant>) {
-    let mut row = example(place.language, &mut Place { copy: 0, ..*place }.random(seed));
-    let variant = (place.copy > 0).then(|| vary(&mut row, &mut place.random(seed)));
-    (json!({"id": place.id(), "instruction": row.instruction, "input": row.input, "output": row.output}), variant)
+struct Row {
+    value: Value,
+    variant: Option<Variant>,
+    /// Personal data and what looks like it, with all but the line.
+    truths: Vec<Value>,
 }
 
-fn vary(row: &mut Example, random: &mut Random) -> Variant {
-    let kind = random.below(3);
-    for text in [&mut row.instruction, &mut row.input, &mut row.output] {
-        let mut chars: Vec<char> = text.chars().collect();
-        if kind == 1 && chars.len() > 40 {
-            for _ in 0..2 {
-                let at = random.below(chars.len() - 1);
-                chars.swap(at, at + 1);
+fn row(place: &Place, seed: u64) -> Row {
+    let mut random = Place { copy: 0, ..*place }.random(seed);
+    let mut row = example(place.language, &mut random);
+    let mut truths = Vec::new();
+    if place.copied == Copied::No && random.below(PERSONAL_ONE_IN) == 0 {
+        truths = personal(&mut row.input, place.language, &mut random);
+    }
+    let variant = (place.copy > 0).then(|| copied(&mut row, place.language, &mut place.random(seed)));
+    let value = json!({"id": place.id(), "instruction": row.instruction, "input": row.input, "output": row.output});
+    Row { value, variant, truths }
+}
+
+/// Changes a row in one way, all its fields that have something to change. What cuts or adds does so to the answer only.
+fn copied(row: &mut Example, language: Language, random: &mut Random) -> Variant {
+    loop {
+        let variant = *random.of(&Variant::ALL);
+        let only_answer = [Variant::Trunc80, Variant::Boilerplate].contains(&variant);
+        let mut changed = 0;
+        for text in
+            [&mut row.output, &mut row.instruction, &mut row.input].into_iter().take(if only_answer { 1 } else { 3 })
+        {
+            if let Some(varied) = vary(text, language, variant, random) {
+                *text = varied;
+                changed += 1;
             }
         }
-        if kind == 2 {
-            chars.retain(|_| random.below(100) > 2);
+        if changed > 0 {
+            return variant;
         }
-        *text = chars.into_iter().collect();
     }
-    ([("exact", "dup"), ("typo2", "dup"), ("drop3", "dup")])[kind]
+}
+
+/// Adds a text that may hold personal data; says what is where, in code points.
+fn personal(input: &mut String, language: Language, random: &mut Random) -> Vec<Value> {
+    let its = match language {
+        Language::English => pii::Language::En,
+        Language::Chinese => pii::Language::Zh,
+    };
+    if !input.is_empty() {
+        input.push('\n');
+    }
+    let mut truths = Vec::new();
+    for planted in pii::records(its, 1, random.next_u64()) {
+        let before = input.chars().count();
+        let place = |byte| before + planted.text[..byte].chars().count();
+        for (spans, hard_negative) in [(&planted.spans, false), (&planted.hard_negatives, true)] {
+            truths.extend(spans.iter().map(|truth| {
+                let (start, end) = (place(truth.at.start), place(truth.at.end));
+                let value = &planted.text[truth.at.clone()];
+                json!({"field": "input", "start": start, "end": end, "kind": truth.kind, "type": truth.form,
+                    "value": value, "hard_negative": hard_negative})
+            }));
+        }
+        input.push_str(&planted.text);
+    }
+    truths
 }
 
 #[cfg(test)]
@@ -153,6 +235,32 @@ mod tests {
         }
         assert_eq!(files[0], files[1]);
         assert_eq!(files[0][0].lines().count(), 100);
+    }
+
+    #[test]
+    fn truths_name_what_stands_there() {
+        let place = |text| Place { language: Language::Chinese, text, copy: 0, copied: Copied::No };
+        let mut count = 0;
+        for row in (0..400).map(|text| row(&place(text), 5)) {
+            for truth in row.truths {
+                let at = |name: &str| truth[name].as_u64().unwrap() as usize;
+                let input = row.value["input"].as_str().unwrap().chars();
+                let there: String = input.skip(at("start")).take(at("end") - at("start")).collect();
+                assert_eq!(there, truth["value"].as_str().unwrap());
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count}");
+    }
+
+    #[test]
+    fn copies_are_varied_in_every_way() {
+        let mut seen = std::collections::BTreeSet::new();
+        for text in 0..300 {
+            let place = Place { language: Language::English, text, copy: 1, copied: Copied::Yes };
+            seen.insert(row(&place, 9).variant.unwrap());
+        }
+        assert_eq!(seen.len(), Variant::ALL.len() - 1, "{seen:?}");
     }
 
     #[test]
