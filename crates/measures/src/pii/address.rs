@@ -16,6 +16,10 @@ const ESTATES: [&str; 10] = ["小区", "花园", "大厦", "公寓", "苑", "家
 /// …路123号 with what stands before (province, city, district) and behind (building, unit, room).
 fn chinese(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
+    // The first bytes of the units below.
+    if !matches!(text.byte(group.end), Some(0xe5 | 0xe6)) {
+        return;
+    }
     let after = text.after(group.end, 12);
     const UNITS: [&str; 6] = ["号", "弄", "栋", "幢", "座", "单元"];
     if group.len() > 5 || !UNITS.iter().any(|unit| after.starts_with(unit)) {
@@ -169,13 +173,13 @@ const STREETS: [&str; 36] = [
 /// 742 Evergreen Terrace, Apt 5, Springfield, IL 62704.
 fn english(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
-    if group.len() > 5 || !text.opens(group.start) {
+    if group.len() > 5 {
         return;
     }
     // 221B Baker Street.
     let letter = usize::from(text.byte(group.end).is_some_and(|c| c.is_ascii_uppercase()));
     let from = group.end + letter + 1;
-    if text.byte(from - 1) != Some(b' ') {
+    if text.byte(from - 1) != Some(b' ') || !text.opens(group.start) {
         return;
     }
     let Some(len) = street_len(text.after(from, 64)) else { return };
@@ -199,6 +203,9 @@ fn english(text: &Text, g: usize, found: &mut Vec<Spot>) {
 fn post_box(text: &Text, g: usize, found: &mut Vec<Spot>) {
     const BOXES: [&str; 6] = ["P.O. Box ", "PO Box ", "P. O. Box ", "P.O.Box ", "PO BOX ", "Post Office Box "];
     let group = &text.groups[g];
+    if !matches!(text.before(group.start, 2), "x " | "X ") {
+        return;
+    }
     let Some(words) = BOXES.iter().find(|words| text.before(group.start, 18).ends_with(*words)) else { return };
     let town = town_len(text.after(group.end, 64));
     let at = group.start - words.len()..group.end + town.unwrap_or(0);

@@ -4,13 +4,8 @@ use super::context::{self, Word, weigh};
 use super::scan::Text;
 use crate::Spot;
 
-/// Cards and accounts that start at group `g`.
-pub(super) fn at(text: &Text, g: usize, found: &mut Vec<Spot>) {
-    card(text, g, found);
-    iban(text, g, found);
-}
-
-fn card(text: &Text, g: usize, found: &mut Vec<Spot>) {
+/// A card's number that starts at group `g`.
+pub(super) fn card(text: &Text, g: usize, found: &mut Vec<Spot>) {
     const SHAPES: [&[usize]; 9] = [
         &[4, 4, 4, 4, 3],
         &[4, 4, 4, 4, 2],
@@ -105,8 +100,8 @@ fn is_book(digits: &str) -> bool {
         && digits.bytes().enumerate().map(weigh).sum::<u32>() % 10 == 0
 }
 
-/// Two letters before the group, as long as the country's numbers are, and a remainder of 1 by 97.
-fn iban(text: &Text, g: usize, found: &mut Vec<Spot>) {
+/// An IBAN whose check digits begin group `g`: two letters before, as long as the country's numbers are, and a remainder of 1 by 97.
+pub(super) fn iban(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
     if group.len() < 2 || group.start < 2 {
         return;

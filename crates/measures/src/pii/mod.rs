@@ -7,6 +7,7 @@
 //!
 //! Words before a value raise or lower what a rule believes (`context`); check digits decide where there are any.
 
+mod abroad;
 mod address;
 mod card;
 mod context;
@@ -47,31 +48,36 @@ pub fn is_secret(kind: &str) -> bool {
 /// Spots below [`FINDING`] are what looks like a value and most likely is none (an order number, a placeholder);
 /// they are given so that a policy may set its own threshold.
 pub fn find(text: &str) -> Vec<Spot> {
-    let Some(folded) = fold::fold(text) else { return find_plain(text) };
-    let mut spots = find_plain(&folded.text);
+    let surveyed = Text::survey(text);
+    if !surveyed.wide {
+        return find_in(&surveyed);
+    }
+    let folded = fold::fold(text);
+    let mut spots = find_in(&Text::survey(&folded.text));
     for spot in &mut spots {
         spot.at = folded.origin(spot.at.clone());
     }
     spots
 }
 
-fn find_plain(s: &str) -> Vec<Spot> {
-    let text = Text::survey(s);
+fn find_in(text: &Text) -> Vec<Spot> {
     let mut found = Vec::new();
     for g in 0..text.groups.len() {
-        if !text.worth_a_look(g) {
-            continue;
+        if text.reach(g) >= Text::ENOUGH {
+            phone::at(text, g, &mut found);
+            card::card(text, g, &mut found);
+            identity::at(text, g, &mut found);
         }
-        phone::at(&text, g, &mut found);
-        card::at(&text, g, &mut found);
-        identity::at(&text, g, &mut found);
-        net::ip_v4(&text, g, &mut found);
-        address::at(&text, g, &mut found);
+        if text.lettered(g) {
+            card::iban(text, g, &mut found);
+        }
+        net::ip_v4(text, g, &mut found);
+        address::at(text, g, &mut found);
     }
-    net::emails(&text, &mut found);
-    net::ip_v6(&text, &mut found);
-    local::plates(&text, &mut found);
-    secret::anchored(&text, &mut found);
+    net::emails(text, &mut found);
+    net::ip_v6(text, &mut found);
+    local::plates(text, &mut found);
+    secret::anchored(text, &mut found);
     apart(found)
 }
 

@@ -1,34 +1,32 @@
-//! Telephone numbers: Chinese mobiles and landlines, North America, everywhere else with a country code.
+//! Telephone numbers: Chinese mobiles and landlines, North America, and any digits beside a word for telephones.
 
 use super::FINDING;
+use super::abroad;
 use super::context::{self, Near, Word, weigh};
 use super::scan::Text;
 use crate::Spot;
 use std::ops::Range;
 
 const WANTED: [Word; 2] = [Word::Phone, Word::Call];
-/// Digits of a number at most, country code included (E.164).
-const DIGITS_MAX: usize = 15;
-
 /// Numbers that start at group `g`.
 pub(super) fn at(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let before = found.len();
     chinese_mobile(text, g, found);
     chinese_landline(text, g, found);
     // The looser rules have their say where no stricter one is sure.
-    for rule in [north_american, international, beside_a_word] {
+    for rule in [north_american, abroad::international, beside_a_word] {
         if found[before..].iter().all(|spot| spot.confidence < FINDING) {
             rule(text, g, found);
         }
     }
 }
 
-fn push(found: &mut Vec<Spot>, rule: &'static str, at: Range<usize>, confidence: f32) {
+pub(super) fn push(found: &mut Vec<Spot>, rule: &'static str, at: Range<usize>, confidence: f32) {
     found.push(Spot { kind: "phone", rule, at, confidence });
 }
 
 /// The words around a number: those before it, or a word for telephones right behind.
-fn words(text: &Text, at: &Range<usize>) -> Option<Near> {
+pub(super) fn words(text: &Text, at: &Range<usize>) -> Option<Near> {
     let near = context::before(&text.s[..at.start], &WANTED);
     let behind = || context::after(&text.s[at.end..], &[Word::Phone]).filter(|near| near.distance <= 18);
     near.or_else(behind)
@@ -125,7 +123,7 @@ fn segment(digits: &str) -> Option<bool> {
     })
 }
 
-fn trailing_zeros(digits: &str) -> usize {
+pub(super) fn trailing_zeros(digits: &str) -> usize {
     digits.bytes().rev().take_while(|c| *c == b'0').count()
 }
 
@@ -161,7 +159,7 @@ fn chinese_landline(text: &Text, g: usize, found: &mut Vec<Spot>) {
     };
     let end = extension(text, text.groups[last].end);
     // +861063553377: the country code stays outside, as it does with a gap behind it.
-    let glued = text.digits(g).starts_with("86");
+    let glued = text.digits(g).starts_with("86") && plus_before(text, text.groups[g].start);
     let (opening, start) = if glued { (start - 1, start + 2) } else { (prefix.unwrap_or(start), start) };
     if !text.opens(opening) || !text.closes(end) || counted(text, end) {
         return;
@@ -223,7 +221,7 @@ fn area(digits: &str) -> Option<usize> {
 }
 
 /// Where an extension behind a number ends: -808, 转808, ext. 808, x808.
-fn extension(text: &Text, end: usize) -> usize {
+pub(super) fn extension(text: &Text, end: usize) -> usize {
     let rest = text.after(end, 24);
     let trimmed = rest.trim_start_matches(' ');
     let spaces = rest.len() - trimmed.len();
@@ -338,81 +336,12 @@ fn placeholder(digits: &str) -> bool {
     steps(0) + 1 >= b.len() - 1 || steps(1) + 1 >= b.len() - 1 || steps(9) + 1 >= b.len() - 1
 }
 
-fn plus_before(text: &Text, at: usize) -> bool {
+pub(super) fn plus_before(text: &Text, at: usize) -> bool {
     text.byte_before(at) == Some(b'+')
 }
 
-/// A number with `+` or `00` and a country code, as `phonenumber` judges it.
-fn international(text: &Text, g: usize, found: &mut Vec<Spot>) {
-    let group = text.groups[g].clone();
-    let plus = plus_before(text, group.start);
-    let digits = text.digits(g);
-    let dialled = digits.starts_with("00") && digits.len() >= 4 && !digits.starts_with("000");
-    if !plus && !dialled {
-        return;
-    }
-    let mut start = group.start - usize::from(plus);
-    if text.byte_before(start) == Some(b'(') {
-        start -= 1;
-    }
-    if !text.opens(start) {
-        return;
-    }
-    let code_digits = if plus { digits } else { &digits[2..] };
-    if code_digits.starts_with("86") {
-        return;
-    }
-    let mut number = format!("+{code_digits}");
-    // (last group, digits, valid)
-    let mut best: Option<(usize, bool)> = None;
-    let mut last = g;
-    loop {
-        let count = number.len() - 1;
-        if (8..=DIGITS_MAX).contains(&count) && text.closes_phone(text.groups[last].end) {
-            let valid = phonenumber::parse(None, &number).is_ok_and(|parsed| parsed.is_valid());
-            if valid || best.is_none_or(|(_, valid)| !valid) && country_known(&number) {
-                best = Some((last, valid));
-            }
-        }
-        let Some(gap) = text.gap(last).filter(|gap| joins(gap)) else { break };
-        let next = text.digits(last + 1);
-        // (0) is dialled at home only.
-        if !(next == "0" && gap.ends_with('(')) {
-            number.push_str(next);
-        }
-        if number.len() > DIGITS_MAX + 1 {
-            break;
-        }
-        last += 1;
-    }
-    let Some((last, valid)) = best else { return };
-    let end = text.groups[last].end;
-    let at = start..extension(text, end).max(end);
-    let near = words(text, &at);
-    let digits = text.joined(g, last);
-    let round = trailing_zeros(&digits) >= 5;
-    let plain = match (valid, last > g) {
-        (true, _) if plus => 0.9,
-        (true, true) => 0.65,
-        // Ranges that are not given out, as those of films, are still written like numbers.
-        (false, true) if plus && !round && text.len(g) <= 5 && text.gap(g) != Some(".") => 0.62,
-        (false, false) if plus && !round && digits.len() >= 10 => 0.6,
-        _ => 0.4,
-    };
-    let raised = if valid { 0.95 } else { f32::max(plain, 0.6) };
-    push(found, "intl_phone", at, weigh(near, raised, plain, if valid && plus { 0.55 } else { 0.35 }));
-}
-
-/// Whether a number begins with a country code that is given out.
-fn country_known(number: &str) -> bool {
-    (1..=3).any(|len| {
-        let code = number.get(1..=len).and_then(|code| code.parse().ok());
-        code.is_some_and(|code: u16| phonenumber::metadata::DATABASE.by_code(&code).is_some())
-    })
-}
-
 /// Whether what stands between two groups may stand within one number.
-fn joins(gap: &str) -> bool {
+pub(super) fn joins(gap: &str) -> bool {
     matches!(gap, " " | "-" | "." | "/" | ")" | ") " | ")-" | " (" | "(" | "-(" | " - " | " / " | ") - " | "  ")
 }
 
@@ -531,7 +460,7 @@ fn compact_date(digits: &str) -> bool {
 
 impl Text<'_> {
     /// Where a telephone number may end: a word may follow a hyphen, as in 788-063-Office.
-    fn closes_phone(&self, at: usize) -> bool {
+    pub fn closes_phone(&self, at: usize) -> bool {
         if self.byte(at) == Some(b'-') && self.byte(at + 1).is_some_and(|c| c.is_ascii_alphabetic()) {
             return context::after(&self.s[at..], &[Word::Phone, Word::Call]).is_some_and(|near| near.distance <= 1);
         }
@@ -631,20 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn other_countries() {
-        check(
-            "intl_phone",
-            &[
-                ("My number is +44 7700 900748.", "+44 7700 900748"),
-                ("+46 (0)8 928 571 38 fax", "+46 (0)8 928 571 38"),
-                ("ring +33 1 42 68 53 00", "+33 1 42 68 53 00"),
-                ("+447700677662", "+447700677662"),
-                ("+49 (30) 901820", "+49 (30) 901820"),
-                ("tel 0049 30 901820", "0049 30 901820"),
-                ("+852 2123 4567", "+852 2123 4567"),
-                ("+81-3-3580-3311", "+81-3-3580-3311"),
-            ],
-        );
+    fn numbers_beside_a_word() {
         check(
             "local_phone",
             &[

@@ -23,7 +23,7 @@ pub const MASK_MAX: usize = 24;
 const DRAWS_MAX: u64 = 64;
 
 /// The surrogates of one record: the same original gets the same one in every field, however it is written there
-/// (138-0000-1690 and １３８００００１６９０), and different originals get different ones.
+/// (138-0000-1690 and １３８００００１６９０), and different originals get different ones as long as the range has any.
 ///
 /// A surrogate is a function of seed and original. It keeps length, separators and width, passes the checks of its
 /// kind, and comes from a range that is reserved for examples where there is one: example.com, 555-01xx, 203.0.113.x,

@@ -1,6 +1,6 @@
 //! One pass over the bytes that notes what the rules start from, and the edges of values.
 
-use super::context;
+use super::{context, fold};
 use std::ops::Range;
 
 /// A text and the places in it where a value may be.
@@ -14,69 +14,74 @@ pub(super) struct Text<'a> {
     pub colons: Vec<usize>,
     /// ASCII letters right after a character that is not ASCII: the second place of a Chinese number plate.
     pub letters: Vec<usize>,
+    /// Whether there is something that `fold` brings to ASCII.
+    pub wide: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Other,
-    Digit,
-    At,
-    Colon,
-    Letter,
-}
+/// Bytes that are looked at together: those without anything of interest are passed over.
+const LANE: usize = 32;
 
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'0'..=b'9' => Class::Digit,
-            b'@' => Class::At,
-            b':' => Class::Colon,
-            b'A'..=b'Z' | b'a'..=b'z' => Class::Letter,
-            _ => Class::Other,
-        };
-        byte += 1;
-    }
-    classes
-};
+// What the bytes of a lane hold.
+const MARK: u8 = 1;
+const ASCII_LETTER: u8 = 2;
+const HIGH: u8 = 4;
+const WIDE: u8 = 8;
+
+/// The bits of a byte, without a branch so that a lane of them is a few vector instructions.
+fn bits(c: u8) -> u8 {
+    // Digits and the colon are neighbours.
+    let mark = u8::from(c.wrapping_sub(b'0') < 11) | u8::from(c == b'@');
+    let letter = u8::from((c | 0x20).wrapping_sub(b'a') < 26);
+    let wide = u8::from(c == 0xc2) | u8::from(c == 0xe2) | u8::from(c == 0xef);
+    (mark * MARK) | (letter * ASCII_LETTER) | ((c >> 7) * HIGH) | (wide * WIDE)
+}
 
 impl<'a> Text<'a> {
     pub fn survey(s: &'a str) -> Self {
-        let b = s.as_bytes();
-        let (mut groups, mut ats, mut colons, mut letters) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut at = 0;
-        while at < b.len() {
-            match CLASSES[usize::from(b[at])] {
-                Class::Other => {}
-                Class::Digit => {
-                    let start = at;
-                    while at < b.len() && b[at].is_ascii_digit() {
-                        at += 1;
-                    }
-                    groups.push(start..at);
-                    continue;
-                }
-                Class::At => ats.push(at),
-                Class::Colon => {
-                    let hex = |byte: Option<&u8>| byte.is_some_and(|c| c.is_ascii_hexdigit() || *c == b':');
-                    if hex(at.checked_sub(1).and_then(|i| b.get(i))) && hex(b.get(at + 1)) {
-                        colons.push(at);
-                    }
-                }
-                Class::Letter => {
-                    if at > 0 && b[at - 1] >= 0x80 {
-                        letters.push(at);
-                    }
-                    // The rest of a word starts nothing.
-                    while at + 1 < b.len() && CLASSES[usize::from(b[at + 1])] == Class::Letter {
-                        at += 1;
-                    }
-                }
-            }
-            at += 1;
+        let mut text = Self {
+            s,
+            b: s.as_bytes(),
+            groups: Vec::new(),
+            ats: Vec::new(),
+            colons: Vec::new(),
+            letters: Vec::new(),
+            wide: false,
+        };
+        let (lanes, rest) = text.b.as_chunks::<LANE>();
+        for (index, lane) in lanes.iter().enumerate() {
+            let held = lane.iter().fold(0, |held, c| held | bits(*c));
+            text.lane(index * LANE, lane, held);
         }
-        Self { s, b, groups, ats, colons, letters }
+        text.lane(s.len() - rest.len(), rest, rest.iter().fold(0, |held, c| held | bits(*c)));
+        text
+    }
+
+    fn lane(&mut self, start: usize, lane: &[u8], held: u8) {
+        let after_high = start > 0 && self.b[start - 1] >= 0x80;
+        let both = held & (ASCII_LETTER | HIGH) == (ASCII_LETTER | HIGH);
+        if held & (MARK | WIDE) == 0 && !both && !(after_high && held & ASCII_LETTER != 0) {
+            return;
+        }
+        let mut high = after_high;
+        for (at, c) in (start..).zip(lane) {
+            match c {
+                b'0'..=b'9' => match self.groups.last_mut() {
+                    Some(group) if group.end == at => group.end += 1,
+                    _ => self.groups.push(at..at + 1),
+                },
+                b'@' => self.ats.push(at),
+                b':' => {
+                    let hex = |byte: Option<u8>| byte.is_some_and(|c| c.is_ascii_hexdigit() || c == b':');
+                    if hex(self.byte_before(at)) && hex(self.byte(at + 1)) {
+                        self.colons.push(at);
+                    }
+                }
+                b'A'..=b'Z' | b'a'..=b'z' if high => self.letters.push(at),
+                0xc2 | 0xe2 | 0xef => self.wide |= fold::foldable(self.b, at),
+                _ => {}
+            }
+            high = *c >= 0x80;
+        }
     }
 
     pub fn digits(&self, g: usize) -> &'a str {
@@ -140,16 +145,30 @@ impl<'a> Text<'a> {
         self.groups[first].start..self.groups[last].end
     }
 
-    /// Whether any rule could start at this group: most numbers in ordinary text are short and alone.
-    pub fn worth_a_look(&self, g: usize) -> bool {
-        let group = &self.groups[g];
-        let lettered = group.len() >= 2 && self.byte_before(group.start).is_some_and(|c| c.is_ascii_alphabetic());
-        if group.len() >= 6 || lettered {
-            return true;
+    /// Digits from group `g` on that may belong to one number, counted no further than needed: most numbers in
+    /// ordinary text are short and alone, and no rule has to look at them.
+    pub fn reach(&self, g: usize) -> usize {
+        let mut digits = self.groups[g].len();
+        let mut last = g;
+        while digits < Self::ENOUGH {
+            let Some(next) = self.groups.get(last + 1) else { break };
+            let gap = &self.b[self.groups[last].end..next.start];
+            let joined = gap.iter().all(|c| b" -.()/".contains(c)) || gap == "\u{ff09}".as_bytes();
+            if gap.len() > 4 || !joined {
+                break;
+            }
+            digits += next.len();
+            last += 1;
         }
-        let close = self.groups.get(g + 1).is_some_and(|next| next.start - group.end <= 3);
-        let boxed = matches!(self.byte(group.start.wrapping_sub(2)), Some(b'x' | b'X'));
-        close || boxed || matches!(self.byte(group.end), Some(0xe5 | 0xe6 | b' ' | b'-' | b'x' | b'A'..=b'Z'))
+        digits
+    }
+
+    /// As many digits as the shortest value of any rule has.
+    pub const ENOUGH: usize = 6;
+
+    /// Whether a letter stands right before group `g`.
+    pub fn lettered(&self, g: usize) -> bool {
+        self.byte_before(self.groups[g].start).is_some_and(|c| c.is_ascii_alphabetic())
     }
 
     /// Whether a value may start here: nothing before it makes it the rest of something longer.
