@@ -5,11 +5,11 @@
 //! that training answers in other words has leaked all the same.
 
 use super::pairs::{Prepared, Relation, relation};
-use super::sketch::{Prints, compared};
+use super::sketch::compared;
 use super::spool::Texts;
 use super::table::{Entry, Nr, Table};
 use super::{Key, LEAK_CONTAINED, Leak, LeakKind, Limits, NearError, RowId, Settings, Stop};
-use measures::near::{ShingleSet, long_shingles, overlap};
+use measures::near::{LONG_UNITS, ShingleSet, long_shingles, overlap};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Reverse;
@@ -102,13 +102,12 @@ fn equal(
     listed: &mut FxHashMap<Nr, Vec<Leak>>,
     cut: &mut FxHashSet<Nr>,
 ) {
-    let whole = |e: &Entry| Some(e.prints.normal);
+    let whole: fn(&Entry) -> Option<[u64; 2]> = |e| Some(e.prints.normal);
     let asked = |e: &Entry| {
-        let Prints { asked, .. } = e.prints;
-        (asked != 0 && e.asked_len as usize >= measures::near::LONG_UNITS as usize).then_some([asked, 0])
+        let long = e.prints.asked != 0 && e.asked_len >= LONG_UNITS;
+        long.then_some([e.prints.asked, 0])
     };
-    let ways: [(Key, &dyn Fn(&Entry) -> Option<[u64; 2]>); 2] = [(key, &whole), (Key::Instruction, &asked)];
-    for (by, print) in ways {
+    for (by, print) in [(key, whole), (Key::Instruction, asked)] {
         // The first training rows of each normal form that an evaluation row has, and whether there are more.
         let mut rows: FxHashMap<[u64; 2], (Vec<RowId>, bool)> =
             eval.iter().filter_map(|&nr| print(table.entry(nr))).map(|print| (print, (Vec::new(), false))).collect();

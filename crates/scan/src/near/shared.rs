@@ -55,7 +55,7 @@ pub(super) fn shared(table: &Table, spools: &[Spool], stop: Stop) -> Result<Shar
             let numbers = table.numbers(shard);
             spool.each_sample(|row, hash| {
                 // Samples lie below the bound; spread over all 32 bits, their upper half says whose turn it is.
-                let turn = (hash.wrapping_mul(SAMPLED_ONE_IN) >> 32) * passes >> 32;
+                let turn = ((hash.wrapping_mul(SAMPLED_ONE_IN) >> 32) * passes) >> 32;
                 if turn == pass && (row as usize) < numbers.len() {
                     let nr = numbers[row as usize];
                     let set = u64::from(table.entry(nr).set.0);
