@@ -10,6 +10,15 @@ use planted::texts::{Language, example};
 
 fn main() {
     const RECORDS: usize = 4000;
+    let started = Instant::now();
+    let context = faults::Context::of("Explain this.");
+    faults::find("A text in which all is there: 你好，é, С and ä.", Part::Response, context);
+    language::mismatch(
+        "Explain this.",
+        &language::profile("你好吗"),
+        &language::profile("all is there, also for you and for me"),
+    );
+    println!("first use: {:?}", started.elapsed());
     for spoken in [Language::English, Language::Chinese] {
         let mut random = Random::new(5);
         let records: Vec<(String, String)> = (0..RECORDS)

@@ -65,7 +65,7 @@ const LISTS: [&str; 12] = [
     question word words sentence sentences paragraph story poem email letter short long new old good better best name
     number way ways people time year day first last two three four five ten following using use need want get take keep
     put turn provide identify classify edit design draft think know see look come go say said one explain shorten
-    yesterday today tomorrow week month simplify define sort count plan book track show rank draw bake invent extract merge delete reset wake cancel rename remind sum pick recommend design improve correct rephrase paraphrase outline predict solve evaluate analyze analyse discuss construct brainstorm determine rate choose select complete match guess estimate prove build develop implement list cheap weather order price customer code function text reply review report meeting money work
+    yesterday today tomorrow week month simplify define sort count plan book track show rank draw bake invent extract merge delete reset wake cancel rename remind sum pick recommend design improve correct rephrase paraphrase outline predict solve evaluate analyze analyse discuss construct brainstorm determine rate choose select complete match guess estimate prove build develop implement cheap weather data set between differentiate order price customer code function text reply review report meeting money work
     account card payment bank transfer pay top limit why won't isn't didn't haven't i've you're they're we're there's",
     // Spanish
     "el la los las un una unos unas y e o u pero si de del al a en con por para sin sobre entre hasta desde hacia según
@@ -87,11 +87,11 @@ const LISTS: [&str; 12] = [
     crear encontrar mejorar completa completar analiza analizar evalúa diseña resuelve predice recomienda desarrolla elabora
     construye describa nueva nuevo nuevas nuevos gran grande mejor mejores peor lista página título fecha entrega tono",
     // French
-    "le la les l un une des du de d et ou mais donc or ni car si à au aux en dans par pour sur sous avec sans chez vers
-    entre depuis pendant avant après contre que qu qui quoi dont où quel quelle quels quelles comment quand pourquoi
+    "le la les un une des du de et ou mais donc ni car si à au aux en dans par pour sur sous avec sans chez vers
+    entre depuis pendant avant après contre que qui quoi dont où quel quelle quels quelles comment quand pourquoi
     combien parce lorsque puisque est sont était être suis es été fut sera a ont avoir ai as avons avez avait fait faire
-    faut peut peux peuvent pouvez pouvoir dois doit devez veux veut voudrais je j tu il elle on nous vous ils elles me m
-    te t se s lui leur leurs y mon ma mes ton ta tes son sa ses notre nos votre vos ce c cet cette ces cela ça ceci ne n
+    faut peut peux peuvent pouvez pouvoir dois doit devez veux veut voudrais je tu il elle on nous vous ils elles me
+    te se lui leur leurs y mon ma mes ton ta tes son sa ses notre nos votre vos ce cet cette ces cela ça ceci ne
     pas plus moins très trop peu beaucoup aussi encore toujours jamais déjà ici là bien mal tout toute tous toutes autre
     autres chaque même quelques plusieurs aucun rien deux trois quatre cinq six sept huit neuf dix écris écrivez écrire
     donne donnez donne-moi donnez-moi explique expliquez explique-moi résume résumez traduis traduisez liste énumère
@@ -173,7 +173,7 @@ const LISTS: [&str; 12] = [
     er min mitt mina din ditt dina sin sitt sina hans hennes vår vårt våra deras denna detta dessa vad vem vilken vilka
     var när varför hur inte ingen inget inga också mycket mer mindre många alla allt något några någon här där nu idag
     imorgon igår alltid aldrig igen snälla två tre fyra fem sex sju åtta nio tio skriv ge förklara berätta lista gör
-    skapa hitta översätt sammanfatta beskriv beräkna jämför rätta ändra lägg ta hjälp visa föreslå mening meningar text
+    skapa hitta översätt sammanfatta beskriv beräkna jämför rätta ändra lägg ta hjälp föreslå mening meningar text
     ord brev berättelse dikt fråga svar exempel idéer namn tal tabell följande dag dagar vecka månad år timmar människor
     arbete hus stad företag kund kunder beställning pris konto skillnad tack hej svenska engelska",
     // Turkish
