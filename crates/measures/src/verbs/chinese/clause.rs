@@ -289,6 +289,11 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
     if scan.held.is_some() {
         return Some(Weight::Ask);
     }
+    let states = LEXICON.classes(verb.lemma).has(Classes::STATING) || verb.word == "说";
+    // 可以用以下命令启动: where nothing is asked, what can be done.
+    if frame.modal && known && !done && !states && begins_object(clause, scan.verb) {
+        return Some(Weight::Hint);
+    }
     if is_heading(clause, scan.verb) {
         return None;
     }
@@ -406,7 +411,8 @@ fn separable(clause: &[Token], verb: usize, object: Range<usize>) -> Option<Stri
     let counts = clause[object.start..object.end - 1]
         .iter()
         .all(|token| matches!(token.kind, Kind::Number | Kind::Measure) || token.is(Classes::NUMBER));
-    let bound = matches!(last.word, "假" | "名" | "照" | "折" | "澡" | "觉" | "忙" | "班" | "操" | "架" | "号");
+    let bound = matches!(last.word, "假" | "名" | "照" | "折" | "澡" | "觉" | "忙" | "班" | "操" | "架" | "号")
+        || clause[object.start].word == "个" && last.word.chars().count() == 1;
     let joined = format!("{}{}", clause[verb].word, last.word);
     (counts && bound && LEXICON.verb(&joined).is_some()).then_some(joined)
 }

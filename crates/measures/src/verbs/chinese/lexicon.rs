@@ -9,7 +9,7 @@ use super::super::{Level, lexicon};
 
 /// A set of word classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Classes(u32);
+pub struct Classes(u64);
 
 macro_rules! classes {
     ($($name:ident = $key:literal),* $(,)?) => {
@@ -28,7 +28,7 @@ classes! {
     MEANS = "means", CLOSING = "closing", LIGHT = "light", QUESTION = "question", PARTICLE = "particle",
     COMPLEMENT = "complement", STOPPER = "stopper", CONJ = "conj", TRAILING = "trailing", CLAUSE = "clause",
     FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun", WHOLE = "whole",
-    STATING = "stating", PIVOT = "pivot", LABEL = "label",
+    STATING = "stating", PIVOT = "pivot", LABEL = "label", APART = "apart",
 }
 
 impl Classes {

@@ -166,6 +166,9 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
     if person(&word[..one]) && classes == Classes::default() {
         return Some((one, Kind::Pronoun, None));
     }
+    if length == 2 && classes.has(Classes::APART) {
+        return Some((one, Kind::Verb, Some(Kind::Noun)));
+    }
     if length == 2 {
         let goes = word.starts_with(['去', '来']) && LEXICON.verb(&word[one..]).is_some();
         let please =
@@ -184,6 +187,9 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
     let of_this = word.starts_with(['这', '那']) && LEXICON.classes(&word[last..]).has(Classes::NOUN);
     if of_this || length == 3 && word.starts_with('一') && noun_like {
         return Some((last, Kind::Pronoun, Some(Kind::Noun)));
+    }
+    if classes.has(Classes::APART) {
+        return Some((one, Kind::Verb, None));
     }
     if length == 3 && kind == Kind::Name && LEXICON.verb(&word[..one]).is_some() && known(&word[one..]) {
         return Some((one, Kind::Verb, None));
