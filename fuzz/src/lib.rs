@@ -31,7 +31,8 @@ pub fn probe(name: &str, bytes: &[u8]) {
     std::fs::write(&copy, fs.read(&copy).expect("the copy")).expect("a file");
     let file = File::new(0, &copy, None).expect("the copy");
     // Without its unreadable rows a file may look like another kind, or like text in another encoding.
-    let foreign = |rows: &Rows| rows.iter().flat_map(|row| &row.1.faults).any(|f| ["utf16", "gb18030"].contains(&f.kind));
+    let foreign =
+        |rows: &Rows| rows.iter().flat_map(|row| &row.1.faults).any(|f| ["utf16", "gb18030"].contains(&f.kind));
     if let Some((again, copied)) = read(&file, &limits)
         && again == note
         && !foreign(&copied)

@@ -342,13 +342,18 @@ enum Ended {
 }
 
 /// How deep inside an element reading is.
-#[derive(Default)]
 struct Scan {
     depth: u64,
-    /// A bit for each open bracket, the innermost lowest: set for `[`. Of those deeper than its bits, nothing is known.
-    lists: u128,
+    /// A bit for each open bracket, the innermost lowest: set for `[`. None once there were more than it has bits.
+    lists: Option<u128>,
     in_string: bool,
     escaped: bool,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self { depth: 0, lists: Some(0), in_string: false, escaped: false }
+    }
 }
 
 impl Scan {
@@ -383,17 +388,18 @@ impl Scan {
                 b'"' => self.in_string = true,
                 open @ (b'{' | b'[') => {
                     self.depth += 1;
-                    self.lists = self.lists << 1 | u128::from(open == b'[');
+                    let known = self.lists.filter(|_| self.depth <= u64::from(u128::BITS));
+                    self.lists = known.map(|lists| lists << 1 | u128::from(open == b'['));
                 }
                 // A bare value ends before a comma or the closing bracket.
                 b',' | b']' | b'}' if self.depth == 0 => return (at, Some(Ended::Whole)),
                 shut @ (b'}' | b']') => {
-                    let fits = (self.lists & 1 == 1) == (shut == b']');
-                    if unended == Unended::ByLines && !fits && self.depth < u64::from(u128::BITS) {
+                    let fits = self.lists.is_none_or(|lists| (lists & 1 == 1) == (shut == b']'));
+                    if unended == Unended::ByLines && !fits {
                         return (at + 1, Some(Ended::Damaged));
                     }
                     self.depth -= 1;
-                    self.lists >>= 1;
+                    self.lists = self.lists.map(|lists| lists >> 1);
                     if self.depth == 0 {
                         return (at + 1, Some(Ended::Whole));
                     }
@@ -516,6 +522,9 @@ mod tests {
         ] {
             assert_eq!(mended(text, 100), expect.trim_end(), "{text}");
         }
+        // Deeper than brackets are told apart.
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        assert_eq!(mended(&format!("[{deep},1]"), 1000), format!("{deep} | 1"));
         let long = format!("[\n{{\"a\": \"{}\n\"}},\n{{}}\n]", "x".repeat(5000));
         assert_eq!(mended(&long, 1000), "long:200 | {}");
     }

@@ -60,6 +60,10 @@ pub(crate) enum Body {
 pub(crate) trait RowReader {
     /// The next row; `Err` is a fault of the file, after which nothing more can be read.
     fn next_row(&mut self) -> Option<Result<RawRow, DataError>>;
+    /// How much of the rows has been handed out, where the bytes read do not say.
+    fn share(&self) -> Option<f64> {
+        None
+    }
     /// Reads the bytes after the last row, so that the file's hash is complete.
     fn drain(&mut self) -> Result<(), DataError>;
 }
@@ -84,7 +88,7 @@ pub(crate) fn open(path: &Path, record_bytes_max: u64, spool_dir: &Path, seen: &
         }
         Container::Csv => Box::new(table::Table::open(&path, opened.text, b',', limit)?),
         Container::Tsv => Box::new(table::Table::open(&path, opened.text, b'\t', limit)?),
-        Container::Parquet => open_parquet(&path, opened, spool_dir, limit)?,
+        Container::Parquet => open_parquet(&path, opened, Use::Train, spool_dir, limit)?,
     };
     Ok(Rows { reader, container })
 }
@@ -93,14 +97,21 @@ pub(crate) fn open(path: &Path, record_bytes_max: u64, spool_dir: &Path, seen: &
 fn open_parquet(
     path: &Path,
     opened: bytes::Opened,
+    purpose: Use,
     spool_dir: &Path,
     limit: u64,
 ) -> Result<Box<dyn RowReader + Send>, DataError> {
-    Ok(Box::new(parquet::Parquet::open(path, opened, spool_dir, limit)?))
+    Ok(Box::new(parquet::Parquet::open(path, opened, purpose, spool_dir, limit)?))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn open_parquet(path: &Path, _: bytes::Opened, _: &Path, _: u64) -> Result<Box<dyn RowReader + Send>, DataError> {
+fn open_parquet(
+    path: &Path,
+    _: bytes::Opened,
+    _: Use,
+    _: &Path,
+    _: u64,
+) -> Result<Box<dyn RowReader + Send>, DataError> {
     Err(DataError::ParquetNotBuilt { path: path.to_owned() })
 }
 

@@ -1,9 +1,10 @@
 //! Parquet through the crate's own record interface: one row at a time, a page a column in memory.
 
 use super::bytes::{self, Compression, Opened};
-use super::{Body, RawRow, RowReader};
+use super::{Body, RawRow, RowReader, Use};
 use crate::error::{DataError, RowFault};
 use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::FileReader;
 use ::parquet::file::serialized_reader::SerializedFileReader;
 use ::parquet::record::reader::RowIter;
 use ::parquet::record::{Field, Row};
@@ -20,6 +21,7 @@ pub(crate) struct Parquet {
     path: PathBuf,
     rows: RowIter<'static>,
     row: u64,
+    rows_total: u64,
     limit: u64,
     ended: bool,
 }
@@ -27,10 +29,19 @@ pub(crate) struct Parquet {
 impl Parquet {
     /// Parquet needs to seek: a plain file is opened again beside the stream that hashes it, a compressed one is unpacked into an
     /// unnamed file in `spool_dir`.
-    pub fn open(path: &Path, mut opened: Opened, spool_dir: &Path, limit: u64) -> Result<Self, DataError> {
+    pub fn open(
+        path: &Path,
+        mut opened: Opened,
+        purpose: Use,
+        spool_dir: &Path,
+        limit: u64,
+    ) -> Result<Self, DataError> {
         let file = match opened.compression {
             Compression::None => {
-                bytes::drain(path, &mut *opened.text)?;
+                // Only training wants the hash.
+                if purpose == Use::Train {
+                    bytes::drain(path, &mut *opened.text)?;
+                }
                 File::open(path).map_err(DataError::io("open", path))?
             }
             Compression::Gzip | Compression::Zstd => {
@@ -42,8 +53,9 @@ impl Parquet {
             }
         };
         let reader = guarded(path, || SerializedFileReader::new(file))?;
+        let rows_total = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
         let rows = RowIter::from_file_into(Box::new(reader)).with_batch_size(BATCH_ROWS);
-        Ok(Self { path: path.to_owned(), rows, row: 0, limit, ended: false })
+        Ok(Self { path: path.to_owned(), rows, row: 0, rows_total, limit, ended: false })
     }
 }
 
@@ -74,6 +86,10 @@ impl RowReader for Parquet {
                 Some(Err(e))
             }
         }
+    }
+
+    fn share(&self) -> Option<f64> {
+        Some(if self.rows_total == 0 { 1.0 } else { (self.row as f64 / self.rows_total as f64).min(1.0) })
     }
 
     fn drain(&mut self) -> Result<(), DataError> {

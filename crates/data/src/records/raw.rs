@@ -121,9 +121,15 @@ impl ByteRows {
         self.reading.next()
     }
 
-    /// Bytes of the file itself read so far.
+    /// Bytes of the file itself read so far; of a parquet file, which is not read in order, as many as its rows are a share of it.
     pub fn bytes_read(&self) -> u64 {
-        self.seen.bytes()
+        match &self.reading.rows {
+            Rows::Parquet { reader, .. } => {
+                let bytes = std::fs::metadata(&self.reading.path).map_or(0, |meta| meta.len());
+                reader.share().map_or(bytes, |share| (share * bytes as f64) as u64)
+            }
+            _ => self.seen.bytes(),
+        }
     }
 
     /// White space and blank lines after the last row.
@@ -156,9 +162,10 @@ impl Opened {
             }
             Container::Csv => (Kind::Csv, Rows::table(opened.text, b',', limit)),
             Container::Tsv => (Kind::Tsv, Rows::table(opened.text, b'\t', limit)),
-            Container::Parquet => {
-                (Kind::Parquet, Rows::Parquet { reader: super::open_parquet(path, opened, spool_dir, limit)?, row: 0 })
-            }
+            Container::Parquet => (
+                Kind::Parquet,
+                Rows::Parquet { reader: super::open_parquet(path, opened, Use::Look, spool_dir, limit)?, row: 0 },
+            ),
         };
         let place = Place::Within;
         let mut reading = Reading { path: path.to_owned(), limit, rows, place, between: Vec::new() };

@@ -1,9 +1,9 @@
 use crate::{fill, leftovers, text, with_every_fault};
 use runfs::{
-    Damage, Fault, FaultyFs, Fs, MANIFEST, RunFsError, publish_dir, publish_file, recover_dir, verify_dir,
-    verify_dir_with,
+    Damage, Fault, FaultyFs, Fs, MANIFEST, RunFsError, publish_dir, publish_file, publish_file_with, recover_dir,
+    verify_dir, verify_dir_with,
 };
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 const FILE: &str = "run/sub/run.json";
@@ -107,18 +107,38 @@ fn with_exchange_there_is_no_moment_without_a_valid_folder() {
 fn every_fault_leaves_a_whole_file_and_nothing_temporary() {
     for fault in [Fault::Io, Fault::NoSpace] {
         for old in [None, Some("old content")] {
-            let attempt = |fs: &FaultyFs| publish_file(fs, Path::new(FILE), b"new content");
-            with_every_fault(&file_base(old), fault, attempt, |fs, result| {
-                let error = result.unwrap_err();
-                let found = text(fs, Path::new(FILE));
-                let synced_late = error.to_string().starts_with("cannot sync run/sub:");
-                let expected = if synced_late { Some("new content") } else { old };
-                assert_eq!(found.as_deref(), expected, "{error}");
-                assert_eq!(leftovers(fs), [""; 0], "{error}");
-                check_kind(fault, &error);
-            });
+            let whole = |fs: &FaultyFs| publish_file(fs, Path::new(FILE), b"new content");
+            let pieces = |fs: &FaultyFs| {
+                let write =
+                    &mut |out: &mut dyn Write| b"new content".chunks(3).try_for_each(|piece| out.write_all(piece));
+                publish_file_with(fs, Path::new(FILE), write)
+            };
+            let attempts: [&dyn Fn(&FaultyFs) -> Result<(), RunFsError>; 2] = [&whole, &pieces];
+            for attempt in attempts {
+                with_every_fault(&file_base(old), fault, attempt, |fs, result| {
+                    let error = result.unwrap_err();
+                    let found = text(fs, Path::new(FILE));
+                    let synced_late = error.to_string().starts_with("cannot sync run/sub:");
+                    let expected = if synced_late { Some("new content") } else { old };
+                    assert_eq!(found.as_deref(), expected, "{error}");
+                    assert_eq!(leftovers(fs), [""; 0], "{error}");
+                    check_kind(fault, &error);
+                });
+            }
         }
     }
+}
+
+#[test]
+fn an_error_of_the_one_who_writes_comes_back() {
+    let fs = file_base(Some("old content"));
+    let error = publish_file_with(&fs, Path::new(FILE), &mut |out| {
+        out.write_all(b"new")?;
+        Err(std::io::Error::other("no more to say"))
+    });
+    assert_eq!(error.unwrap_err().to_string(), "cannot write run/sub/run.json: no more to say");
+    assert_eq!(text(&fs, Path::new(FILE)).as_deref(), Some("old content"));
+    assert_eq!(leftovers(&fs), [""; 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::CleanError;
 use crate::input::File;
 use data::Kind;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Where the copies go.
 pub(super) enum Place {
@@ -36,16 +36,19 @@ pub(super) fn place(files: &[File], out: &Path) -> Place {
     if !folder {
         return Place::File { log: log_beside(out) };
     }
-    let common = common_folder(files);
+    let paths: Vec<PathBuf> = files.iter().map(|file| plain(&file.source.path)).collect();
+    let common = common_folder(&paths);
+    let within = |path: &PathBuf| {
+        let path = path.strip_prefix(&common).unwrap_or(path);
+        path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/")
+    };
+    let names: Vec<String> = paths.iter().map(within).collect();
     let mut copies: Vec<String> = Vec::new();
-    for file in files {
-        let path = &file.source.path;
-        let within = path.strip_prefix(&common).unwrap_or(path);
-        let name = within.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-        let mut copy = without_parquet(&name);
+    for name in &names {
+        let mut copy = without_parquet(name);
         // `a.parquet` beside `a.jsonl`.
-        while copies.contains(&copy) {
-            copy = format!("{name}.jsonl");
+        while copy != *name && (names.contains(&copy) || copies.contains(&copy)) {
+            copy.insert_str(copy.rfind(".jsonl").unwrap_or(copy.len()), ".parquet");
         }
         copies.push(copy);
     }
@@ -66,13 +69,28 @@ fn log_beside(out: &Path) -> PathBuf {
 }
 
 /// The deepest folder that all files are in.
-fn common_folder(files: &[File]) -> PathBuf {
-    let mut folders = files.iter().filter_map(|file| file.source.path.parent());
+fn common_folder(paths: &[PathBuf]) -> PathBuf {
+    let mut folders = paths.iter().filter_map(|path| path.parent());
     let mut common = folders.next().map(Path::to_owned).unwrap_or_default();
     for folder in folders {
         while !folder.starts_with(&common) && common.pop() {}
     }
     common
+}
+
+/// A path without `..`, for names; which file is read does not depend on it.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Rows of parquet files become JSON lines.

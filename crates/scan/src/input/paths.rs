@@ -2,7 +2,7 @@
 
 use super::InputError;
 use data::{DataError, Format, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -56,13 +56,12 @@ impl File {
 /// A missing file, a folder, a pattern that fits nothing.
 pub fn files(patterns: &[String]) -> Result<Vec<File>, InputError> {
     let mut found: Vec<File> = Vec::new();
-    let mut known: Vec<PathBuf> = Vec::new();
+    let mut known: HashSet<PathBuf> = HashSet::new();
     for pattern in patterns {
         for path in matches(pattern)? {
             let file = File::new(found.len() as u32, &path, None)?;
             let real = std::fs::canonicalize(&path).unwrap_or_else(|_| file.source.path.clone());
-            if !known.contains(&real) {
-                known.push(real);
+            if known.insert(real) {
                 found.push(file);
             }
         }
@@ -74,10 +73,14 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>, InputError> {
     if Path::new(pattern).exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![pattern.into()]);
     }
-    let bad = |why: String| InputError::Pattern { pattern: pattern.to_owned(), why };
+    let bad = |e: glob::PatternError| InputError::Pattern { pattern: pattern.to_owned(), why: e.msg.to_owned() };
     let mut paths = Vec::new();
-    for path in glob::glob(pattern).map_err(|e| bad(e.to_string()))? {
-        let path = path.map_err(|e| bad(e.to_string()))?;
+    for path in glob::glob(pattern).map_err(bad)? {
+        let unread = |e: glob::GlobError| {
+            let path = e.path().to_owned();
+            DataError::Io { op: "read", path, source: e.into() }
+        };
+        let path = path.map_err(unread)?;
         // `data/*` means the files there.
         if !path.is_dir() {
             paths.push(path);

@@ -192,6 +192,11 @@ fn many_files_and_packed_ones() {
     assert_eq!(rows[0].1.row.as_ref().unwrap().fields[0].text, "***");
     assert_eq!(zstd::decode_all(&std::fs::read(dir.path("out/z.txt.zst")).unwrap()[..]).unwrap(), b"");
     runfs::verify_dir(&RealFs, &dir.path("out")).unwrap();
+    // From elsewhere, and by another way.
+    std::fs::create_dir(dir.path("x")).unwrap();
+    let file = File::new(0, &dir.path("x/../in/a.jsonl"), None).unwrap();
+    let copies = dir.clean(&[file, files[1].clone()], "other", &redact).unwrap().copies;
+    assert_eq!(copies, ["other/a.jsonl", "other/deep/a.jsonl.gz"].map(|name| dir.path(name)));
     // One file, and a folder is meant.
     let summary = dir.clean(&files[..1], "one/", &redact).unwrap();
     assert_eq!(summary.copies, [dir.path("one/").join("a.jsonl")]);
@@ -259,14 +264,15 @@ fn a_full_disk() {
         clean(&RealFs, &[large], &limits(dir.0.path()), Path::new("/nowhere/at/all/out.jsonl"), &keep).unwrap_err();
     assert!(matches!(error, CleanError::RunFs(RunFsError::DiskFull { .. })), "{error}");
     // Wherever the disk gives up, neither copy nor log is left.
-    let file = dir.file(0, "a.jsonl", b"{\"text\":\"drop\"}\n{\"text\":\"b\"}\n");
+    let row = b"{\"text\":\"drop\"}\n{\"text\":\"b\"}\n";
+    let all = [dir.file(0, "a.jsonl", row), dir.file(1, "b.jsonl", row)];
     for fault in [Fault::NoSpace, Fault::Io] {
         for (files, out) in [(1, "/out.jsonl"), (2, "/out")] {
             for n in 1.. {
                 let fs = FaultyFs::new();
                 fs.fail_after(n, fault);
-                let files = vec![file.clone(); files];
-                let done = clean(&fs, &files, &limits(dir.0.path()), Path::new(out), &redact);
+                let files = &all[..files];
+                let done = clean(&fs, files, &limits(dir.0.path()), Path::new(out), &redact);
                 if !fs.fired() {
                     done.unwrap();
                     break;
@@ -291,10 +297,10 @@ fn rows_of_parquet_become_lines() {
         ["1 prompt?=a completion!=b", "2 prompt?=secret completion!=d", "3 prompt?=drop; missing_field completion@1"]
     );
     let summary = dir.clean(&files, "out", &redact).unwrap();
-    assert_eq!(summary.copies, ["out/p.jsonl", "out/p.jsonl.jsonl"].map(|name| dir.path(name)));
+    assert_eq!(summary.copies, ["out/p.parquet.jsonl", "out/p.jsonl"].map(|name| dir.path(name)));
     let expect =
         "{\"prompt\":\"a\",\"completion\":\"b\",\"score\":1}\n{\"prompt\":\"***\",\"completion\":\"d\",\"score\":2}\n";
-    assert_eq!(dir.text("out/p.jsonl"), expect);
+    assert_eq!(dir.text("out/p.parquet.jsonl"), expect);
     assert!(
         dir.text("out/clean.jsonl").starts_with(
             "{\"file\":\"p.parquet\",\"action\":\"convert\",\"why\":[\"from parquet to lines of JSON\"]}\n"
