@@ -115,6 +115,8 @@ enum Phrase {
     Missing,
     /// Turns to an answer after all.
     Turn,
+    /// Says what can be done instead.
+    Offer,
 }
 
 /// A refusal is at the start: this many bytes are read.
@@ -132,7 +134,7 @@ fn refusal(text: &str, context: Context) -> Option<Spot> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let mut first = [None; 7];
+    let mut first = [None; 8];
     let mut last_end = 0;
     for found in PHRASE_SEARCH.find_iter(&text[..end]) {
         let phrase = PHRASES[found.pattern().as_usize() % PHRASES.len()].0;
@@ -159,8 +161,10 @@ fn refusal(text: &str, context: Context) -> Option<Spot> {
     };
     // A question about the AI itself, or without its text, is answered like that.
     let fair = if context.is_about(Subject::Refusing) || of(Phrase::Missing).is_some() { 0.5 } else { 1.0 };
+    // It says what cannot be, such as fetching a book, and what can: more use than a set phrase.
+    let useful = if of(Phrase::Offer).is_some_and(|at| at >= last_end) { 0.5 } else { 1.0 };
     let start = first.iter().flatten().min().copied().unwrap_or(0);
-    Some(Spot { kind: "refusal", rule, at: start..last_end.max(start), confidence: sure * answered * fair })
+    Some(Spot { kind: "refusal", rule, at: start..last_end.max(start), confidence: sure * answered * fair * useful })
 }
 
 static PHRASE_SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -220,9 +224,12 @@ const PHRASES: &[(Phrase, &str)] = phrases! {
     Turn:
         "however" "but here" "but i can help" "but i can provide" "but i can offer" "but i can give" "here is" "here are" "here's" "that being said" "nevertheless" "但是，我" "但我可以" "不过，" "不过我可以"
         "以下是" "然而，" "但可以";
+    Offer:
+        "you can " "you could " "you may want to" "you might want to" "if you could " "if you would " "i can help you" "i can assist you"
+        "我可以帮" "我可以协助" "您可以" "你可以" "如果你希望" "如果您希望" "如果你需要" "如果您需要" "建议您" "建议你" "随时可供";
     Missing:
         "did not provide" "didn't provide" "have not provided" "haven't provided" "not provided"
         "please provide" "can you provide" "could you provide" "could you please provide" "can you please provide" "not been provided"
         "no input" "do not see any" "don't see any" "没有提供" "未提供" "请提供" "没有给出" "未给出" "缺少" "没有看到" "没有足够的信息" "您能提供" "你能提供"
-        "没有具体";
+        "没有具体" "without being provided" "without additional information";
 };

@@ -11,8 +11,10 @@ use super::{Language, Profile, profile};
 const ANSWER_UNITS: f32 = 12.0;
 /// A language with this many units in the question may be that of the answer.
 const PRESENT_UNITS: f32 = 6.0;
-/// More code than this, and its words say nothing.
-const CODE_SHARE: f32 = 0.5;
+/// More code than this, and its words say nothing: what surrounds code is often written for its comments' sake.
+const CODE_SHARE: f32 = 0.3;
+/// A shorter question (some four words) that has a second script in it asks about a word.
+const WORD_UNITS: f32 = 8.0;
 /// An answer with this share of the question's language is in both.
 const BOTH_SHARE: f32 = 0.2;
 /// Less sure readings make no finding.
@@ -39,6 +41,7 @@ pub fn mismatch(instruction: &str, asked: &Profile, answered: &Profile) -> Optio
         || answered.share(question.language) >= BOTH_SHARE
         || asked.present(answer.language) >= PRESENT_UNITS
         || asked.present(answer.language) > 0.0 && answered.units < EXAMPLE_UNITS
+        || asked.units < WORD_UNITS && instruction.chars().any(|c| c.is_ascii_alphabetic()) && !LATIN.contains(&question.language)
         || related(question.language, answer.language)
     {
         return None;
