@@ -150,7 +150,15 @@ pub(super) fn nearest(text: &str) -> Option<Near> {
 
 fn last(text: &str, relevant: impl Fn(Word) -> bool) -> Option<Near> {
     let (word, _, end) = words(text, tail(text)).filter(|(word, _, _)| relevant(*word)).last()?;
-    (!spent(&text[end..])).then_some(Near { word, distance: text.len() - end })
+    let between = &text[end..];
+    let elsewhere = spent(between) || (word.lowers() && ends_sentence(between));
+    (!elsewhere).then_some(Near { word, distance: between.len() })
+}
+
+/// Whether a sentence ends and another begins: "tracking no. 5" is none, "a new version. See 5" is.
+fn ends_sentence(between: &str) -> bool {
+    let ends = ["。", "！", "？", ". ", "! ", "? ", "\n"].iter().filter_map(|mark| between.find(mark));
+    ends.min().is_some_and(|at| between[at..].chars().any(char::is_alphabetic))
 }
 
 /// Whether a word has spoken of another number, which stands in `between`: 订单号123456，电话是….
@@ -158,8 +166,14 @@ fn last(text: &str, relevant: impl Fn(Word) -> bool) -> Option<Near> {
 /// Of a list (电话：83172726、83172726) it speaks of every one.
 fn spent(between: &str) -> bool {
     const JOINS: [&str; 12] = ["和", "及", "与", "或", "、", "，", "；", "：", "/", "and", "or", "&"];
-    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '_' | '-' | '(' | ')');
-    let number = |run: &&str| run.bytes().filter(u8::is_ascii_digit).count() >= 3;
+    let part = |c: char| c.is_ascii_alphanumeric() || ".:/_-()*[]".contains(c);
+    let number = |run: &&str| {
+        let digits = run.bytes().filter(u8::is_ascii_digit).count();
+        // What redaction leaves stands for a number, too.
+        let tag = run.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let tag = tag.is_some_and(|(kind, _)| kind.bytes().all(|c| c.is_ascii_uppercase() || c == b'_'));
+        digits >= 3 || (digits > 0 && run.len() >= 6) || run.contains("***") || tag
+    };
     let Some(run) = between.split(|c: char| !part(c)).rfind(number) else { return false };
     let from = run.as_ptr() as usize - between.as_ptr() as usize + run.len();
     let mut rest = between[from..].trim_start_matches([' ', ',', ';', '#']);
@@ -208,7 +222,9 @@ fn words(text: &str, from: usize) -> impl Iterator<Item = (Word, usize, usize)> 
         let spoken = LEXICON.words[found.pattern().as_usize()];
         // SET_CONFIG_CALL is no call, while user_phone is a phone.
         let named = spoken == Word::Call && start > 0 && b[start - 1] == b'_';
-        (!open && !close && !named).then_some((spoken, start, end))
+        // [PHONE] stands where a number was, and speaks of none.
+        let tag = b.get(end) == Some(&b']') && start > 0 && matches!(b[start - 1], b'[' | b'_');
+        (!open && !close && !named && !tag).then_some((spoken, start, end))
     })
 }
 
@@ -229,6 +245,9 @@ mod tests {
             ("电话：83172726、", Some(Word::Phone)),
             ("订单号13812345678，", Some(Word::Serial)),
             ("订单号13812345678，请拨", None),
+            ("call:[PHONE]; time ", None),
+            ("a new version. See ", None),
+            ("tracking no. ", Some(Word::Serial)),
             ("version 3.0.8 at ", None),
             ("电话（24小时）", Some(Word::Phone)),
         ] {

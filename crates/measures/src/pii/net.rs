@@ -205,9 +205,9 @@ pub(super) fn ip_v4(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let confidence = match near {
         _ if nobodys(address) => 0.3,
         _ if version || package => 0.35,
-        Some(near) if near.word.lowers() && near.word != Word::Amount => 0.3,
+        Some(near) if matches!(near.word, Word::Version | Word::Book | Word::Digest) => 0.3,
         _ if network => 0.4,
-        near => weigh(near, 0.95, 0.8, 0.6),
+        near => weigh(near, 0.95, 0.8, 0.7),
     };
     let rule = if address.is_private() { "ipv4_private" } else { "ipv4" };
     found.push(Spot { kind: "ip", rule, at, confidence });

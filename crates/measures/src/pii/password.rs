@@ -14,15 +14,15 @@ pub(super) fn in_url(text: &Text, colon: usize, found: &mut Vec<Spot>) {
     let len = text.b[..colon].iter().rev().take(24).take_while(|c| scheme(c)).count();
     let start = colon - len;
     let rest = text.after(colon + 3, URL_MAX);
-    let rest = &rest[..rest.bytes().take_while(|c| !ends_value(*c)).count()];
     // A slash ends the name of the host, so an @ behind one belongs to a path.
-    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = &rest[..rest.bytes().take_while(|c| !ends_value(*c) && *c != b'/').count()];
     let Some((user_info, host)) = authority.rsplit_once('@') else { return };
     let Some((user, password)) = user_info.split_once(':') else { return };
     if len == 0 || password.is_empty() || !host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') {
         return;
     }
-    let url = rest.trim_end_matches(['.', ',', ';', ')', ']', '}', '!', '?', ':', '*', '\\']);
+    let url = &rest[..rest.bytes().take_while(|c| !ends_value(*c)).count()];
+    let url = url.trim_end_matches(['.', ',', ';', ')', ']', '}', '!', '?', ':', '*', '\\']);
     let at = start..colon + 3 + url.len();
     let here = host.starts_with("localhost") || host.starts_with("127.0.0.1");
     let confidence = match () {

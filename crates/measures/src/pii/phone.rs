@@ -443,8 +443,9 @@ fn run_of_groups(text: &Text, g: usize) -> Option<(usize, usize)> {
     let dated = text.len(g) == 4 && matches!(&text.digits(g)[..2], "19" | "20") && (count == 8 || day(g + 1));
     let dated = dated || (parts >= 3 && day(g) && day(g + 1) && text.len(g + 2) == 4 && text.gap(g) == text.gap(g + 1));
     let address = parts == 4 && text.gap(g) == Some(".") && count <= 12 && (g..=last).all(|i| text.len(i) <= 3);
+    let decimal = parts == 2 && text.gap(g) == Some(".");
     let closed = text.closes_phone(text.groups[last].end);
-    ((7..=13).contains(&count) && !small && !dated && !address && closed).then_some((last, count))
+    ((7..=13).contains(&count) && !small && !dated && !address && !decimal && closed).then_some((last, count))
 }
 
 /// Whether group `g` goes on with a number that began before it.
@@ -587,6 +588,7 @@ mod tests {
             "电话2019年买的",
             "text on 2001-03-24 11:34:35.",
             "call on 24.03.2001 11:34",
+            "Phone home at 36.089742, 23.062180.",
             "请拨打110或12306",
             "version 5.8.12.10086",
             "item/13812345678/view",

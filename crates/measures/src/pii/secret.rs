@@ -277,7 +277,8 @@ pub(super) fn anchored(text: &Text, found: &mut Vec<Spot>) {
 fn form(text: &Text, form: &Form, begin: usize, found: &mut Vec<Spot>) {
     let Form(prefix, rule, kind, of, least, most) = form;
     let exact = text.b[begin..].starts_with(prefix.as_bytes());
-    if !exact || text.byte_before(begin).is_some_and(|c| c.is_ascii_alphanumeric()) {
+    let inside = |c: u8| c.is_ascii_alphanumeric() || (matches!(of, Of::Dash | Of::Dotted) && c == b'-');
+    if !exact || text.byte_before(begin).is_some_and(inside) {
         return;
     }
     let from = begin + prefix.len();
@@ -330,9 +331,10 @@ fn private_key(text: &Text, begin: usize, found: &mut Vec<Spot>) {
     }
     let from = OPEN.len() + head.len() + 5;
     let close = format!("-----END {head}-----");
-    let end = match rest[from..].find(&close) {
-        Some(at) => from + at + close.len(),
-        None => {
+    // The next dashes close the block, or it has no end.
+    let end = match rest[from..].find("-----") {
+        Some(at) if rest[from + at..].starts_with(&close) => from + at + close.len(),
+        _ => {
             let body = |c: &u8| Of::Base64.has(*c) || matches!(c, b'\n' | b'\r' | b'\\');
             from + rest[from..].bytes().take_while(|c| body(c)).count()
         }

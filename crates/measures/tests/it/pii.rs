@@ -6,7 +6,7 @@ use planted::pii::{Language, Planted, Truth, records};
 use std::collections::BTreeMap;
 
 const SEEDS: [u64; 3] = [1, 2024, 77];
-const TEXTS: usize = 1500;
+const TEXTS: usize = 1000;
 
 fn sure(text: &str) -> Vec<Spot> {
     pii::find(text).into_iter().filter(|spot| spot.confidence >= FINDING).collect()
@@ -94,7 +94,11 @@ fn surrogates_are_all_that_is_found_behind_them() {
             let spots = sure(&record.text);
             let out = pii::redact(&record.text, &spots, Redact::Surrogate, &mut Surrogates::new(9));
             for spot in &spots {
-                assert!(!out.contains(&record.text[spot.at.clone()]), "seed 6: {} became {out}", record.text);
+                assert!(
+                    !out.contains(&record.text[spot.at.clone()]),
+                    "seed 6: {spot:?} in {} became {out}",
+                    record.text
+                );
             }
             let left = sure(&out);
             assert!(left.len() <= spots.len(), "seed 6: {} became {out}", record.text);
