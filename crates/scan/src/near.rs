@@ -9,8 +9,9 @@
 //! - `normalised`: the same [normal form](measures::near::normalise) of all fields but the system's.
 //! - `near`: Jaccard similarity of shingles at least [`Settings::jaccard`]; or one text nearly all inside the other
 //!   ([`CONTAINED`]) with a similarity of at least [`CONTAINED_JACCARD`]: a copy with something added or cut off.
-//! - `template`: as similar as that, but each of the two has numbers that the other has not, and numbers are at least a
-//!   third of what differs. Those are other exercises, not copies: they are shown, and cleaning keeps all of them.
+//! - `template`: as similar as that, but each of the two has numbers that the other has not; and they are half of the
+//!   numbers, or a third of all that differs. Those are other exercises, not copies: they are shown, and cleaning keeps
+//!   all of them.
 //!
 //! A group is all that hangs together by such pairs. It may keep several rows, so that neither a chain of small steps nor
 //! rows with other numbers throw out what is unlike: each row that cleaning removes is the same, in one of the first three

@@ -23,8 +23,8 @@ const FAILURES: u8 = 64;
 const GLANCE_SLACK: f32 = 0.17;
 /// Repeated shingles count in the length of a text and not in similarity.
 const LENGTHS_SLACK: f32 = 0.8;
-/// Share of numbers in what differs from which on two texts are two exercises, not one text and its copy. Not more, since
-/// a copy with a few typos may be the copy of the other exercise.
+/// Share of numbers in what differs from which on two texts are two exercises, not one text and its copy, even if less than
+/// half of their numbers differ.
 const NUMBERS_SHARE: f32 = 1.0 / 3.0;
 /// Pairs remembered as compared in vain; beyond them a pair may be compared again, to the same end.
 const REMEMBERED: usize = 1 << 21;
@@ -336,11 +336,16 @@ pub(super) fn relation(a: &Prepared, b: &Prepared, threshold: f32) -> (Relation,
     if !alike(shared, threshold) {
         return (Relation::Unlike, jaccard);
     }
-    if numbers_differ(&a.text, &b.text) {
-        let bare = overlap(&ShingleSet::of(&without_numbers(&a.text)), &ShingleSet::of(&without_numbers(&b.text)));
-        if 1.0 - bare.jaccard() <= (1.0 - NUMBERS_SHARE) * (1.0 - jaccard) {
-            return (Relation::Template, jaccard);
-        }
+    let numbers = compare_numbers(&a.text, &b.text);
+    if numbers.differ == 0 {
+        return (Relation::Same, jaccard);
+    }
+    if 2 * numbers.differ >= numbers.fewer {
+        return (Relation::Template, jaccard);
+    }
+    let bare = overlap(&ShingleSet::of(&without_numbers(&a.text)), &ShingleSet::of(&without_numbers(&b.text)));
+    if 1.0 - bare.jaccard() <= (1.0 - NUMBERS_SHARE) * (1.0 - jaccard) {
+        return (Relation::Template, jaccard);
     }
     (Relation::Same, jaccard)
 }
@@ -351,10 +356,16 @@ fn alike(shared: Overlap, threshold: f32) -> bool {
     jaccard >= threshold || part && jaccard >= CONTAINED_JACCARD
 }
 
-/// Whether each has a number that the other has not, or has more often.
-fn numbers_differ(a: &str, b: &str) -> bool {
+struct Numbers {
+    /// Numbers that each of the two has and the other has not, or has less often.
+    differ: usize,
+    /// Numbers of the text that has fewer.
+    fewer: usize,
+}
+
+fn compare_numbers(a: &str, b: &str) -> Numbers {
     if numbers(a).eq(numbers(b)) {
-        return false;
+        return Numbers { differ: 0, fewer: 0 };
     }
     let sorted = |text| {
         let mut numbers: Vec<&str> = numbers(text).collect();
@@ -362,13 +373,11 @@ fn numbers_differ(a: &str, b: &str) -> bool {
         numbers
     };
     let (a, b) = (sorted(a), sorted(b));
-    let (mut i, mut j, mut only_a, mut only_b) = (0, 0, false, false);
-    while i < a.len() || j < b.len() {
-        match (a.get(i), b.get(j)) {
-            (Some(x), Some(y)) if x == y => (i, j) = (i + 1, j + 1),
-            (Some(x), y) if y.is_none_or(|y| x < y) => (i, only_a) = (i + 1, true),
-            _ => (j, only_b) = (j + 1, true),
-        }
+    let (mut i, mut j, mut both) = (0, 0, 0);
+    while i < a.len() && j < b.len() {
+        both += usize::from(a[i] == b[j]);
+        (i, j) = (i + usize::from(a[i] <= b[j]), j + usize::from(b[j] <= a[i]));
     }
-    only_a && only_b
+    let fewer = a.len().min(b.len());
+    Numbers { differ: fewer - both, fewer }
 }

@@ -58,7 +58,7 @@ fn groups_of_each_kind() {
     let numbers = [LONG.replace("Tuesday", "day 12"), LONG.replace("Tuesday", "day 57")];
     let added = format!("Posted again by popular demand:\n{LONG}\n-- see our page for more news");
     let upper = LONG.to_uppercase();
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 15] = [
         (&[], &[]),
         (&["one"], &[]),
         (&["one", "two", "one"], &["Exact: 1* 3"]),
@@ -74,6 +74,8 @@ fn groups_of_each_kind() {
         (&[LONG, &added], &["Near: 1 2*"]),
         (&[&numbers[0], &numbers[1]], &["Template: 1* 2*"]),
         (&[&numbers[0], &numbers[1], &numbers[0]], &["Exact: 1* 2* 3"]),
+        // Cut off, and still of the other numbers.
+        (&[&numbers[0], &numbers[1][..85]], &["Template: 1* 2*"]),
         (&[LONG, "The committee met on Tuesday."], &[]),
     ];
     for (rows, expected) in cases {
