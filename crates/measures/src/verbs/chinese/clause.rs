@@ -284,7 +284,7 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
         let fits = !verb.is(Classes::FINITE) && (known && begins_object(clause, scan.verb) || verb.kind == Kind::Verb);
         return fits.then_some(Weight::Wish);
     }
-    let done = clause.last().is_some_and(|token| token.is(Classes::DONE) || token.word == "了")
+    let done = clause.last().is_some_and(|token| token.is(Classes::DONE) || matches!(token.word, "了" | "是"))
         || next.is_some_and(|next| matches!(next.word, "了" | "过" | "着" | "得"));
     if scan.held.is_some() {
         return Some(Weight::Ask);
@@ -373,7 +373,7 @@ fn request<'t>(clause: &'t [Token<'t>], scan: &Scan, weight: Weight) -> (Request
         lemma = object::last_word(clause[verb_at].word);
         let rest = object.start..verb_at;
         object_is = match object::head(&clause[rest]) {
-            Some(head) if before.is_none() => Object::Named(head),
+            Some(head) if before.is_none() && !clause[verb_at - 1].is(Classes::RELATIVE) => Object::Named(head),
             _ => Object::None,
         };
         object = verb_at..verb_at;

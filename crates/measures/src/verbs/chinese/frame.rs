@@ -42,7 +42,10 @@ fn framing(clause: &[Token], i: usize, frame: &mut Frame) -> Option<usize> {
             (frame.asked, frame.helped) = (true, true);
             return Some(2);
         }
-        "给" if next.is_some_and(|next| next.verb.is_some() && !next.is(Classes::NUMBER)) => {
+        // 给推荐一家, not 给作文打分.
+        "给" if next.is_some_and(|next| next.verb.is_some() && !next.is(Classes::NUMBER.or(Classes::NOUN)))
+            && !clause.get(i + 2).is_some_and(|after| after.verb.is_some()) =>
+        {
             frame.asked = true;
             return Some(1);
         }
@@ -53,11 +56,20 @@ fn framing(clause: &[Token], i: usize, frame: &mut Frame) -> Option<usize> {
         "求" if next.is_some_and(|next| matches!(next.word, "出" | "解")) => return None,
         // 请个假: half of a verb.
         "请" if next.is_some_and(|next| matches!(next.word, "个" | "了" | "一个")) => return None,
+        // 去楼下取.
+        "去" | "到"
+            if !frame.wished
+                && clause.get(i + 2).is_some_and(|after| after.verb.is_some())
+                && next.is_some_and(|next| matches!(next.kind, Kind::Noun | Kind::Place) && next.verb.is_none()) =>
+        {
+            return Some(2);
+        }
         "来" | "去" | "让" | "求" | "帮助" | "协助" | "替" | "记得" => {
             let acts = next.is_some_and(|next| next.verb.is_some() || next.is(Classes::HOLD));
             frame.asked |= acts && token.word == "记得";
             return acts.then_some(1);
         }
+        "注意" if next.is_some_and(|next| next.verb.is_some()) => return Some(1),
         // 想出 is a verb.
         "想" | "要" if next.is_some_and(|next| matches!(next.word, "出" | "出来" | "到" | "起")) => return None,
         // 推荐使用 X: as 建议.

@@ -162,7 +162,7 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     let region = &region[..first.unwrap_or(region.len())];
     let last = region.iter().rposition(|token| {
         let passes = matches!(token.kind, Kind::Quote | Kind::Place | Kind::Time)
-            || token.kind == Kind::Other && !is_noun(token);
+            || token.kind == Kind::Other && !is_noun(token) && token.word.chars().count() < 2;
         !passes || is_suffix(token)
     })?;
     let token = &region[last];
@@ -178,7 +178,10 @@ pub fn head(phrase: &[Token]) -> Option<String> {
         return match before {
             Some(_) if nominal => Some(last_word(token.word)),
             Some(n) => Some(last_word(region[n].word)),
-            None if nominal || of.is_some() || last > 0 && region[last - 1].kind == Kind::Number => {
+            None if nominal
+                || of.is_some()
+                || last > 0 && matches!(region[last - 1].kind, Kind::Number | Kind::Measure) =>
+            {
                 Some(last_word(token.word))
             }
             None => None,
@@ -195,7 +198,9 @@ pub fn head(phrase: &[Token]) -> Option<String> {
     }
     // What a 的 alone precedes is a noun here, whatever its tag: 它的未知.
     let counted = last > 0 && matches!(region[last - 1].kind, Kind::Number | Kind::Measure);
-    let nominal = of.is_some() && last == 0 && matches!(token.kind, Kind::Adjective | Kind::Adverb | Kind::Time)
+    let nominal = of.is_some()
+        && last == 0
+        && matches!(token.kind, Kind::Adjective | Kind::Adverb | Kind::Time | Kind::Name | Kind::Other)
         || counted && matches!(token.kind, Kind::Adjective | Kind::Name);
     (is_noun(token) || nominal).then(|| last_word(token.word))
 }

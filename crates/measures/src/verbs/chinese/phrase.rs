@@ -131,11 +131,16 @@ fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool
     if !clear || token.is(Classes::PREP.or(Classes::ASK).or(Classes::LIGHT)) {
         return false;
     }
+    // 标记为已读: only verbs have complements.
+    let next = clause.get(j + 1);
+    let completed = ["成", "为", "到", "给", "出", "掉", "至", "入", "一下", "完"];
+    if next.is_some_and(|next| completed.contains(&next.word)) {
+        return false;
+    }
     let ambiguous = token.verb.is_none_or(|verb| verb.ambiguous)
         || matches!(token.kind, Kind::VerbNoun | Kind::Noun)
         || token.is(Classes::NOUN)
         || j > from && clause[j - 1].is(Classes::RELATIVE);
-    let next = clause.get(j + 1);
     let noun_next = next.is_some_and(|next| {
         matches!(next.kind, Kind::Noun | Kind::Latin) || next.is(Classes::NOUN.or(Classes::CLOSING).or(Classes::CONJ))
     });

@@ -185,7 +185,7 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
         return Some((last, Kind::Verb, Some(Kind::Pronoun)));
     }
     let of_this = word.starts_with(['这', '那']) && LEXICON.classes(&word[last..]).has(Classes::NOUN);
-    if of_this || length == 3 && word.starts_with('一') && noun_like {
+    if of_this || length == 3 && word.starts_with(['一', '两', '三', '几']) && noun_like {
         return Some((last, Kind::Pronoun, Some(Kind::Noun)));
     }
     if classes.has(Classes::APART) {
