@@ -171,7 +171,9 @@ fn after_circumstance(clause: &[Token], start: usize) -> Option<usize> {
         let goes_on = begins_verb(clause, i + 1) || next.is(Classes::ASK.or(Classes::MODAL));
         matches!(clause[i].word, "后" | "之后" | "以后" | "前" | "之前" | "以前" | "时" | "的话") && goes_on
     })?;
-    let of_time = !clause[start..at].iter().any(|token| token.is(Classes::RELATIVE.or(Classes::PREP)));
+    let of_time = !clause[start..at]
+        .iter()
+        .any(|token| token.is(Classes::RELATIVE) || token.is(Classes::PREP) && token.verb.is_none());
     of_time.then_some(at + 1)
 }
 
@@ -284,7 +286,8 @@ fn weight(clause: &[Token], start: usize, scan: &Scan, place: Place) -> Option<W
         let fits = !verb.is(Classes::FINITE) && (known && begins_object(clause, scan.verb) || verb.kind == Kind::Verb);
         return fits.then_some(Weight::Wish);
     }
-    let done = clause.last().is_some_and(|token| token.is(Classes::DONE) || matches!(token.word, "了" | "是"))
+    let done = clause.last().is_some_and(|token| token.is(Classes::DONE) || matches!(token.word, "了" | "是" | "如下"))
+        && !matches!(verb.word, "等待" | "等")
         || next.is_some_and(|next| matches!(next.word, "了" | "过" | "着" | "得"));
     if scan.held.is_some() {
         return Some(Weight::Ask);

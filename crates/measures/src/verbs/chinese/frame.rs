@@ -44,7 +44,7 @@ fn framing(clause: &[Token], i: usize, frame: &mut Frame) -> Option<usize> {
         }
         // 给推荐一家, not 给作文打分.
         "给" if next.is_some_and(|next| next.verb.is_some() && !next.is(Classes::NUMBER.or(Classes::NOUN)))
-            && !clause.get(i + 2).is_some_and(|after| after.verb.is_some()) =>
+            && clause.get(i + 2).is_none_or(|after| after.verb.is_none()) =>
         {
             frame.asked = true;
             return Some(1);

@@ -55,7 +55,7 @@ pub struct Lexicon {
 }
 
 /// Of verbs that are rare in jieba's dictionary: enough to keep 扩写成 from being cut as 扩 and 写成.
-const FREQUENCY_MIN: usize = 500;
+const FREQUENCY_MIN: usize = 3000;
 
 /// Reading jieba's dictionary takes about a fifth of a second, once.
 pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::read);

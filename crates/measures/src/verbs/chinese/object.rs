@@ -206,7 +206,7 @@ pub fn head(phrase: &[Token]) -> Option<String> {
 }
 
 /// The end of a noun, no word of its own.
-fn is_suffix(token: &Token) -> bool {
+pub fn is_suffix(token: &Token) -> bool {
     matches!(token.word, "员" | "师" | "者" | "家" | "性" | "率" | "机" | "器" | "费" | "们" | "卡" | "名")
 }
 

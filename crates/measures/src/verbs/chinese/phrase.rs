@@ -2,6 +2,7 @@
 
 use super::frame::is_verb_like;
 use super::lexicon::Classes;
+use super::object::is_suffix;
 use super::segment::{Kind, Token};
 
 /// Where the phrase of the preposition at `p` ends and the verb, or another phrase, begins.
@@ -82,6 +83,10 @@ fn is_candidate(clause: &[Token], p: usize, j: usize) -> bool {
     if token.word.chars().count() == 1 && counts {
         return false;
     }
+    // 学习率: the start of a noun.
+    if next.is_some_and(is_suffix) {
+        return false;
+    }
     let joined = next.is_some_and(|next| next.is(Classes::CONJ)) && !clause.get(j + 2).is_some_and(is_verb_like);
     if next.is_some_and(|next| next.is(Classes::RELATIVE)) || joined && !token.is(Classes::PREP) {
         return false;
@@ -116,6 +121,9 @@ fn is_in_relative(clause: &[Token], j: usize, later: &[usize]) -> bool {
     if aims || matches!(clause[j].word, "按" | "按照" | "根据" | "用" | "以") {
         return false;
     }
+    // 训练好的模型: a complement and 的.
+    let done = next.is_some_and(|next| next.is(Classes::COMPLEMENT));
+    let marked = marked && !(done && clause.get(j + 2).is_some_and(|after| after.is(Classes::RELATIVE)));
     let Some(of) = (j + 1..clause.len()).find(|&k| clause[k].is(Classes::RELATIVE)) else { return false };
     !marked && later.iter().any(|&m| m > of && !clause[m].is(Classes::TRAILING))
 }
@@ -138,7 +146,7 @@ fn is_modifier(clause: &[Token], from: usize, j: usize, later: &[usize]) -> bool
         return false;
     }
     let ambiguous = token.verb.is_none_or(|verb| verb.ambiguous)
-        || matches!(token.kind, Kind::VerbNoun | Kind::Noun)
+        || token.kind == Kind::Noun
         || token.is(Classes::NOUN)
         || j > from && clause[j - 1].is(Classes::RELATIVE);
     let noun_next = next.is_some_and(|next| {

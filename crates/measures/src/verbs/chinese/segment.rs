@@ -166,6 +166,13 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
     if person(&word[..one]) && classes == Classes::default() {
         return Some((one, Kind::Pronoun, None));
     }
+    // 在文件中将…, 对模型进行…: jieba reads a general, a noun.
+    if matches!(word, "中将" | "上将" | "后将" | "前将") {
+        return Some((one, Kind::Place, None));
+    }
+    if word.starts_with(['对', '把', '将']) && noun_like && LEXICON.classes(&word[one..]).has(Classes::NOUN) {
+        return Some((one, Kind::Other, None));
+    }
     if length == 2 && classes.has(Classes::APART) {
         return Some((one, Kind::Verb, Some(Kind::Noun)));
     }
