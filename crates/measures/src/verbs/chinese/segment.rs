@@ -185,8 +185,11 @@ fn cut_in(kind: Kind, word: &str, rest: &str) -> Option<(usize, Kind, Option<Kin
     if word.starts_with(['给', '让']) && person(&word[one..two]) {
         return Some((one, Kind::Other, None));
     }
-    if word.ends_with("一下") {
+    if ["一下", "一遍", "一次", "一番"].iter().any(|end| word.ends_with(end)) {
         return Some((starts[length - 2], Kind::Verb, Some(Kind::Number)));
+    }
+    if length == 3 && word.starts_with(['再', '先', '请', '勿', '需']) && LEXICON.verb(&word[one..]).is_some() {
+        return Some((one, Kind::Adverb, Some(Kind::Verb)));
     }
     if person(&word[last..]) && known(&word[..last]) {
         return Some((last, Kind::Verb, Some(Kind::Pronoun)));
