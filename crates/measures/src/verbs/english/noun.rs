@@ -155,7 +155,7 @@ fn step(page: &Page, from: usize, i: usize, end: usize, np: &mut Phrase) -> Step
         }
         Some(Kind::Quote | Kind::Opaque) if np.head.is_none() && is_content(page, i + 1) => return Step::Next,
         Some(Kind::Mark) if low == "," || low == "/" => return joined_adjective(page, i, np),
-        Some(Kind::Mark) if matches!(low, "*" | "#" | "%" | "&") && np.head.is_none() => return Step::Next,
+        Some(Kind::Mark) if matches!(low, "*" | "#" | "%" | "&" | "+") && np.head.is_none() => return Step::Next,
         _ => return Step::Stop,
     }
     if QUANTITY.contains(&low) && page.low(i + 1) == "of" {
@@ -262,8 +262,10 @@ fn content(page: &Page, i: usize, end: usize, np: &mut Phrase) -> Step {
     if token.capital && np.head.is_some_and(|head| !page.tokens[head].capital) && !more {
         return Step::Stop;
     }
+    // "a C++ program", "an R script"; but "express y".
     if low.len() == 1 {
-        return Step::Stop;
+        let named = np.head.is_none() && (more || matches!(page.low(i + 1), "+" | "#"));
+        return if named { Step::Next } else { Step::Stop };
     }
     np.head = Some(i);
     np.nouns += 1;
