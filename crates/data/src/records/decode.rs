@@ -95,7 +95,15 @@ fn whole_file_is_gb18030(start: &[u8]) -> bool {
 const PAIRS_MIN: usize = 4;
 /// The commonest characters of Chinese text; about two fifths of any of it, and of text in another encoding read as GB18030 next
 /// to nothing.
-const COMMON: &str = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更别打女变四神总何电数安少报才结反受目太量再感建务做接必场件计管期市直德资命山金指克许统区保至队形社便空决治展马科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路记南品住告类求据程北边死张该交规万取拉格望觉术领共确传师观清今切院让识候带导争运";
+const COMMON: &str = concat!(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然",
+    "家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日军者意无力它与长把机",
+    "十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产或新己制身果加",
+    "西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系气题活尔更",
+    "别打女变四神总何电数安少报才结反受目太量再感建务做接必场件计管期市直德资命山金指克许统区保至队形社便空决治展马",
+    "科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路记南品住告类求据程北边死张该交规万取拉格望觉术领共确",
+    "传师观清今切院让识候带导争运",
+);
 /// Share of them from which on a text is Chinese.
 const COMMON_SHARE_MIN: f64 = 0.2;
 /// Share of characters of GB2312's first level, where nearly all of modern Chinese is.
@@ -218,8 +226,8 @@ mod tests {
         for (bytes, expect) in [
             (utf16(json, u16::to_le_bytes), Encoding::Utf16Le),
             (utf16(json, u16::to_be_bytes), Encoding::Utf16Be),
-            (utf16(&format!("\u{feff}你好"), u16::to_le_bytes), Encoding::Utf16Le),
-            (utf16(&format!("\u{feff}你好"), u16::to_be_bytes), Encoding::Utf16Be),
+            (utf16("\u{feff}你好", u16::to_le_bytes), Encoding::Utf16Le),
+            (utf16("\u{feff}你好", u16::to_be_bytes), Encoding::Utf16Be),
             (b"\xff\xfe\0\0{\0\0\0".to_vec(), Encoding::Utf32),
             (gb.repeat(3), Encoding::Gb18030),
             (json.as_bytes().to_vec(), Encoding::Utf8),

@@ -20,8 +20,8 @@ pub enum Broken {
     Nul,
 }
 
-/// The text with control characters escaped and halves of surrogate pairs replaced; None where there are none. Whether that was all is
-/// for a parser to say.
+/// The text with control characters escaped and halves of surrogate pairs replaced; None where there are none. Whether that
+/// was all is for a parser to say.
 pub fn mended(text: &str) -> Option<Mended> {
     let bytes = text.as_bytes();
     let (mut mended, mut copied, mut found) = (String::new(), 0, None);

@@ -103,6 +103,8 @@ fn with_exchange_there_is_no_moment_without_a_valid_folder() {
     }
 }
 
+type Attempt<'a> = &'a dyn Fn(&FaultyFs) -> Result<(), RunFsError>;
+
 #[test]
 fn every_fault_leaves_a_whole_file_and_nothing_temporary() {
     for fault in [Fault::Io, Fault::NoSpace] {
@@ -113,8 +115,7 @@ fn every_fault_leaves_a_whole_file_and_nothing_temporary() {
                     &mut |out: &mut dyn Write| b"new content".chunks(3).try_for_each(|piece| out.write_all(piece));
                 publish_file_with(fs, Path::new(FILE), write)
             };
-            let attempts: [&dyn Fn(&FaultyFs) -> Result<(), RunFsError>; 2] = [&whole, &pieces];
-            for attempt in attempts {
+            for attempt in [&whole as Attempt, &pieces] {
                 with_every_fault(&file_base(old), fault, attempt, |fs, result| {
                     let error = result.unwrap_err();
                     let found = text(fs, Path::new(FILE));

@@ -1,7 +1,7 @@
 //! A copy without what the findings remove.
 //!
-//! Rows that stay are the same byte for byte (in UTF-8, without a byte order mark), a changed row differs in the changed field alone,
-//! and a log says what became of every other row. Nothing is published before all of it is written.
+//! Rows that stay are the same byte for byte (in UTF-8, without a byte order mark), a changed row differs in the changed
+//! field alone, and a log says what became of every other row. Nothing is published before all of it is written.
 
 mod names;
 mod rows;

@@ -284,8 +284,8 @@ impl Making<'_> {
         }
     }
 
-    /// OpenAI's `weight` and LLaMA-Factory's `loss_weight`, where they say something else than what happens anyway: training refuses
-    /// such a row.
+    /// OpenAI's `weight` and LLaMA-Factory's `loss_weight`, where they say something else than what happens anyway:
+    /// training refuses such a row.
     fn weight(&mut self, field: &str, part: Part, message: &Map<String, Value>) {
         for name in ["weight", "loss_weight"] {
             let Some(weight) = message.get(name).filter(|w| !w.is_null()) else { continue };

@@ -1,7 +1,7 @@
 //! Files as rows: opened, read in pieces, understood in parallel.
 //!
-//! Every fault of a row is a [`Fault`] and reading goes on; only what makes a file unreadable from the start, or the disk itself, is
-//! an error.
+//! Every fault of a row is a [`Fault`] and reading goes on; only what makes a file unreadable from the start, or the disk
+//! itself, is an error.
 
 mod fault;
 mod fields;

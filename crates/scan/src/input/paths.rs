@@ -49,8 +49,8 @@ impl File {
     }
 }
 
-/// The files that the patterns mean, in the order of the patterns, those of one pattern sorted, and each once. A pattern that is the
-/// name of a file means that file, whatever characters it has.
+/// The files that the patterns mean, in the order of the patterns, those of one pattern sorted, and each once. A pattern that
+/// is the name of a file means that file, whatever characters it has.
 ///
 /// # Errors
 /// A missing file, a folder, a pattern that fits nothing.

@@ -179,7 +179,7 @@ fn faults_say_why_without_the_text() {
         .into_owned();
     let (_, rows) = read(
         "a.jsonl",
-        &[ALPACA.repeat(1).as_bytes(), "\n{\"instruction\":\"你\",\"output\":\"好\"}\n".as_bytes(), &gbk].concat(),
+        &[ALPACA.as_bytes(), "\n{\"instruction\":\"你\",\"output\":\"好\"}\n".as_bytes(), &gbk].concat(),
     )
     .unwrap();
     assert_eq!(shown(&rows[2]), "3 instruction?=请介绍一下你自己的工作 output!=我是一个老师; invalid_utf8@17");
