@@ -32,6 +32,18 @@ FAULTS = {
 }
 PRESIDIO = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS")
 
+# Faults that are in the real rows below the planted ones: each line was read. Another draw of the set has others.
+NATURAL = {
+    "dirty": {
+        81: "asked in Chinese, answered in English", 84: "asked in Chinese, answered in English", 91: "asked in Chinese, answered in English",
+        164: "asked in Chinese, answered in English, begins with a stray 'e!'", 475: "asked in Chinese, answered in English",
+        613: "asked in Chinese, answered in English, begins with a stray 'e,'", 1037: "asked in Chinese, answered in English",
+        101: "ends at a comma", 133: "ends in the middle of a list", 732: "ends inside a code block", 1143: "ends in the middle of a sentence",
+        403: "an AI that tells of itself", 405: "an AI that cannot", 511: "an AI that cannot", 567: "an AI that cannot",
+        1058: "an AI that cannot", 519: "### 输入：is left over from a template",
+    },
+}
+
 NEAR_RECALL, NEAR_PURE, ABOVE_RECALL = 0.95, 0.99, 0.97
 PII, PHONES, PRESIDIO_RECALL, FALSE_ROWS = 0.98, 0.97, 0.95, 0.01
 # Two spans are of the same thing where they share this much of the shorter one.
@@ -244,6 +256,10 @@ def faults(judge, name, file, planted):
     with open(file, "rb") as rows:
         count = sum(1 for _ in rows)
     false = [(line, sorted(kinds - {"exact"})) for line, kinds in sorted(on.items()) if kinds - {"exact"} and line not in planted]
+    natural = [row for row in false if row[0] in NATURAL.get(name, {})]
+    judge.say(f"{name}: rows flagged beyond the planted ones", len(false))
+    judge.say(f"{name}: of these really at fault, read one by one", len(natural))
+    false = [row for row in false if row not in natural]
     judge.say(f"{name}: false rows, of {count - len(planted)}", len(false) / (count - len(planted)), FALSE_ROWS, most=True)
     judge.show("false", false)
 
