@@ -38,7 +38,7 @@ NATURAL = {
         81: "asked in Chinese, answered in English", 84: "asked in Chinese, answered in English", 91: "asked in Chinese, answered in English",
         164: "asked in Chinese, answered in English, begins with a stray 'e!'", 475: "asked in Chinese, answered in English",
         613: "asked in Chinese, answered in English, begins with a stray 'e,'", 1037: "asked in Chinese, answered in English",
-        101: "ends at a comma", 133: "ends in the middle of a list", 732: "ends inside a code block", 1143: "ends in the middle of a sentence",
+        101: "ends at a comma", 133: "ends in the middle of a sentence", 732: "ends inside a code block", 1143: "ends in the middle of a sentence",
         403: "an AI that tells of itself", 405: "an AI that cannot", 511: "an AI that cannot", 567: "an AI that cannot",
         1058: "an AI that cannot", 519: "### 输入：is left over from a template",
     },

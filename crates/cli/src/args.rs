@@ -336,6 +336,11 @@ pub struct ScanArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "merge")]
     pub tokenizer: Option<PathBuf>,
 
+    /// Look for names with this model: a folder with model.onnx, tokenizer.json and
+    /// config.json (cargo feature `ner`)
+    #[arg(long, value_name = "DIR", conflicts_with = "merge")]
+    pub names: Option<PathBuf>,
+
     /// Write scan.json, findings.jsonl and scan.html into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -282,6 +282,9 @@ impl From<ScanError> for Failure {
             ScanError::Tokenizer(_) => {
                 say(Code::Model).hint("--tokenizer takes a model's folder, or its tokenizer.json")
             }
+            #[cfg(feature = "ner")]
+            ScanError::Names(_) => say(Code::Model).hint("--names takes a model's folder; ORT_DYLIB_PATH names the library"),
+            ScanError::NamesNotBuilt => say(Code::Usage).hint("build with `--features ner`, or leave --names out"),
             ScanError::Words(_) => say(Code::Usage).hint("--words takes a file with one word on each line"),
             ScanError::Near(NearError::Threshold { .. }) => say(Code::Plan).hint("change `near_threshold` of the policy"),
             ScanError::Near(NearError::TooManyRows) => say(Code::Data).hint("scan fewer files at a time"),

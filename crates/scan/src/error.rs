@@ -21,6 +21,11 @@ pub enum ScanError {
     Tokenizer(#[from] TextError),
     #[error("the list of words: {0}")]
     Words(#[from] WordListError),
+    #[cfg(feature = "ner")]
+    #[error(transparent)]
+    Names(#[from] crate::ner::NerError),
+    #[error("models for names are not built into this program (cargo feature `ner`)")]
+    NamesNotBuilt,
     #[error(transparent)]
     Near(#[from] NearError),
     #[error(transparent)]

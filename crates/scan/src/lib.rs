@@ -13,6 +13,7 @@ mod languages;
 mod lengths;
 mod measure;
 mod merged;
+mod names;
 pub mod near;
 pub mod ner;
 mod pass;

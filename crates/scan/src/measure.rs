@@ -1,7 +1,9 @@
-//! What is said of one row: a pure function of the row and of what was asked, for any thread.
+//! What is said of one row: a function of the row and of what was asked, for any thread.
 
 use crate::finding::{Check, Finding};
+use crate::error::ScanError;
 use crate::languages::Said;
+use crate::names::Names;
 use crate::plan::Measure;
 use crate::policy::Policy;
 use crate::row::{Field, Row};
@@ -21,6 +23,7 @@ pub struct Measures {
     pub tokens: Option<TokenCounter>,
     pub words: Option<WordList>,
     pub near: near::Settings,
+    pub names: Option<Names>,
 }
 
 /// What was found out about a row.
@@ -50,12 +53,16 @@ impl Measures {
     }
 
     /// Rows of evaluation files are only compared.
-    pub fn row(&self, row: &Row, set: near::SetId) -> Measured {
+    ///
+    /// # Errors
+    /// A model for names that fails.
+    pub fn row(&self, row: &Row, set: near::SetId) -> Result<Measured, ScanError> {
         let near = self.compares().then(|| near::sketch(row, set, &self.near));
-        if set.is_train() { Measured { near, ..self.train(row) } } else { Measured { near, ..Measured::default() } }
+        let of_row = if set.is_train() { self.train(row)? } else { Measured::default() };
+        Ok(Measured { near, ..of_row })
     }
 
-    fn train(&self, row: &Row) -> Measured {
+    fn train(&self, row: &Row) -> Result<Measured, ScanError> {
         let sides = Sides::of(row);
         let mut out = Out { policy: &self.policy, row, findings: Vec::new() };
         let context = Context::of(&sides.instruction);
@@ -78,6 +85,12 @@ impl Measures {
                 }
             }
         }
+        if let Some(names) = self.names.as_ref().filter(|_| self.wants(Measure::Pii)) {
+            let texts: Vec<&str> = row.fields.iter().map(|field| field.text.as_str()).collect();
+            for (field, spots) in row.fields.iter().zip(names.find(&texts)?) {
+                spots.iter().for_each(|spot| out.spot(Check::Pii, field, spot));
+            }
+        }
         let profiles = self.profiles(&sides);
         let languages = self.wants(Measure::Languages).then(|| languages(&sides, &profiles, &mut out));
         let analysis = self.wants(Measure::Instructions).then(|| analysis(&sides, &profiles)).flatten();
@@ -92,7 +105,7 @@ impl Measures {
             }
         }
         let Out { findings, .. } = out;
-        Measured {
+        Ok(Measured {
             findings,
             lengths: self.lengths(&sides),
             languages,
@@ -100,7 +113,7 @@ impl Measures {
             quality,
             answers: self.wants(Measure::Answers).then(|| answers::sketch(row)),
             near: None,
-        }
+        })
     }
 
     /// Of each side of the example, where a measure needs it.

@@ -7,6 +7,7 @@ use crate::input::{Fault, Limits, Meaning, Raw, Reader};
 use crate::lengths::Lengths;
 use crate::measure::{Measured, Measures};
 use crate::merged;
+use crate::names::Names;
 use crate::plan::{Input, Measure, ScanPlan};
 use crate::state::{Asked, FileState, RowCounts, ShardState, State, TokenizerName};
 use crate::{answers, near};
@@ -50,9 +51,10 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
     let tokenizer =
         tokens.as_ref().map(|t| TokenizerName { name: t.name().to_owned(), vocabulary: t.vocabulary() as u64 });
     let words = if plan.words.is_empty() { None } else { Some(WordList::new(&plan.words)?) };
+    let names = plan.names.as_deref().map(Names::open).transpose()?;
     let settings = near_settings(plan);
-    let measures =
-        Measures { wanted: plan.measures.clone(), policy: plan.policy.clone(), tokens, words, near: settings };
+    let (wanted, policy) = (plan.measures.clone(), plan.policy.clone());
+    let measures = Measures { wanted, policy, tokens, words, near: settings, names };
     let (compares, answers) = (measures.compares(), measures.wants(Measure::Answers));
     let shard = near::Shard { index: plan.shard.index, count: plan.shard.of };
     let path = folder.join(FINDINGS);
@@ -78,6 +80,7 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
         files,
         tokenizer,
         words: !plan.words.is_empty(),
+        names: plan.names.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()),
         policy: plan.policy.clone(),
         policy_name: plan.policy_name.clone(),
         sample: plan.sample,
@@ -169,9 +172,9 @@ impl Walk<'_> {
             // The next piece is read while this one is measured.
             let (read, done) = rayon::join(
                 || reader.next_chunk(),
-                || if ours { self.measured(at, &meaning, &chunk) } else { Vec::new() },
+                || if ours { self.measured(at, &meaning, &chunk) } else { Ok(Vec::new()) },
             );
-            for row in done {
+            for row in done? {
                 sink.row(at as u32, row)?;
             }
             next = read;
@@ -182,7 +185,7 @@ impl Walk<'_> {
         Ok(state)
     }
 
-    fn measured(&self, at: usize, meaning: &Meaning, chunk: &[Raw]) -> Vec<Done> {
+    fn measured(&self, at: usize, meaning: &Meaning, chunk: &[Raw]) -> Result<Vec<Done>, ScanError> {
         let (set, name) = (self.sets[at], &self.plan.inputs[at].file.shown);
         let one = |raw: &Raw| {
             let understood = meaning.understand(raw);
@@ -191,12 +194,12 @@ impl Walk<'_> {
                 faults.filter_map(|fault| self.fault(fault, raw.line())).collect();
             let mut measured = None;
             if let Some(row) = &understood.row {
-                let mut of_row = self.measures.row(row, set);
+                let mut of_row = self.measures.row(row, set)?;
                 findings.append(&mut of_row.findings);
                 measured = Some(of_row);
             }
             findings.iter_mut().for_each(|finding| finding.file.clone_from(name));
-            Done { line: raw.line(), understood: understood.row.is_some(), findings, measured }
+            Ok(Done { line: raw.line(), understood: understood.row.is_some(), findings, measured })
         };
         chunk.par_iter().map(one).collect()
     }

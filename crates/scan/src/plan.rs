@@ -54,6 +54,8 @@ pub struct ScanPlan {
     pub inputs: Vec<Input>,
     pub measures: BTreeSet<Measure>,
     pub tokenizer: Option<PathBuf>,
+    /// A folder with a model for names (see `ner`).
+    pub names: Option<PathBuf>,
     /// What a user's list calls toxic, a word or phrase on each line; may be empty.
     pub words: String,
     pub policy: Policy,

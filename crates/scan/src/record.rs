@@ -323,7 +323,7 @@ impl Parts<'_> {
             "rows": self.tally.rows_of(Check::Pii),
             "types": types(Check::Pii),
             "secrets": {"rows": self.tally.rows_of(Check::Secret), "types": types(Check::Secret)},
-            "entities": null,
+            "entities": self.asked.names,
         })
     }
 

@@ -16,6 +16,8 @@ pub struct Asked {
     pub files: Vec<FileState>,
     pub tokenizer: Option<TokenizerName>,
     pub words: bool,
+    /// The model that looked for names.
+    pub names: Option<String>,
     pub policy: Policy,
     pub policy_name: String,
     pub sample: usize,

@@ -184,6 +184,7 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
         inputs,
         measures: measures_of(args),
         tokenizer: args.tokenizer.clone(),
+        names: args.names.clone(),
         words,
         policy,
         policy_name,

@@ -187,6 +187,8 @@ fn files_that_cannot_be_scanned_are_refused_with_a_way_out() {
         (&["empty.jsonl"], 11, &["empty"]),
         (&["pairs.jsonl"], 11, &["which supervised training does not take"]),
         (&["dirty.jsonl", "--tokenizer", "folder"], 12, &["tokenizer.json", "--tokenizer takes"]),
+        #[cfg(not(feature = "ner"))]
+        (&["dirty.jsonl", "--names", "folder"], 2, &["cargo feature `ner`", "--features ner"]),
         (&["dirty.jsonl", "--fail-on", "toast>0"], 2, &["toast"]),
         (&["dirty.jsonl", "--policy", "dirty.jsonl"], 10, &["dirty.jsonl"]),
         (&["dirty.jsonl", "--out", "."], 2, &["is no report of a scan"]),
