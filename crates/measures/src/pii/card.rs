@@ -100,7 +100,8 @@ fn is_book(digits: &str) -> bool {
         && digits.bytes().enumerate().map(weigh).sum::<u32>() % 10 == 0
 }
 
-/// An IBAN whose check digits begin group `g`: two letters before, as long as the country's numbers are, and a remainder of 1 by 97.
+/// An IBAN whose check digits begin group `g`: two letters before, as long as the country's numbers are, and a
+/// remainder of 1 by 97.
 pub(super) fn iban(text: &Text, g: usize, found: &mut Vec<Spot>) {
     let group = &text.groups[g];
     if group.len() < 2 || group.start < 2 {
