@@ -96,7 +96,8 @@ const WORDS: &[(Word, &str)] = &[
          model|model no|batch|lot|barcode|ean|upc|gtin|imei|imsi|iccid|uid|user id|userid|user_id|account id|\
          customer id|session|session id|request|request id|job|job id|id|row|line|index|timestamp|ts|epoch|port|pid|\
          license key|license|licence|license number|patent|patent no|confirmation|confirmation number|booking|\
-         booking reference|shipment|parcel|waybill|build id|zip code|postal code|postcode|article|receipt|receipt no|coupon|voucher|room|flight|\
+         booking reference|shipment|parcel|waybill|build id|zip code|postal code|postcode|article|receipt|\
+         receipt no|coupon|voucher|room|flight|\
          订单|订单号|订单号码|房间号码|订单编号|单号|流水号|订单流水号|流水|交易号|交易单号|编号|快递|快递单号|运单|运单号|物流|\
          物流单号|发票|发票号|发票号码|工单|工单号|序列号|批号|批次|批次号|型号|货号|商品|商品编号|商品编码|产品编号|\
          条码|条形码|合同号|合同编号|许可证|备案号|邮编|邮政编码|时间戳|用户id|用户编号|会员号|会员编号|学号|工号|\

@@ -93,7 +93,8 @@ mod tests {
     const TEXT: &str = "张三，手机号13912340987（即１３９-1234-0987），邮箱zhang.san@corp.cn，身份证51010719730304453X，\
         车牌川A65NW8，卡号6222024932755903267，ssn 123-31-7950, call (212) 664-7665 x12, +44 7911 123456, \
         GB82 WEST 1234 5698 7654 32, 45.84.77.210, 2001:db8:d9c5:72dd:69d6:c306:2d7b:5dcf, 护照E38836321, \
-        微信：wx_hb10ak3f, QQ：12345678, AKIA745MWW25ZS3R557V, ghp_7VQMRaXDwen9O5dop7posYEV2zgL8XsvRroB, password: Tr0ub4dor&3, \
+        微信：wx_hb10ak3f, QQ：12345678, AKIA745MWW25ZS3R557V, ghp_7VQMRaXDwen9O5dop7posYEV2zgL8XsvRroB, \
+        password: Tr0ub4dor&3, \
         postgres://app:P3IVFvCXTqzG8y@db.corp.io:5432/prod, 010-63553377，家住北京市海淀区学院路37号3号楼502室。";
 
     fn sure(text: &str) -> Vec<Spot> {
