@@ -6,6 +6,7 @@
 //! - `judge_near natural FOLDER`: duplicates that are in public sets, and test rows of Banking77 that are in its training
 //!   rows. The folder holds `planted/natural_dups_truth.json` and the sets.
 //! - `judge_near pairs RECORDS.jsonl`: the first groups of near duplicates and templates, to look at.
+//! - `judge_near leaks RECORDS.jsonl`: every tenth row as evaluation, and the processor time that takes.
 //! - `judge_near speed RECORDS.jsonl [TIMES]`: records per second of processor time, and memory; the file is read so many
 //!   times over, each time as other rows of other words.
 
@@ -29,6 +30,7 @@ fn main() -> Outcome<()> {
         ["own", english, chinese, seed] => own(english.parse()?, chinese.parse()?, seed.parse()?),
         ["natural", folder] => natural(folder.as_ref()),
         ["pairs", file] => pairs(file.as_ref()),
+        ["leaks", records] => leaks(records.as_ref()),
         ["speed", records] => speed(records.as_ref(), 1),
         ["speed", records, times] => speed(records.as_ref(), times.parse()?),
         _ => Err("see the first lines of crates/scan/examples/judge_near.rs".into()),
@@ -266,6 +268,19 @@ fn pairs(file: &Path) -> Outcome<()> {
         for m in group.members.iter().take(3) {
             println!("  {} {:.2} {}", m.keep, m.similarity, text(&rows[m.row.line as usize - 1].0.fields));
         }
+    }
+    Ok(())
+}
+
+fn leaks(records: &Path) -> Outcome<()> {
+    let set = |line: u64| if line % 10 == 0 { SetId(1) } else { SetId::TRAIN };
+    let rows: Vec<_> = lines(records)?.iter().zip(1..).map(|(v, line)| (row(0, line, fields(v)), set(line))).collect();
+    for all in [true, false] {
+        let kept: Vec<_> = rows.iter().filter(|(_, set)| all || set.is_train()).cloned().collect();
+        let cpu = cpu_seconds();
+        let found = run(&kept, Settings::default())?;
+        println!("{:.2} s of processor time for {} rows", cpu_seconds() - cpu, kept.len());
+        println!("{}", serde_json::to_string(&found.summary)?);
     }
     Ok(())
 }

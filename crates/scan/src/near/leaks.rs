@@ -135,8 +135,9 @@ struct Block {
     rows: Vec<EvalRow>,
     /// Shingles of all texts, sorted, with the number of the text: twice the row's, and one more for the whole row.
     shingles: Vec<(u64, u32)>,
-    /// Where shingles with these top bits begin.
+    /// Where shingles begin that are so much when shifted to the right.
     starts: Vec<u32>,
+    shift: u32,
     /// Shingles looked for, by text.
     looked_for: Vec<u32>,
 }
@@ -154,7 +155,7 @@ impl EvalRow {
     }
 }
 
-const START_BITS: u32 = 16;
+const START_BITS_MAX: u32 = 22;
 
 impl Block {
     fn of(nrs: &[Nr], table: &Table, texts: &Texts, limits: &mut Limits) -> Result<Self, NearError> {
@@ -186,9 +187,12 @@ impl Block {
         rare.iter().for_each(|&(_, text)| looked_for[text as usize] += 1);
         let lost = |i: &usize| wanted[2 * i + 1] > 0 && looked_for[2 * i] + looked_for[2 * i + 1] == 0;
         limits.eval_rows_too_common += (0..rows.len()).filter(lost).count() as u64;
-        let start = |top: u64| rare.partition_point(|&(hash, _)| hash >> (64 - START_BITS) < top) as u32;
-        let starts = (0..=1 << START_BITS).map(start).collect();
-        Ok(Self { rows, shingles: rare, starts, looked_for })
+        // About one shingle between two starts.
+        let shift = 64 - rare.len().max(2).ilog2().min(START_BITS_MAX);
+        let mut starts = vec![0u32; (1 << (64 - shift)) + 1];
+        rare.iter().for_each(|&(hash, _)| starts[(hash >> shift) as usize + 1] += 1);
+        (1..starts.len()).for_each(|i| starts[i] += starts[i - 1]);
+        Ok(Self { rows, shingles: rare, shift, starts, looked_for })
     }
 
     /// Evaluation rows that are in the training row.
@@ -217,7 +221,7 @@ impl Block {
     fn candidates(&self, long: &[u64]) -> Vec<usize> {
         let mut hits: Vec<(u32, u64)> = Vec::new();
         for &hash in long {
-            let top = (hash >> (64 - START_BITS)) as usize;
+            let top = (hash >> self.shift) as usize;
             let bucket = &self.shingles[self.starts[top] as usize..self.starts[top + 1] as usize];
             let from = bucket.partition_point(|&(h, _)| h < hash);
             hits.extend(bucket[from..].iter().take_while(|&&(h, _)| h == hash).map(|&(_, text)| (text, hash)));

@@ -39,6 +39,9 @@ pub(super) struct Prints {
     pub asked: u64,
 }
 
+/// Shingles for which a thread keeps memory.
+const SCRATCH_SHINGLES: usize = 1 << 16;
+
 thread_local! {
     static SCRATCH: RefCell<(Vec<u64>, Box<[u64; BINS]>)> = RefCell::new((Vec::new(), Box::new([0; BINS])));
 }
@@ -80,6 +83,8 @@ pub fn sketch(row: &Row, set: SetId, settings: &Settings) -> Sketch {
             sketch.glance = glance(bins);
             sketch.bands = bands(bins);
         }
+        // One very long row is no reason to hold its memory.
+        hashes.shrink_to(SCRATCH_SHINGLES);
     });
     sketch.text = text;
     sketch
