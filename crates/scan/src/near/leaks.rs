@@ -4,14 +4,15 @@
 //! every training row, and rows that share enough of them are read and compared. What is asked counts alone, too: a question
 //! that training answers in other words has leaked all the same.
 
-use super::pairs::{Prepared, Relation, relation};
+use super::pairs::{GLANCE_SLACK, Prepared, Relation, relation};
 use super::sketch::compared;
 use super::spool::Texts;
 use super::table::{Entry, Nr, Table};
 use super::{Key, LEAK_CONTAINED, Leak, LeakKind, Limits, NearError, RowId, Settings, Stop};
-use measures::near::{LONG_UNITS, ShingleSet, long_shingles, overlap};
+use measures::near::{LONG_UNITS, ShingleSet, glance_similarity, long_shingles, overlap};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 /// Training rows listed for an evaluation row.
@@ -23,8 +24,14 @@ const BLOCK_BYTES: u64 = 64 << 20;
 const LOOKED_FOR: usize = 48;
 /// Texts of a block that may share a long shingle; one that more have is a phrase of theirs and says nothing.
 const COMMON: usize = 128;
-/// One in so many of the shingles looked for has to be in a training row that is read.
-const HITS_ONE_IN: usize = 5;
+/// Share of the shingles looked for that a training row has, where the texts may be near each other: single letters that
+/// differ here and there leave half of the long shingles at a similarity of 0.7. Less for texts with few of them, where
+/// one edit takes many.
+const HITS_NEAR: f32 = 0.33;
+const HITS_NEAR_FEW: f32 = 0.2;
+const FEW: usize = 24;
+/// The same, where one text may be in the other: three standard deviations of the sample below [`LEAK_CONTAINED`].
+const HITS_CONTAINED: f32 = 0.6;
 /// Evaluation texts compared with a training row: those with most shingles in it.
 const CANDIDATES: usize = 64;
 /// Long shingles of a text that can be found to be contained.
@@ -201,16 +208,20 @@ impl Block {
         let text = texts.read(entry)?;
         let mut long = Vec::new();
         long_shingles(&text, &mut long);
-        let rows = self.candidates(&long);
-        if rows.is_empty() {
+        let candidates = self.candidates(&long);
+        if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        let long = ShingleSet::of_long(&text);
-        let asked = Prepared::new(compared(&text, entry.asked_len, Key::Instruction).to_owned());
-        let whole = Prepared::new(text);
-        let leaks = rows.into_iter().filter_map(|row| {
-            let row = &self.rows[row];
-            let (kind, by, score) = strongest(row, &whole, &asked, &long, settings.jaccard)?;
+        let train = TrainRow {
+            asked: Prepared::new(compared(&text, entry.asked_len, Key::Instruction).to_owned()),
+            whole: Prepared::new(text),
+            long: OnceCell::new(),
+        };
+        let leaks = candidates.into_iter().filter_map(|candidate| {
+            let row = &self.rows[candidate.row];
+            let glances = glance_similarity(table.glance(row.nr), table.glance(nr));
+            let unlike = (glances < settings.jaccard - GLANCE_SLACK).then_some(settings.key);
+            let (kind, by, score) = strongest(row, candidate, &train, unlike, settings.jaccard)?;
             let eval = table.entry(row.nr);
             Some((row.nr, Leak { kind, by, set: eval.set, eval: eval.row, train: entry.row, score }))
         });
@@ -218,7 +229,7 @@ impl Block {
     }
 
     /// Rows of which enough shingles are among these.
-    fn candidates(&self, long: &[u64]) -> Vec<usize> {
+    fn candidates(&self, long: &[u64]) -> Vec<Candidate> {
         let mut hits: Vec<(u32, u64)> = Vec::new();
         for &hash in long {
             let top = (hash >> self.shift) as usize;
@@ -228,42 +239,76 @@ impl Block {
         }
         hits.sort_unstable();
         hits.dedup();
-        let mut rows: Vec<(Reverse<usize>, usize)> = hits
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter(|of_text| of_text.len() * HITS_ONE_IN >= self.looked_for[of_text[0].0 as usize] as usize)
-            .map(|of_text| (Reverse(of_text.len()), of_text[0].0 as usize / 2))
-            .collect();
-        rows.sort_unstable();
-        let mut seen = FxHashSet::default();
-        rows.into_iter().map(|(_, row)| row).filter(|&row| seen.insert(row)).take(CANDIDATES).collect()
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for of_text in hits.chunk_by(|a, b| a.0 == b.0) {
+            let (row, whole) = (of_text[0].0 as usize / 2, of_text[0].0 % 2 == 1);
+            let looked_for = self.looked_for[of_text[0].0 as usize] as usize;
+            let share = of_text.len() as f32 / looked_for as f32;
+            if share < if looked_for < FEW { HITS_NEAR_FEW } else { HITS_NEAR } {
+                continue;
+            }
+            if candidates.last().is_none_or(|last| last.row != row) {
+                candidates.push(Candidate { row, asked: 0.0, whole: 0.0 });
+            }
+            if let Some(last) = candidates.last_mut() {
+                if whole { last.whole = share } else { last.asked = share }
+            }
+        }
+        candidates.sort_by(|a, b| b.most().total_cmp(&a.most()).then(a.row.cmp(&b.row)));
+        candidates.truncate(CANDIDATES);
+        candidates
     }
 }
 
+/// An evaluation row with the shares of its shingles that a training row has; 0 where they are too few.
+#[derive(Clone, Copy)]
+struct Candidate {
+    row: usize,
+    asked: f32,
+    whole: f32,
+}
+
+impl Candidate {
+    fn most(self) -> f32 {
+        self.asked.max(self.whole)
+    }
+}
+
+struct TrainRow {
+    whole: Prepared,
+    asked: Prepared,
+    /// Long shingles, once they are needed.
+    long: OnceCell<ShingleSet>,
+}
+
+/// `unlike`: what needs no comparison, since the glances say that it is not alike.
 fn strongest(
     eval: &EvalRow,
-    whole: &Prepared,
-    asked: &Prepared,
-    long: &ShingleSet,
+    candidate: Candidate,
+    train: &TrainRow,
+    unlike: Option<Key>,
     threshold: f32,
 ) -> Option<(LeakKind, Key, f32)> {
+    // A row that is a question alone was looked for as a whole.
+    let alone = eval.asked().len() == eval.whole.len();
+    let asked_share = if alone { candidate.whole } else { candidate.asked };
+    let ways = [
+        (candidate.whole, eval.whole.as_str(), &train.whole, Key::Row),
+        (asked_share, eval.asked(), &train.asked, Key::Instruction),
+    ];
     let mut template = false;
-    for (text, train, by) in [(eval.whole.as_str(), whole, Key::Row), (eval.asked(), asked, Key::Instruction)] {
-        match relation(&Prepared::new(text.to_owned()), train, threshold) {
-            (Relation::Same, jaccard) => return Some((LeakKind::Near, by, jaccard)),
+    for (_, text, train, by) in ways.iter().filter(|way| way.0 > 0.0 && unlike != Some(way.3)) {
+        match relation(&Prepared::new((*text).to_owned()), train, threshold) {
+            (Relation::Same, jaccard) => return Some((LeakKind::Near, *by, jaccard)),
             (Relation::Template, _) => template = true,
             (Relation::Unlike, _) => {}
         }
     }
-    if template {
-        return None;
-    }
-    [(eval.whole.as_str(), Key::Row), (eval.asked(), Key::Instruction)].into_iter().find_map(|(text, by)| {
+    ways.iter().filter(|way| !template && way.0 >= HITS_CONTAINED).find_map(|(_, text, _, by)| {
         let of_eval = ShingleSet::of_long(text);
+        let long = train.long.get_or_init(|| ShingleSet::of_long(&train.whole.text));
         let score = overlap(&of_eval, long).of_a();
-        (of_eval.len() >= CONTAINED_LONG_SHINGLES && score >= LEAK_CONTAINED).then_some((
-            LeakKind::Contained,
-            by,
-            score,
-        ))
+        let contained = of_eval.len() >= CONTAINED_LONG_SHINGLES && score >= LEAK_CONTAINED;
+        contained.then_some((LeakKind::Contained, *by, score))
     })
 }

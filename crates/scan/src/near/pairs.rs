@@ -20,7 +20,7 @@ const WINDOW: usize = 4;
 const FAILURES: u8 = 64;
 /// A pair is read and compared if its estimated similarity is above the least that counts minus this: nearly three
 /// standard deviations.
-const GLANCE_SLACK: f32 = 0.17;
+pub(super) const GLANCE_SLACK: f32 = 0.17;
 /// Repeated shingles count in the length of a text and not in similarity.
 const LENGTHS_SLACK: f32 = 0.8;
 /// Share of numbers in what differs from which on two texts are two exercises, not one text and its copy, even if less than
