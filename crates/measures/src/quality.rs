@@ -317,9 +317,14 @@ fn specific(answer: &Read, known: &Known) -> f32 {
     }
     let known = if has(known, "refusal") { 0.4 } else { 1.0 };
     let holes = ["[insert ", "<insert ", "{{", "[your answer", "[answer]"];
-    let lower =
-        |hole: &&str| answer.text.as_bytes().windows(hole.len()).any(|at| at.eq_ignore_ascii_case(hole.as_bytes()));
-    let filled: f32 = if answer.text.contains(['[', '<', '{']) && holes.iter().any(lower) { 0.7 } else { 1.0 };
+    let is_hole = |(at, _): (usize, &str)| {
+        let starts = |hole: &&str| {
+            let text = answer.text.as_bytes().get(at..at + hole.len());
+            text.is_some_and(|text| text.eq_ignore_ascii_case(hole.as_bytes()))
+        };
+        holes.iter().any(starts)
+    };
+    let filled: f32 = if answer.text.match_indices(['[', '<', '{']).any(is_hole) { 0.7 } else { 1.0 };
     filled.min(known)
 }
 
@@ -330,7 +335,8 @@ fn structured(answer: &Read) -> f32 {
         return 1.0;
     }
     let lines = answer.text.lines().filter(|line| !line.trim().is_empty()).count().max(1) as u32;
-    let ends = answer.text.matches(['.', '!', '?', '。', '！', '？', ';', '；', '\n', '：', ':']).count().max(1) as u32;
+    let is_end = |c: &char| matches!(c, '.' | '!' | '?' | ';' | ':' | '\n' | '。' | '！' | '？' | '；' | '：');
+    let ends = answer.text.chars().filter(is_end).count().max(1) as u32;
     let line = falling((answer.weight / lines) as f32, LINE_WEIGHT as f32, 4.0 * LINE_WEIGHT as f32);
     let sentence = falling((answer.weight / ends) as f32, LONG as f32, 4.0 * LONG as f32);
     0.3 + 0.7 * line.min(sentence)

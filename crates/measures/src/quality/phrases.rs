@@ -11,6 +11,10 @@ pub(super) static EMPTY_WORDS: LazyLock<FxHashSet<u64>> = LazyLock::new(|| {
         if in into is it its itself just me more most my no nor not now of off on once only or other our out over own please \
         same shall she should so some such than that the their them then there these they this those through to too under until \
         up us very was we were what when where which while who whom why will with would you your \
+        add answer article brief character come compose construct create describe description design draft each essay example \
+        examples explain find following generate given gives help identify imagine include input least list lists make name \
+        new one output paragraph piece poem produce provide question rewrite sentence sentences short some something statement \
+        story suggest summarise summarize summary tell text think two three four five use using ways word words write your \
         的 了 是 在 有 和 与 及 或 也 都 就 不 这 那 个 们 我 你 您 他 她 它 请 把 将 对 为 以 于 从 到 被 让 给 之 其 而 但 并 \
         吗 呢 吧 啊 着 过 地 得 很 还 又 会 能 可 要 去 来 上 下 中 里 什 么 怎 哪 谁 几 多 少 一 两 些 种 该 此 所 如 何 用 由 等";
     words.split_whitespace().flat_map(tokens).map(|token| token.hash).collect()

@@ -1,8 +1,7 @@
 //! A text as hashed tokens: words, ideographs, runs of symbols and runs of what nobody sees.
 
-use std::iter::Peekable;
 use std::ops::Range;
-use std::str::CharIndices;
+use std::sync::LazyLock;
 
 /// What a token is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +49,7 @@ impl Token {
 
 /// The tokens of `text` in order; white space only parts them.
 pub fn tokens(text: &str) -> Tokens<'_> {
-    Tokens { chars: text.char_indices().peekable(), len: text.len() }
+    Tokens { text, at: 0 }
 }
 
 /// Joins the hash of a sequence with that of the next token.
@@ -61,38 +60,77 @@ pub fn chained(sequence: u64, token: u64) -> u64 {
 /// See [`tokens`].
 #[derive(Clone, Debug)]
 pub struct Tokens<'a> {
-    chars: Peekable<CharIndices<'a>>,
-    len: usize,
+    text: &'a str,
+    at: usize,
 }
 
 impl Iterator for Tokens<'_> {
     type Item = Token;
 
     fn next(&mut self) -> Option<Token> {
-        let (start, first, class) = loop {
-            let (at, c) = self.chars.next()?;
-            if let Some(class) = class(c) {
-                break (at, c, class);
+        let (bytes, ascii) = (self.text.as_bytes(), &*ASCII);
+        let (class, first) = loop {
+            let byte = *bytes.get(self.at)?;
+            if byte.is_ascii() {
+                if let Some(class) = ascii[usize::from(byte)] {
+                    break (class, char::from(byte));
+                }
+                self.at += 1;
+                continue;
+            }
+            let c = self.text[self.at..].chars().next()?;
+            match class(c) {
+                Some(class) => break (class, c),
+                None => self.at += c.len_utf8(),
             }
         };
+        let start = self.at;
+        self.at += first.len_utf8();
         let mut hash = spelled(class as u64 + 1, first);
         let mut weight = if class == Class::Ideograph { IDEOGRAPH_WEIGHT } else { 1 };
-        if class != Class::Ideograph {
-            while let Some(&(_, c)) = self.chars.peek() {
-                let mark = class == Class::Word && is_mark(c);
-                let signs = matches!(class, Class::Symbol | Class::Operator);
-                if !mark && (self::class(c) != Some(class) || signs && c != first) {
-                    break;
-                }
-                hash = spelled(hash, c);
-                weight += u32::from(!mark);
-                self.chars.next();
-            }
+        match class {
+            Class::Ideograph => {}
+            Class::Word => self.word(&mut hash, &mut weight),
+            Class::Invisible => self.run(&mut hash, &mut weight, |c| self::class(c) == Some(class)),
+            Class::Symbol | Class::Operator => self.run(&mut hash, &mut weight, |c| c == first),
         }
-        let end = self.chars.peek().map_or(self.len, |&(at, _)| at);
-        Some(Token { hash: mixed(hash), class, at: start..end, weight })
+        Some(Token { hash: mixed(hash), class, at: start..self.at, weight })
     }
 }
+
+impl Tokens<'_> {
+    /// The rest of a word; most are ASCII.
+    fn word(&mut self, hash: &mut u64, weight: &mut u32) {
+        let bytes = self.text.as_bytes();
+        loop {
+            while let Some(byte) = bytes.get(self.at).filter(|byte| byte.is_ascii_alphanumeric()) {
+                *hash = spelled(*hash, char::from(*byte));
+                *weight += 1;
+                self.at += 1;
+            }
+            let Some(c) = self.text[self.at..].chars().next().filter(|c| !c.is_ascii()) else { return };
+            let mark = is_mark(c);
+            if !mark && class(c) != Some(Class::Word) {
+                return;
+            }
+            *hash = spelled(*hash, c);
+            *weight += u32::from(!mark);
+            self.at += c.len_utf8();
+        }
+    }
+
+    fn run(&mut self, hash: &mut u64, weight: &mut u32, is: impl Fn(char) -> bool) {
+        while let Some(c) = self.text[self.at..].chars().next().filter(|&c| is(c)) {
+            *hash = spelled(*hash, c);
+            *weight += 1;
+            self.at += c.len_utf8();
+        }
+    }
+}
+
+/// Classes of the characters of one byte.
+static ASCII: LazyLock<[Option<Class>; 128]> =
+    LazyLock::new(|| std::array::from_fn(|byte| class(char::from(byte as u8))));
 
 /// The hash of a token's first [`STEM_CHARS`] characters, so that `explain` and `explanation` are one.
 pub fn stem(text: &str, token: &Token) -> u64 {

@@ -4,7 +4,7 @@ use crate::Row;
 use measures::Part;
 use measures::quality::prints::{self, Print};
 use measures::quality::tokens::{Class, Token, chained, tokens};
-use std::collections::HashMap;
+use rustc_hash::FxHashSet;
 
 /// What of a row is compared with other rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,7 +189,7 @@ struct Chars<'a> {
 
 impl Chars<'_> {
     fn at(&mut self, byte: usize) -> usize {
-        self.chars += self.text[self.byte..byte].chars().count();
+        self.chars += self.text.as_bytes()[self.byte..byte].iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
         self.byte = byte;
         self.chars
     }
@@ -244,12 +244,12 @@ fn enough<'a>(tokens: impl Iterator<Item = &'a &'a Token>) -> usize {
 
 /// Each print once a row, where it stands first. A system's text is the same for all by design.
 fn row_prints(row: &Row) -> Vec<(u8, Print)> {
-    let mut seen = HashMap::new();
+    let mut seen = FxHashSet::default();
     let mut found = Vec::new();
     let fields = row.fields.iter().take(FIELDS_MAX).enumerate();
     for (at, field) in fields.filter(|(_, field)| field.part != Part::System) {
         for print in prints::prints(&field.text, PRINTS_MAX - found.len()) {
-            if print.at.end as usize <= START_MAX && seen.insert(print.hash, ()).is_none() {
+            if print.at.end as usize <= START_MAX && seen.insert(print.hash) {
                 found.push((at as u8, print));
             }
         }

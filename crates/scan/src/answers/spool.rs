@@ -316,13 +316,16 @@ fn print_bytes(field: u8, print: &Print) -> [u8; PRINT_BYTES] {
 pub(super) struct In {
     path: PathBuf,
     file: BufReader<File>,
+    len: u64,
     buffer: Vec<u8>,
 }
 
 impl In {
     fn new(path: PathBuf) -> Result<Self, Error> {
-        match File::open(&path) {
-            Ok(file) => Ok(Self { path, file: BufReader::with_capacity(BUFFER_BYTES, file), buffer: Vec::new() }),
+        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((len, file)) => {
+                Ok(Self { path, file: BufReader::with_capacity(BUFFER_BYTES, file), len, buffer: Vec::new() })
+            }
             Err(source) => Err(Error::Io { op: "open", path, source }),
         }
     }
@@ -364,11 +367,13 @@ impl In {
     }
 
     fn bytes(&mut self, count: usize) -> Result<&[u8], Error> {
-        self.buffer.clear();
-        let got = (&mut self.file).take(count as u64).read_to_end(&mut self.buffer);
-        match got {
-            Ok(got) if got == count => Ok(&self.buffer),
-            Ok(_) => Err(self.failed(std::io::ErrorKind::UnexpectedEof.into())),
+        // A count that the file cannot hold must not be allocated.
+        if count as u64 > self.len {
+            return Err(self.failed(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.buffer.resize(count, 0);
+        match self.file.read_exact(&mut self.buffer) {
+            Ok(()) => Ok(&self.buffer),
             Err(source) => Err(self.failed(source)),
         }
     }

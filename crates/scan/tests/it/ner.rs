@@ -20,9 +20,12 @@ fn found(json: &str, text: &str, pieces: &[(&str, u32, usize)]) -> Vec<(&'static
     spots.into_iter().map(|spot| (spot.kind, text[spot.at].to_owned())).collect()
 }
 
+/// A text, its pieces with their word and label, and the names.
+type Case = (&'static str, &'static [(&'static str, u32, usize)], &'static [(&'static str, &'static str)]);
+
 #[test]
 fn tags_become_names() {
-    let cases: [(&str, &[(&str, u32, usize)], &[(&str, &str)]); 7] = [
+    let cases: [Case; 7] = [
         (
             "Ada Lovelace met IBM in Paris.",
             &[
