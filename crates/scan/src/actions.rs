@@ -6,7 +6,7 @@ use crate::input::Understood;
 use crate::lengths::Place;
 use crate::verdict::Remedy;
 use measures::pii::{self, Redact, Surrogates};
-use measures::faults;
+use measures::{Spot, faults};
 
 /// The rows that do not stay as they are, in order.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Actions {
         for field in &row.fields {
             let mut text = faults::cleaned(&field.text).into_owned();
             if let Some(redact) = redact.filter(|_| act.redacts) {
-                text = pii::redact(&text, &pii::find(&text), redact, &mut surrogates);
+                text = pii::redact(&text, &found(&text), redact, &mut surrogates);
             }
             if text != field.text {
                 fields.push((field.name.clone(), text));
@@ -95,6 +95,13 @@ impl Actions {
         }
         if fields.is_empty() { Action::Keep } else { Action::Change { fields, why: why() } }
     }
+}
+
+/// What stands in a text for certain enough: an order number is not replaced.
+pub fn found(text: &str) -> Vec<Spot> {
+    let mut spots = pii::find(text);
+    spots.retain(|spot| spot.confidence >= pii::FINDING);
+    spots
 }
 
 /// One seed for all scans: the same row gets the same surrogates each time.

@@ -1,5 +1,6 @@
 //! The rows that a report shows, read once more, and texts from them without personal data.
 
+use crate::actions::found;
 use crate::error::ScanError;
 use crate::input::{File, Limits, Reader};
 use crate::lengths::Place;
@@ -8,7 +9,6 @@ use crate::row::Row;
 use crate::state::Asked;
 use crate::tally::Tally;
 use crate::answers;
-use measures::pii;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -105,7 +105,7 @@ fn masked(text: &str, stretch: Range<usize>) -> String {
         out.push('…');
     }
     let mut at = stretch.start;
-    for spot in pii::find(text).iter().filter(|s| s.at.end > stretch.start && s.at.start < stretch.end) {
+    for spot in found(text).iter().filter(|s| s.at.end > stretch.start && s.at.start < stretch.end) {
         out.push_str(&text[at..spot.at.start.max(at)]);
         out.push_str(&format!("[{}]", spot.kind));
         at = spot.at.end.max(at);

@@ -31,7 +31,7 @@ impl Remedy {
         match (check, kind) {
             (Check::Pii | Check::Secret, _) => Remedy::Redacts,
             (Check::Fault, "bom" | "utf16" | "gb18030" | "nul" | "zero_width" | "control_code") => Remedy::Repairs,
-            (Check::Fault, "truncated" | "html" | "overlong") => Remedy::Nothing,
+            (Check::Fault, "truncated" | "html" | "overlong" | "broken_file") => Remedy::Nothing,
             (Check::Fault, _) => Remedy::Removes,
             (Check::Duplicate, "exact" | "normalised" | "near") => Remedy::Removes,
             (Check::Leak, _) => Remedy::Removes,
