@@ -23,7 +23,7 @@ const BLOCK_BYTES: u64 = 64 << 20;
 /// Long shingles of an evaluation text that are looked for: those with the lowest hashes, which are a fair sample.
 const LOOKED_FOR: usize = 48;
 /// Texts of a block that may share a long shingle; one that more have is a phrase of theirs and says nothing.
-const COMMON: usize = 128;
+const COMMON: usize = 48;
 /// Share of the shingles looked for that a training row has, where the texts may be near each other: single letters that
 /// differ here and there leave half of the long shingles at a similarity of 0.7. Less for texts with few of them, where
 /// one edit takes many.
