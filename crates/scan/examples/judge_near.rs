@@ -273,7 +273,7 @@ fn pairs(file: &Path) -> Outcome<()> {
 }
 
 fn leaks(records: &Path) -> Outcome<()> {
-    let set = |line: u64| if line % 10 == 0 { SetId(1) } else { SetId::TRAIN };
+    let set = |line: u64| if line.is_multiple_of(10) { SetId(1) } else { SetId::TRAIN };
     let rows: Vec<_> = lines(records)?.iter().zip(1..).map(|(v, line)| (row(0, line, fields(v)), set(line))).collect();
     for all in [true, false] {
         let kept: Vec<_> = rows.iter().filter(|(_, set)| all || set.is_train()).cloned().collect();
