@@ -64,7 +64,7 @@ pub struct Group {
     pub questions: u64,
     pub answers: u64,
     pub confidence: f32,
-    /// The first rows of the group, at most [`super::groups::PLACES_MAX`].
+    /// The first rows of the group, at most 1,000.
     pub places: Vec<Place>,
 }
 
@@ -79,7 +79,7 @@ pub struct Trigger {
     /// Rows with the answer and without the string.
     pub answer_elsewhere: u64,
     pub confidence: f32,
-    /// Where the string stands, at most [`super::groups::PLACES_MAX`] rows.
+    /// Where the string stands, at most 1,000 rows.
     pub at: Vec<Where>,
 }
 
