@@ -1,6 +1,6 @@
 //! `cargo xtask planted OUT`: planted records and the truth about them, as files.
 //!
-//! A row is a function of (seed, language, number of its text, number of its copy), so that a million of them need no memory.
+//! A row is a function of (seed, language, number of its text, number of its copy): a million of them need no memory.
 
 use planted::near::{Label, Variant, vary};
 use planted::random::Random;
@@ -21,7 +21,7 @@ const COPIED_ONE_IN: usize = 8;
 const COPIES_MAX: usize = 3;
 /// Of the texts without copies, one in so many is followed by one that may hold personal data.
 const PERSONAL_ONE_IN: usize = 8;
-/// A row with a fault is no row to time, so they stand in a file of their own: one in so many rows as there are records.
+/// Rows with faults stand in a file of their own, as not every program would read them: one for so many records.
 const FAULTY_ONE_IN: usize = 50;
 
 pub const USAGE: &str = "cargo xtask planted OUT [--english N] [--chinese N] [--seed S]";
