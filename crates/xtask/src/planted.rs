@@ -171,7 +171,7 @@ fn row(place: &Place, seed: u64) -> Row {
     Row { value, variant, truths }
 }
 
-/// Changes a row in one way, all its fields that have something to change. What cuts or adds does so to the answer only.
+/// Changes a row in one way, in all fields that have something to change. What cuts or adds does so to the answer only.
 fn copied(row: &mut Example, language: Language, random: &mut Random) -> Variant {
     loop {
         let variant = *random.of(&Variant::ALL);

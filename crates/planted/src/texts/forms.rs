@@ -307,9 +307,7 @@ fn steps([verb, all, other, flag, key, second, each]: [&str; 7], n: usize) -> Ve
         format!("{all}.sort(key=lambda {other}: {other}.{key}, reverse=True)"),
         format!("{key}_total = sum({other}.get(\"{key}\", 0) for {other} in {all})"),
         format!("if not {all}:\n    raise ValueError(\"no {all}\")"),
-        format!(
-            "by_{second} = {{}}\nfor {other} in {all}:\n    by_{second}.setdefault({other}.{second}, []).append({other})"
-        ),
+        format!("by_{second} = {{}}\nfor {other} in {all}:\n    by_{second}[{other}.{second}] = {other}"),
         format!("while {flag} < {n}:\n    {flag} += {verb}({all}.pop())"),
         format!("{second}_max = max(({other}.{second} for {other} in {all}), default={n})"),
         format!(
