@@ -283,10 +283,14 @@ impl From<ScanError> for Failure {
                 say(Code::Model).hint("--tokenizer takes a model's folder, or its tokenizer.json")
             }
             #[cfg(feature = "ner")]
-            ScanError::Names(_) => say(Code::Model).hint("--names takes a model's folder; ORT_DYLIB_PATH names the library"),
+            ScanError::Names(_) => {
+                say(Code::Model).hint("--names takes a model's folder; ORT_DYLIB_PATH names the library")
+            }
             ScanError::NamesNotBuilt => say(Code::Usage).hint("build with `--features ner`, or leave --names out"),
             ScanError::Words(_) => say(Code::Usage).hint("--words takes a file with one word on each line"),
-            ScanError::Near(NearError::Threshold { .. }) => say(Code::Plan).hint("change `near_threshold` of the policy"),
+            ScanError::Near(NearError::Threshold { .. }) => {
+                say(Code::Plan).hint("change `near_threshold` of the policy")
+            }
             ScanError::Near(NearError::TooManyRows) => say(Code::Data).hint("scan fewer files at a time"),
             ScanError::Near(_) | ScanError::Answers(_) | ScanError::Io { .. } => say(Code::Disk).hint(elsewhere),
             ScanError::Clean(CleanError::RunFs(e)) | ScanError::RunFs(e) => e.into(),
@@ -304,7 +308,9 @@ impl From<ScanError> for Failure {
 fn of_scanned(e: DataError) -> Failure {
     let failure = Failure::from(e);
     let hint = match failure.code {
-        Code::Data => Some("name a file with rows that training takes: alpaca, sharegpt, messages, prompt_completion, text"),
+        Code::Data => {
+            Some("name a file with rows that training takes: alpaca, sharegpt, messages, prompt_completion, text")
+        }
         _ => None,
     };
     Failure { hint: hint.map(str::to_owned).or(failure.hint.filter(|_| failure.code != Code::Data)), ..failure }

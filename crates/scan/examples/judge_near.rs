@@ -14,7 +14,7 @@ use measures::Part;
 use measures::near::{ShingleSet, normalise, overlap};
 use rayon::prelude::*;
 use scan::near::{Found, Index, Key, Kind, SetId, Settings, Shard, find, sketch};
-use scan::row::{Field, Row};
+use scan::{Field, Row};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;

@@ -79,7 +79,8 @@ pub fn finish(
     };
     let all: Vec<Gate> = policy.fail_on.iter().chain(gates).cloned().collect();
     let failed = all.iter().map(|gate| (gate, verdict::gate(gate, &written.tally, of)));
-    let failed = failed.filter(|(_, (_, passed))| !passed).map(|(gate, (value, _))| (gate.to_string(), value)).collect();
+    let failed =
+        failed.filter(|(_, (_, passed))| !passed).map(|(gate, (value, _))| (gate.to_string(), value)).collect();
     let rows = samples::read(&asked, &samples::wanted(&written.tally, answers.as_ref()), folder, watch)?;
     let parts = Parts {
         asked: &asked,
@@ -133,9 +134,8 @@ fn compared(
     if asked.measures.contains(&Measure::Duplicates) || asked.measures.contains(&Measure::Leaks) {
         (watch.progress)(Progress::Comparing);
         let count = folders.len() as u32;
-        let open = |(index, folder): (usize, &PathBuf)| {
-            near::Spool::open(folder, near::Shard { index: index as u32, count })
-        };
+        let open =
+            |(index, folder): (usize, &PathBuf)| near::Spool::open(folder, near::Shard { index: index as u32, count });
         let spools = folders.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
         let result = near::find(&spools, &stopped);
         spools.into_iter().for_each(near::Spool::keep);
@@ -231,8 +231,7 @@ fn write(
         }
         let trains = asked.files.get(place.0 as usize).is_some_and(|file| file.eval.is_none());
         // A leak is counted where it does harm: in the evaluation.
-        let counted: Vec<Finding> =
-            findings.iter().filter(|f| f.check != Check::Leak || !trains).cloned().collect();
+        let counted: Vec<Finding> = findings.iter().filter(|f| f.check != Check::Leak || !trains).cloned().collect();
         tally.add(place, &counted, asked.sample);
         if trains {
             actions.add(place, &findings);

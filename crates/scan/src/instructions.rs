@@ -44,9 +44,8 @@ impl Instructions {
             let level = usual(&sector.verb);
             json!({"verb": sector.verb, "language": language, "level": level, "rows": sector.count, "nouns": nouns})
         });
-        let missing = Level::ALL.iter().filter(|level| {
-            (all.level(**level) as f64) < MISSING_SHARE * all.requests() as f64
-        });
+        let missing =
+            Level::ALL.iter().filter(|level| (all.level(**level) as f64) < MISSING_SHARE * all.requests() as f64);
         Some(json!({
             "rows": all.texts(),
             "with_verb": all.requests(),

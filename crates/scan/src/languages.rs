@@ -1,7 +1,7 @@
 //! Which languages the texts are in, counted exactly.
 
-use measures::language::{self, Han};
 use measures::Part;
+use measures::language::{self, Han};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -6,8 +6,16 @@ use std::collections::BTreeMap;
 
 /// Rows shown at either end.
 const ENDS: usize = 5;
-const QUANTILES: [(&str, f64); 8] =
-    [("min", 0.0), ("p5", 0.05), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
+const QUANTILES: [(&str, f64); 8] = [
+    ("min", 0.0),
+    ("p5", 0.05),
+    ("p25", 0.25),
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("max", 1.0),
+];
 const LOGIT_BYTES: u64 = 4;
 /// A batch whose padding is told: as many rows as peers usually take.
 const BATCH: i32 = 8;
@@ -34,7 +42,10 @@ impl Lengths {
     pub fn merge(&mut self, other: &Lengths) {
         other.counts.iter().for_each(|(length, rows)| *self.counts.entry(*length).or_default() += rows);
         other.shortest.iter().for_each(|&one| end(&mut self.shortest, one, |&(length, place)| (length, place)));
-        other.longest.iter().for_each(|&one| end(&mut self.longest, one, |&(length, place)| (u64::MAX - length, place)));
+        other
+            .longest
+            .iter()
+            .for_each(|&one| end(&mut self.longest, one, |&(length, place)| (u64::MAX - length, place)));
     }
 
     pub fn rows(&self) -> u64 {
@@ -106,7 +117,8 @@ impl Lengths {
     /// As `scan.json` has it; `name` gives a file's name.
     pub fn shown(&self, name: &dyn Fn(u32) -> String) -> Value {
         let ends = |rows: &[(u64, Place)]| -> Vec<Value> {
-            let row = |&(length, (file, line)): &(u64, Place)| json!({"file": name(file), "line": line, "length": length});
+            let row =
+                |&(length, (file, line)): &(u64, Place)| json!({"file": name(file), "line": line, "length": length});
             rows.iter().map(row).collect()
         };
         json!({
@@ -128,7 +140,8 @@ impl Lengths {
         }
         let end = edges.iter().position(|edge| *edge > longest).unwrap_or(edges.len() - 1).max(1);
         edges.truncate(end + 1);
-        let counts: Vec<u64> = edges.windows(2).map(|bin| self.counts.range(bin[0]..bin[1]).map(|(_, rows)| rows).sum()).collect();
+        let counts: Vec<u64> =
+            edges.windows(2).map(|bin| self.counts.range(bin[0]..bin[1]).map(|(_, rows)| rows).sum()).collect();
         json!({"edges": edges, "counts": counts})
     }
 }
@@ -195,7 +208,8 @@ mod tests {
     fn a_histogram_holds_every_row_once() {
         for lengths in [vec![0], vec![9], vec![10], vec![1, 7, 699, 700, 701, 12_345]] {
             let histogram = of(&lengths).histogram();
-            let counts: Vec<u64> = histogram["counts"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+            let counts: Vec<u64> =
+                histogram["counts"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
             assert_eq!(counts.iter().sum::<u64>(), lengths.len() as u64, "{lengths:?}");
             assert_eq!(histogram["edges"].as_array().map(Vec::len), Some(counts.len() + 1));
         }

@@ -1,7 +1,7 @@
 //! What is said of one row: a function of the row and of what was asked, for any thread.
 
-use crate::finding::{Check, Finding};
 use crate::error::ScanError;
+use crate::finding::{Check, Finding};
 use crate::languages::Said;
 use crate::names::Names;
 use crate::plan::Measure;
@@ -57,8 +57,13 @@ impl Measures {
     /// # Errors
     /// A model for names that fails.
     pub fn row(&self, row: &Row, set: near::SetId) -> Result<Measured, ScanError> {
-        let near = self.compares().then(|| near::sketch(row, set, &self.near));
         let of_row = if set.is_train() { self.train(row)? } else { Measured::default() };
+        let near = self.compares().then(|| {
+            let mut sketch = near::sketch(row, set, &self.near);
+            // Of rows that are the same, one without faults is kept.
+            sketch.rank = of_row.findings.iter().filter(|finding| finding.check == Check::Fault).count() as u16;
+            sketch
+        });
         Ok(Measured { near, ..of_row })
     }
 
@@ -141,7 +146,8 @@ impl Measures {
         if !self.wants(Measure::Lengths) {
             return Vec::new();
         }
-        let count = |name: &'static str, text: &str, of: &dyn Fn(&str) -> u64| (!text.is_empty()).then(|| (name, of(text)));
+        let count =
+            |name: &'static str, text: &str, of: &dyn Fn(&str) -> u64| (!text.is_empty()).then(|| (name, of(text)));
         let characters = |text: &str| text.chars().count() as u64;
         let mut lengths = Vec::with_capacity(6);
         let mut side = |names: [&'static str; 3], of: &dyn Fn(&str) -> u64| {

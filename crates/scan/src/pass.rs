@@ -190,8 +190,7 @@ impl Walk<'_> {
         let one = |raw: &Raw| {
             let understood = meaning.understand(raw);
             let faults = understood.faults.iter().filter(|_| self.measures.wants(Measure::Faults));
-            let mut findings: Vec<Finding> =
-                faults.filter_map(|fault| self.fault(fault, raw.line())).collect();
+            let mut findings: Vec<Finding> = faults.filter_map(|fault| self.fault(fault, raw.line())).collect();
             let mut measured = None;
             if let Some(row) = &understood.row {
                 let mut of_row = self.measures.row(row, set)?;

@@ -33,7 +33,7 @@ impl Default for Policy {
             confidence: 0.5,
             near_threshold: None,
             seq_len_max: vec![512, 1024, 2048, 4096, 8192],
-            quality_min: 0.25,
+            quality_min: measures::quality::LOW_BELOW,
             overlong_characters: 20_000,
             ignore: Vec::new(),
             harm: BTreeMap::new(),
@@ -88,8 +88,8 @@ impl Harm {
         match (check, kind) {
             (
                 Check::Fault,
-                "invalid_utf8" | "malformed_json" | "missing_field" | "wrong_type" | "empty_text" | "blank" | "too_deep"
-                | "too_large" | "malformed_csv" | "broken_file" | "nul" | "utf16" | "gb18030",
+                "invalid_utf8" | "malformed_json" | "missing_field" | "wrong_type" | "empty_text" | "blank"
+                | "too_deep" | "too_large" | "malformed_csv" | "broken_file" | "nul" | "utf16" | "gb18030",
             )
             | (Check::Secret, _)
             | (Check::Leak, "exact" | "near") => Harm::Blocks,

@@ -51,9 +51,8 @@ impl Qualities {
     pub fn shown(&self, low_below: f32) -> Option<Value> {
         let mean = |sum: u64| sum as f64 / MILLIONTHS / self.rows as f64;
         let parts = Aspect::ALL.iter().zip(&self.parts);
-        let part = |(aspect, sum): (&Aspect, &PartSum)| {
-            json!({"part": aspect.name(), "mean": mean(sum.sum), "low": sum.low})
-        };
+        let part =
+            |(aspect, sum): (&Aspect, &PartSum)| json!({"part": aspect.name(), "mean": mean(sum.sum), "low": sum.low});
         let edges: Vec<f64> = (0..=BINS).map(|i| i as f64 / BINS as f64).collect();
         (self.rows > 0).then(|| {
             json!({

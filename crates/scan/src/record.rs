@@ -21,9 +21,31 @@ const LIST_MAX: usize = 20;
 const TRIGGER_PLACES_MAX: usize = 5;
 /// Faults that are looked for, in the order of the report where none was found.
 const FAULTS: [&str; 25] = [
-    "malformed_json", "invalid_utf8", "utf16", "gb18030", "broken_file", "malformed_csv", "missing_field", "wrong_type",
-    "empty_text", "blank", "too_deep", "too_large", "nul", "bom", "control_code", "zero_width", "mojibake",
-    "replacement_char", "html", "repetition", "refusal", "role_token", "truncated", "language_mismatch", "overlong",
+    "malformed_json",
+    "invalid_utf8",
+    "utf16",
+    "gb18030",
+    "broken_file",
+    "malformed_csv",
+    "missing_field",
+    "wrong_type",
+    "empty_text",
+    "blank",
+    "too_deep",
+    "too_large",
+    "nul",
+    "bom",
+    "control_code",
+    "zero_width",
+    "mojibake",
+    "replacement_char",
+    "html",
+    "repetition",
+    "refusal",
+    "role_token",
+    "truncated",
+    "language_mismatch",
+    "overlong",
 ];
 
 pub struct Parts<'a> {
@@ -195,7 +217,7 @@ impl Parts<'_> {
             "sizes": sizes.iter().map(|(size, groups)| json!({"size": size, "groups": groups})).collect::<Vec<_>>(),
             "largest": self.largest(&groups),
             "passages": self.answers.map(|report| self.passages(report)),
-            "overlap": null,
+            "overlap": overlap(&summary.shared),
         })
     }
 
@@ -205,7 +227,8 @@ impl Parts<'_> {
             let mut at = self.place(place);
             at["field"] = template.at.field.clone().into();
             let row = self.rows.get(&place);
-            let excerpt = row.and_then(|row| samples::excerpt(row, &template.at.field, template.at.start..template.at.end));
+            let excerpt =
+                row.and_then(|row| samples::excerpt(row, &template.at.field, template.at.start..template.at.end));
             json!({
                 "rows": template.rows, "share": template.share, "characters": template.chars, "at": at, "excerpt": excerpt,
             })
@@ -276,13 +299,14 @@ impl Parts<'_> {
     }
 
     fn leaked_set(&self, name: &str, leaks: &[&near::Leak]) -> Value {
-        let files = self.asked.files.iter().zip(&self.state.rows).filter(|(file, _)| file.eval.as_deref() == Some(name));
+        let files =
+            self.asked.files.iter().zip(&self.state.rows).filter(|(file, _)| file.eval.as_deref() == Some(name));
         let rows: u64 = files.map(|(_, rows)| rows.read).sum();
         let strongest: Vec<&&near::Leak> =
             leaks.chunk_by(|a, b| a.eval == b.eval).filter_map(<[&near::Leak]>::first).collect();
-        let kinds = [near::LeakKind::Exact, near::LeakKind::Near, near::LeakKind::Contained].map(|kind| {
-            json!({"type": leak_kind(kind), "rows": strongest.iter().filter(|leak| leak.kind == kind).count()})
-        });
+        let kinds = [near::LeakKind::Exact, near::LeakKind::Near, near::LeakKind::Contained].map(
+            |kind| json!({"type": leak_kind(kind), "rows": strongest.iter().filter(|leak| leak.kind == kind).count()}),
+        );
         let mut pairs: Vec<&&near::Leak> = leaks.iter().collect();
         pairs.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.eval, a.train).cmp(&(b.eval, b.train))));
         let pair = |leak: &&near::Leak| {
@@ -371,7 +395,9 @@ impl Parts<'_> {
         let found = self.tally.kinds().filter(|(check, ..)| *check == Check::Fault);
         let mut counts: BTreeMap<&str, &Kind> = found.map(|(_, name, kind)| (name, kind)).collect();
         let mut types: Vec<(u64, Value)> = Vec::new();
-        for name in FAULTS.into_iter().chain(counts.keys().copied().filter(|name| !FAULTS.contains(name)).collect::<Vec<_>>()) {
+        for name in
+            FAULTS.into_iter().chain(counts.keys().copied().filter(|name| !FAULTS.contains(name)).collect::<Vec<_>>())
+        {
             let (findings, rows) = counts.remove(name).map_or((0, 0), |kind| (kind.findings, kind.rows));
             let clean = Remedy::of(Check::Fault, name).name();
             types.push((rows, json!({"type": name, "findings": findings, "rows": rows, "clean": clean})));
@@ -401,6 +427,19 @@ impl Parts<'_> {
         }
         all
     }
+}
+
+/// For each row the share of its long shingles that are in another row; those with none are in the first bin.
+fn overlap(shared: &near::Shared) -> Value {
+    let [none, tenths @ ..] = &shared.rows_by_tenths;
+    let mut counts = tenths.to_vec();
+    counts[0] += none;
+    let edges: Vec<f64> = (0..=counts.len()).map(|tenth| tenth as f64 / 10.0).collect();
+    json!({
+        "n": shared.shingle_units,
+        "sampled_one_in": shared.sampled_one_in,
+        "histogram": {"edges": edges, "counts": counts},
+    })
 }
 
 /// To six places, so that an f32 does not show its neighbours.

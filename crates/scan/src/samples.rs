@@ -1,6 +1,7 @@
 //! The rows that a report shows, read once more, and texts from them without personal data.
 
 use crate::actions::found;
+use crate::answers;
 use crate::error::ScanError;
 use crate::input::{File, Limits, Reader};
 use crate::lengths::Place;
@@ -8,7 +9,6 @@ use crate::pass::Watch;
 use crate::row::Row;
 use crate::state::Asked;
 use crate::tally::Tally;
-use crate::answers;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

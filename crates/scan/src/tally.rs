@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn rows_are_counted_once_for_each_check_kind_and_rule() {
         let mut tally = Tally::default();
-        let row = [finding("phone", "us_phone", 1, 0.9), finding("phone", "cn_mobile", 1, 0.7), finding("email", "", 1, 0.8)];
+        let row =
+            [finding("phone", "us_phone", 1, 0.9), finding("phone", "cn_mobile", 1, 0.7), finding("email", "", 1, 0.8)];
         tally.add((0, 1), &row, 5);
         let phone = tally.kind(Check::Pii, "phone").map(|kind| (kind.findings, kind.rows, kind.rules.len()));
         assert_eq!((phone, tally.rows_of(Check::Pii), tally.findings), (Some((2, 1, 2)), 1, 3));
@@ -132,7 +133,8 @@ mod tests {
         for line in 1..=9 {
             tally.add((0, line), &[finding("email", "email", line, 0.5 + (line % 3) as f32 / 10.0)], 4);
         }
-        let lines: Vec<u64> = tally.kind(Check::Pii, "email").into_iter().flat_map(|k| k.shown.iter().map(|s| s.place.1)).collect();
+        let lines: Vec<u64> =
+            tally.kind(Check::Pii, "email").into_iter().flat_map(|k| k.shown.iter().map(|s| s.place.1)).collect();
         assert_eq!(lines, [2, 5, 8, 1]);
     }
 }

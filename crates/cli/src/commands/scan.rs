@@ -83,7 +83,9 @@ struct Whole {
 fn work(args: &ScanArgs, watch: &mut Watch) -> Result<Done, Failed> {
     let out = args.out.as_deref().map(std::path::absolute).transpose().map_err(|e| Failed::Here(e.into()))?;
     if let Some(shard) = args.shard {
-        let Some(folder) = out else { return Err(Failed::Here(Failure::usage("--shard needs --out", "name a folder"))) };
+        let Some(folder) = out else {
+            return Err(Failed::Here(Failure::usage("--shard needs --out", "name a folder")));
+        };
         return part(args, shard, folder, watch);
     }
     if let Some(out) = &out {
@@ -155,12 +157,16 @@ fn shard_in(dir: &Path) -> Result<(ShardState, PathBuf), ScanError> {
 }
 
 fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
-    let mut inputs: Vec<Input> =
-        scan::input::files(&args.files).map_err(ScanError::from)?.into_iter().map(|file| Input { file, eval: None }).collect();
+    let mut inputs: Vec<Input> = scan::input::files(&args.files)
+        .map_err(ScanError::from)?
+        .into_iter()
+        .map(|file| Input { file, eval: None })
+        .collect();
     for eval in &args.evals {
         let (name, pattern) = eval.split_once('=').unwrap_or(("", eval));
         for file in scan::input::files(&[pattern.to_owned()]).map_err(ScanError::from)? {
-            let of_file = file.source.path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+            let of_file =
+                file.source.path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
             let name = if name.is_empty() { of_file } else { name.to_owned() };
             inputs.push(Input { file, eval: Some(name) });
         }
@@ -173,11 +179,9 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
         None => (Policy::default(), "default".to_owned()),
     };
     let words = match &args.words {
-        Some(path) => {
-            std::fs::read_to_string(path).map_err(|e| {
-                Failed::Here(Failure::usage(&format!("{}: {e}", path.display()), "--words takes a UTF-8 text file"))
-            })?
-        }
+        Some(path) => std::fs::read_to_string(path).map_err(|e| {
+            Failed::Here(Failure::usage(&format!("{}: {e}", path.display()), "--words takes a UTF-8 text file"))
+        })?,
         None => String::new(),
     };
     Ok(ScanPlan {
@@ -196,7 +200,8 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
 
 fn policy(path: &Path) -> Result<Policy, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| Failure::plan(&format!("{shown}: {e}"), "name a policy file"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Failure::plan(&format!("{shown}: {e}"), "name a policy file"))?;
     let policy: Policy = serde_saphyr::from_str(&text)
         .map_err(|e| Failure::plan(&format!("{shown}: {e}"), "`athanor scan --help` names the keys' documentation"))?;
     match policy.unknown_names().first() {
@@ -250,7 +255,11 @@ fn whole_done(done: &Whole, args: &ScanArgs, look: Look) -> Result<(), Failure> 
             format!("{event}\n")
         }
         Look::Human | Look::Quiet => {
-            let colour = if std::io::stdout().is_terminal() { report::terminal::Colour::Ansi } else { report::terminal::Colour::Plain };
+            let colour = if std::io::stdout().is_terminal() {
+                report::terminal::Colour::Ansi
+            } else {
+                report::terminal::Colour::Plain
+            };
             let width = crate::ui::text::COLUMNS;
             report::terminal(&done.record, page.as_deref(), language(args.language), width, colour)
         }

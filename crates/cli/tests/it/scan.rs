@@ -221,7 +221,9 @@ fn a_record_beyond_the_limit_and_a_broken_gz_are_findings() {
 #[test]
 fn a_signal_ends_a_scan_with_130_and_leaves_nothing() {
     let bench = Bench::new("llama");
-    let row = |i: usize| format!("{{\"instruction\":\"Say number {i}.\",\"output\":\"It is {i}, and {} after it.\"}}\n", i + 1);
+    let row = |i: usize| {
+        format!("{{\"instruction\":\"Say number {i}.\",\"output\":\"It is {i}, and {} after it.\"}}\n", i + 1)
+    };
     bench.write("rows.jsonl", &(0..60_000).map(row).collect::<String>());
     let mut scan = bench.watch(&["scan", "rows.jsonl", "--out", "health"]);
     scan.until(|event| event["event"] == "preparing").expect("it reads");
@@ -233,7 +235,10 @@ fn a_signal_ends_a_scan_with_130_and_leaves_nothing() {
     scan.signal(Signal::TERM);
     let ran = scan.end();
     assert!(ran.code == 143 || ran.code == 0, "{ran:?}");
-    let left: Vec<_> = fs::read_dir(bench.path("")).expect("the folder").filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    let left: Vec<_> = fs::read_dir(bench.path(""))
+        .expect("the folder")
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .collect();
     assert_eq!(ran.code == 0, left.contains(&"health".to_owned()), "{left:?}");
     assert!(left.iter().all(|name| !name.starts_with(".tmp")), "{left:?}");
 }

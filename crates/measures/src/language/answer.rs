@@ -41,7 +41,9 @@ pub fn mismatch(instruction: &str, asked: &Profile, answered: &Profile) -> Optio
         || answered.share(question.language) >= BOTH_SHARE
         || asked.present(answer.language) >= PRESENT_UNITS
         || asked.present(answer.language) > 0.0 && answered.units < EXAMPLE_UNITS
-        || asked.units < WORD_UNITS && instruction.chars().any(|c| c.is_ascii_alphabetic()) && !LATIN.contains(&question.language)
+        || asked.units < WORD_UNITS
+            && instruction.chars().any(|c| c.is_ascii_alphabetic())
+            && !LATIN.contains(&question.language)
         || related(question.language, answer.language)
     {
         return None;

@@ -137,7 +137,12 @@ impl Diversity {
     /// Usual verbs of a level that no request has, in English and Chinese.
     pub fn unused_verbs(&self, level: Level) -> Vec<&'static str> {
         let used: std::collections::BTreeSet<&str> = self.pairs.keys().map(|pair| &*pair.verb).collect();
-        USUAL.iter().filter(|(of, _)| *of == level).flat_map(|(_, verbs)| verbs.iter().copied()).filter(|verb| !used.contains(verb)).collect()
+        USUAL
+            .iter()
+            .filter(|(of, _)| *of == level)
+            .flat_map(|(_, verbs)| verbs.iter().copied())
+            .filter(|verb| !used.contains(verb))
+            .collect()
     }
 
     /// Distinct (verb, noun, level): exact up to [`PAIRS_MAX`], an estimate beyond.

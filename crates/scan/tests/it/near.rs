@@ -6,7 +6,7 @@ use planted::near::{Label, Records, Variant, records, vary};
 use planted::random::Random;
 use planted::texts::{Language, example, paragraph};
 use scan::near::{Count, Found, Index, Key, LeakKind, NearError, RowId, SetId, Settings, Shard, Spool, find, sketch};
-use scan::row::{Field, Row};
+use scan::{Field, Row};
 use std::path::Path;
 
 fn field(name: &str, part: Part, text: &str) -> Field {
