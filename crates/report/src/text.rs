@@ -233,7 +233,7 @@ texts! {
     KEPT: "kept", "保留";
     SIZES: "Rows in a group", "每组样本数";
     OVERLAP: "Overlap of {n}-grams", "{n}-gram 重叠";
-    OVERLAP_KEY: "Rows by the share of their n-grams that occur in another row.", "按样本中在其他样本里也出现的 n-gram 占比统计。";
+    OVERLAP_KEY: "Rows by the share of their n-grams that occur in another row; one in {sampled} n-grams is looked at.", "按样本中在其他样本里也出现的 n-gram 占比统计，每 {sampled} 个 n-gram 抽查一个。";
     OVERLAP_PLOT: "Histogram of the share of each row's {n}-grams that occur in another row", "各样本 {n}-gram 与其他样本重叠比例的直方图";
 
     LEAKS: "Leakage", "评测泄漏";

@@ -64,7 +64,7 @@ pub fn finish(
     if let Some(report) = &answers {
         let from = near.as_ref().map_or(0, |found| (found.groups.len() + found.leaks.len()) as u64) + 1;
         let index = |finding: &Finding| asked.files.iter().position(|file| file.file == finding.file).unwrap_or(0);
-        let findings = report.findings(from, &name).into_iter();
+        let findings = report.findings(from, name).into_iter();
         whole.extend(findings.map(|finding| ((index(&finding) as u32, finding.line), finding)));
     }
     whole.retain(|(_, f)| f.confidence >= policy.confidence && !policy.ignores(f.check, &f.kind));

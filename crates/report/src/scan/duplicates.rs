@@ -219,6 +219,6 @@ fn overlap(c: &Context, overlap: &Value) -> String {
     format!(
         "<figure><figcaption>{}</figcaption>{picture}{}</figure>",
         escape(&text::OVERLAP.with(c.language, &[("n", &n)])),
-        note(c.t(text::OVERLAP_KEY))
+        note(&text::OVERLAP_KEY.with(c.language, &[("sampled", &c.count(&overlap["sampled_one_in"]))]))
     )
 }
