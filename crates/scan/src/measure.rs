@@ -14,6 +14,7 @@ use measures::language::{self, Language, Profile};
 use measures::quality::{self, Known, Quality, WordList};
 use measures::verbs::{self, Analysis, Tongue};
 use measures::{Part, Spot, pii};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a row is measured by.
@@ -168,19 +169,21 @@ impl Measures {
 }
 
 /// The texts of a row by side, those of one side joined.
-struct Sides {
-    instruction: String,
-    response: String,
+struct Sides<'a> {
+    instruction: Cow<'a, str>,
+    response: Cow<'a, str>,
     /// System prompts and texts without sides.
-    rest: String,
+    rest: Cow<'a, str>,
 }
 
-impl Sides {
-    fn of(row: &Row) -> Self {
-        let system = row.part(Part::System);
-        let text = row.part(Part::Text);
-        let rest = if system.is_empty() { text } else { system + &text };
-        Self { instruction: row.part(Part::Instruction), response: row.part(Part::Response), rest }
+impl<'a> Sides<'a> {
+    fn of(row: &'a Row) -> Self {
+        let side = |part| joined(row, &move |field: &Field| field.part == part);
+        Self {
+            instruction: side(Part::Instruction),
+            response: side(Part::Response),
+            rest: joined(row, &|field| matches!(field.part, Part::System | Part::Text)),
+        }
     }
 
     fn text(&self, part: Part) -> &str {
@@ -190,6 +193,13 @@ impl Sides {
             Part::Text | Part::System => &self.rest,
         }
     }
+}
+
+/// Empty fields, such as an input that is not there, add no line.
+fn joined<'a>(row: &'a Row, wanted: &dyn Fn(&Field) -> bool) -> Cow<'a, str> {
+    let mut texts = row.fields.iter().filter(|field| wanted(field) && !field.text.is_empty()).map(|f| f.text.as_str());
+    let Some(first) = texts.next() else { return Cow::Borrowed("") };
+    texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(all.into_owned() + "\n" + text))
 }
 
 /// What is said of each side, and the languages of a question and an answer that differ.

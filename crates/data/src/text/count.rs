@@ -6,6 +6,9 @@ use super::tokenizer::{failed, shielded};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer as HfTokenizer;
 
+/// Words whose tokens each thread remembers; the library's own limit, 10,000, is full after a few thousand rows.
+const CACHED_WORDS: usize = 1 << 16;
+
 /// A tokenizer without templates and special tokens.
 pub struct TokenCounter {
     tokenizer: HfTokenizer,
@@ -27,6 +30,9 @@ impl TokenCounter {
         let mut tokenizer = shielded(|| HfTokenizer::from_bytes(&bytes)).map_err(bad)?;
         tokenizer.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         tokenizer.with_padding(None);
+        let mut model = tokenizer.get_model().clone();
+        model.resize_cache(CACHED_WORDS);
+        tokenizer.with_model(model);
         let vocabulary = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let folder = std::path::absolute(&file).unwrap_or(file).parent().map(Path::to_owned);
         Ok(Self { tokenizer, vocabulary, name: name_of(folder) })
