@@ -400,7 +400,7 @@ pub struct ScanArgs {
 pub enum RedactHow {
     /// [email]
     Tag,
-    /// •••
+    /// *** as long as what it was, at most 24
     Mask,
     /// Made-up values of the same form, the same for the same within a row
     Surrogate,

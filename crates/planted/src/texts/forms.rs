@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// Of answers, in bytes. Longer ones would hold most words of a subject and so be alike.
 const OUTPUT_BYTES_MAX: f64 = 2600.0;
-const OUTPUT_BYTES_MEDIAN: f64 = 400.0;
+const OUTPUT_BYTES_MEDIAN: f64 = 240.0;
 /// Of the logarithm.
 const OUTPUT_DEVIATION: f64 = 1.1;
 /// Below it an answer is a word or a number.

@@ -234,15 +234,32 @@ fn candidates(walk: &Walk, common: &Common, shared: &[Shared]) -> Result<Vec<Tie
 /// Counts the runs in all rows, and keeps of each shared answer the one that is tied to it best.
 fn counted(walk: &Walk, groups: &Groups, shared: &[Shared], mut ties: Vec<Tie>) -> Result<Vec<Tie>, Error> {
     let known = Known::of(&ties);
+    let by_key: FxHashMap<_, usize> = shared.iter().enumerate().map(|(at, one)| ((one.tied, one.key), at)).collect();
+    // A run has as many rows whichever answer it may be tied to, and a row has three keys at most: what one row costs does not
+    // grow with the answers.
+    let mut rows: FxHashMap<u64, u64> = ties.iter().map(|tie| (tie.run, 0)).collect();
+    let mut joint: FxHashMap<(u64, usize), u64> = ties.iter().map(|tie| ((tie.run, tie.shared), 0)).collect();
     let mut runs = Vec::new();
     walk.each_question(|asked| {
-        known.each(&asked, &mut runs, |at| {
-            let tie = &mut ties[at];
-            let one = &shared[tie.shared];
-            tie.rows += 1;
-            tie.joint += u64::from(key(asked.pair, one.tied) == Some(one.key));
-        });
+        known.runs(&asked, &mut runs);
+        if runs.is_empty() {
+            return;
+        }
+        let own = [Tied::Whole, Tied::Head, Tied::Tail]
+            .map(|tied| key(asked.pair, tied).and_then(|key| by_key.get(&(tied, key)).copied()));
+        for run in &runs {
+            *rows.entry(*run).or_default() += 1;
+            for at in own.into_iter().flatten() {
+                if let Some(both) = joint.get_mut(&(*run, at)) {
+                    *both += 1;
+                }
+            }
+        }
     })?;
+    for tie in &mut ties {
+        tie.rows = rows.get(&tie.run).copied().unwrap_or(0);
+        tie.joint = joint.get(&(tie.run, tie.shared)).copied().unwrap_or(0);
+    }
     ties.retain(|tie| {
         let one = &shared[tie.shared];
         let elsewhere = (one.rows - tie.joint) as f64 / (groups.pairs - tie.rows).max(1) as f64;
@@ -281,13 +298,12 @@ impl Known {
         self.bits[bit / 64] >> (bit % 64) & 1 == 1
     }
 
-    /// Each tie whose run the row has, once.
-    fn each(&self, asked: &Asked, found: &mut Vec<u64>, mut each: impl FnMut(usize)) {
+    /// The runs that the row has, each once.
+    fn runs(&self, asked: &Asked, found: &mut Vec<u64>) {
         found.clear();
         self.each_place(asked, |run, _| found.push(run));
         found.sort_unstable();
         found.dedup();
-        found.iter().flat_map(|run| &self.ties[run]).for_each(|&at| each(at));
     }
 
     /// Each place of each run.
