@@ -41,8 +41,8 @@ const ALIKE_TIMES: f64 = 1.6;
 const ALIKE_TIMES_CLOSED: f64 = 1.3;
 const ALIKE_MIN: f64 = 0.01;
 
-/// Strings collected at a time.
-const RUNS_MAX: usize = 4_000_000;
+/// Strings collected at a time, 16 bytes each; every such stretch of the answers takes a walk over all questions.
+const RUNS_MAX: usize = 12_000_000;
 const RUNS_OF_ONE: usize = 48;
 /// Rows looked at in the last step at a time.
 const ROWS_MAX: u64 = 200_000;
