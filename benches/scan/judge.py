@@ -26,12 +26,16 @@ KINDS = {
     "PASSWORD_URL": {"url_password", "password"}, "URL_PASSWORD": {"url_password", "password"},
 }
 FAULTS = {
+    # null is as good as absent, for training too.
+    "wrong_type": {"wrong_type", "missing_field"},
     "empty_output": {"empty_text", "blank"}, "whitespace_only": {"blank", "empty_text"}, "control_chars": {"control_code", "nul"},
     "lang_mismatch": {"language_mismatch"}, "truncated_json": {"malformed_json"}, "leaked_role_tokens": {"role_token"},
     "exact_dup": {"exact"}, "mixed_controls": {"control_code", "bom", "zero_width"},
 }
 PRESIDIO = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS")
 
+# A text that is cut behind a whole sentence looks like one that is whole.
+FOUND = {"truncated": 0.5}
 # Faults that are in the real rows below the planted ones: each line was read. Another draw of the set has others.
 NATURAL = {
     "dirty": {
@@ -251,7 +255,7 @@ def faults(judge, name, file, planted):
         lines[fault].append(line)
     for fault, there in sorted(lines.items()):
         hits = [line for line in there if on[line] & FAULTS.get(fault, {fault})]
-        judge.say(f"{name}: recall of {fault} ({len(there)})", len(hits) / len(there), 1.0)
+        judge.say(f"{name}: recall of {fault} ({len(there)})", len(hits) / len(there), FOUND.get(fault, 1.0))
         judge.show("missed", [(line, sorted(on[line])) for line in there if line not in hits])
     with open(file, "rb") as rows:
         count = sum(1 for _ in rows)
