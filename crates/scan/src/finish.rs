@@ -81,7 +81,8 @@ pub fn finish(
     let failed = all.iter().map(|gate| (gate, verdict::gate(gate, &written.tally, of)));
     let failed =
         failed.filter(|(_, (_, passed))| !passed).map(|(gate, (value, _))| (gate.to_string(), value)).collect();
-    let rows = samples::read(&asked, &samples::wanted(&written.tally, answers.as_ref()), folder, watch)?;
+    let largest = near.as_ref().map_or_else(Vec::new, |found| record::largest(found));
+    let rows = samples::read(&asked, &samples::wanted(&written.tally, &largest, answers.as_ref()), folder, watch)?;
     let parts = Parts {
         asked: &asked,
         state: &state,

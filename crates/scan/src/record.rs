@@ -78,6 +78,14 @@ pub fn leak_kind(kind: near::LeakKind) -> &'static str {
     }
 }
 
+/// The groups of duplicates that are shown, largest first.
+pub fn largest(found: &near::Found) -> Vec<&near::Group> {
+    let mut groups: Vec<&near::Group> = found.groups.iter().filter(|group| group.set.is_train()).collect();
+    groups.sort_by_key(|group| (usize::MAX - group.members.len(), group.id));
+    groups.truncate(GROUPS_MAX);
+    groups
+}
+
 pub fn record(p: &Parts) -> Value {
     let Parts { asked, state, tally, of, .. } = p;
     let wants = |measure| asked.measures.contains(&measure);
@@ -215,7 +223,7 @@ impl Parts<'_> {
             "rate": self.of.surplus as f64 / self.of.understood.max(1) as f64,
             "kinds": kinds,
             "sizes": sizes.iter().map(|(size, groups)| json!({"size": size, "groups": groups})).collect::<Vec<_>>(),
-            "largest": self.largest(&groups),
+            "largest": self.largest(found),
             "passages": self.answers.map(|report| self.passages(report)),
             "overlap": overlap(&summary.shared),
         })
@@ -236,11 +244,9 @@ impl Parts<'_> {
         report.templates.iter().take(LIST_MAX).map(passage).collect()
     }
 
-    fn largest(&self, groups: &[&near::Group]) -> Vec<Value> {
+    fn largest(&self, found: &near::Found) -> Vec<Value> {
         let mut all: Vec<(usize, u64, Value)> = Vec::new();
-        let mut by_size: Vec<&&near::Group> = groups.iter().collect();
-        by_size.sort_by_key(|group| (usize::MAX - group.members.len(), group.id));
-        for group in by_size.into_iter().take(GROUPS_MAX) {
+        for group in largest(found) {
             let members = group.members.iter().take(MEMBERS_MAX).map(|member| {
                 let mut place = self.place((member.row.file, member.row.line));
                 place["keep"] = member.keep.into();

@@ -1,7 +1,6 @@
 //! The rows that a report shows, read once more, and texts from them without personal data.
 
 use crate::actions::found;
-use crate::answers;
 use crate::error::ScanError;
 use crate::input::{File, Limits, Reader};
 use crate::lengths::Place;
@@ -9,6 +8,7 @@ use crate::pass::Watch;
 use crate::row::Row;
 use crate::state::Asked;
 use crate::tally::Tally;
+use crate::{answers, near};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -19,10 +19,12 @@ const AROUND: usize = 40;
 const FIELD_MAX: usize = 600;
 const ANSWER_MAX: usize = 120;
 
-/// The places that a report shows rows of.
-pub fn wanted(tally: &Tally, answers: Option<&answers::Report>) -> BTreeSet<Place> {
+/// The places that a report shows rows of: `groups` are the duplicates of which it tells how they begin.
+pub fn wanted(tally: &Tally, groups: &[&near::Group], answers: Option<&answers::Report>) -> BTreeSet<Place> {
     let shown = tally.kinds().flat_map(|(_, _, kind)| kind.shown.iter().map(|shown| shown.place));
     let mut places: BTreeSet<Place> = shown.collect();
+    let members = groups.iter().filter_map(|group| group.members.first());
+    places.extend(members.map(|member| (member.row.file, member.row.line)));
     if let Some(report) = answers {
         let first = |places: &[answers::Place]| places.first().map(|at| (at.file, at.line));
         let groups = report.constant_answer.iter().chain(&report.same_question).chain(&report.same_answer);
@@ -71,13 +73,18 @@ pub fn excerpt(row: &Row, field: &str, passage: Range<u64>) -> Option<String> {
     let byte = |at: usize| text.char_indices().nth(at).map_or(text.len(), |(byte, _)| byte);
     let from = (passage.start as usize).saturating_sub(AROUND);
     let to = (passage.end as usize).min(passage.start as usize + 2 * AROUND) + AROUND;
-    Some(masked(text, byte(from)..byte(to)))
+    Some(one_line(&masked(text, byte(from)..byte(to))))
 }
 
 /// The beginning of a row's answer, or of what it has.
 pub fn answer(row: &Row) -> Option<String> {
     let field = row.fields.iter().rfind(|f| f.part == measures::Part::Response).or(row.fields.last())?;
-    Some(beginning(&field.text, ANSWER_MAX).0)
+    Some(one_line(&beginning(&field.text, ANSWER_MAX).0))
+}
+
+/// Excerpts stand in lists and tables.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The row as `samples` has it.
