@@ -76,8 +76,10 @@ fn lengths_are_those_of_real_sets() {
         let mut outputs: Vec<usize> = rows.iter().map(|e| e.output.len()).collect();
         outputs.sort_unstable();
         let at = |share: f64| outputs[(share * 2000.0) as usize];
-        assert!((330..600).contains(&at(0.5)), "{language:?}: median {}", at(0.5));
-        assert!(at(0.02) < 60 && at(0.96) > 1800 && at(0.999) < 4500, "{language:?}: {} to {}", at(0.02), at(0.98));
+        // Of answers in GSM8K (2,000), alpaca_en_demo and alpaca_zh_demo together: 30 bytes at 2 %, 296 in the middle, 1,548 at 96 %,
+        // 2,725 at 99.9 %.
+        assert!((250..420).contains(&at(0.5)), "{language:?}: median {}", at(0.5));
+        assert!(at(0.02) < 60 && at(0.96) > 1300 && at(0.999) < 4500, "{language:?}: {} to {}", at(0.02), at(0.98));
         for e in &rows {
             let length = match language {
                 Language::English => e.instruction.split_whitespace().count(),
