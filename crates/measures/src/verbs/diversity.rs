@@ -162,7 +162,8 @@ impl Diversity {
         }
         let total = self.requests as f64;
         let kept: f64 = self.pairs.values().map(|&count| count as f64 / total).map(|p| -p * p.log2()).sum();
-        kept * (1u64 << self.zero_bits) as f64
+        // A single pair has -0.0.
+        kept * (1u64 << self.zero_bits) as f64 + 0.0
     }
 
     /// Share of the requests that have the most frequent pair.

@@ -6,6 +6,7 @@
 //! `fixtures/labels/README.md`, which also judges it.
 
 mod chinese;
+mod classes;
 mod diversity;
 mod english;
 

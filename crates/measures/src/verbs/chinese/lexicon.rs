@@ -5,22 +5,8 @@ use std::sync::LazyLock;
 use jieba_rs::Jieba;
 use rustc_hash::FxHashMap;
 
+use super::super::classes::classes;
 use super::super::{Level, lexicon};
-
-/// A set of word classes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Classes(u64);
-
-macro_rules! classes {
-    ($($name:ident = $key:literal),* $(,)?) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        enum Place { $($name),* }
-        impl Classes {
-            $(pub const $name: Classes = Classes(1 << Place::$name as u32);)*
-            const NAMES: &'static [(&'static str, Classes)] = &[$(($key, Classes::$name)),*];
-        }
-    };
-}
 
 classes! {
     OPENER = "opener", ASK = "ask", YOU = "you", MODAL = "modal", ME = "me", WISH = "wish", PERSON = "person",
@@ -29,16 +15,6 @@ classes! {
     COMPLEMENT = "complement", STOPPER = "stopper", CONJ = "conj", TRAILING = "trailing", CLAUSE = "clause",
     FINITE = "finite", DONE = "done", RELATIVE = "relative", NUMBER = "number", NOUN = "noun", WHOLE = "whole",
     STATING = "stating", PIVOT = "pivot", LABEL = "label", APART = "apart",
-}
-
-impl Classes {
-    pub const fn or(self, other: Classes) -> Classes {
-        Classes(self.0 | other.0)
-    }
-
-    pub fn has(self, any: Classes) -> bool {
-        self.0 & any.0 != 0
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +49,7 @@ impl Lexicon {
             }
         }
         for (key, word) in lexicon(include_str!("words.txt")) {
-            if let Some(&(_, class)) = Classes::NAMES.iter().find(|(name, _)| *name == key) {
+            if let Some(class) = Classes::named(key) {
                 let classes = all.classes.entry(word).or_default();
                 *classes = classes.or(class);
                 let joined = word.chars().count() > 1 && !word.is_ascii();

@@ -4,22 +4,8 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use super::super::classes::classes;
 use super::super::{Level, lexicon};
-
-/// A set of word classes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Classes(u32);
-
-macro_rules! classes {
-    ($($name:ident = $key:literal),* $(,)?) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        enum Place { $($name),* }
-        impl Classes {
-            $(pub const $name: Classes = Classes(1 << Place::$name as u32);)*
-            const NAMES: &'static [(&'static str, Classes)] = &[$(($key, Classes::$name)),*];
-        }
-    };
-}
 
 classes! {
     DET = "det", ARTICLE = "articles", OBJECT = "object", SUBJECT = "subject", WH = "wh", QUESTION = "question",
@@ -38,14 +24,6 @@ impl Classes {
         .or(Classes::PREP)
         .or(Classes::CONJ)
         .or(Classes::ADVERB);
-
-    pub const fn or(self, other: Classes) -> Classes {
-        Classes(self.0 | other.0)
-    }
-
-    pub fn has(self, any: Classes) -> bool {
-        self.0 & any.0 != 0
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +68,7 @@ impl Lexicon {
                 into.insert(form, lemma);
             } else if let Some(level) = key.strip_suffix("-noun").and_then(Level::of_name) {
                 all.noun_levels.insert(word, level);
-            } else if let Some(&(_, class)) = Classes::NAMES.iter().find(|(name, _)| *name == key) {
+            } else if let Some(class) = Classes::named(key) {
                 let classes = all.classes.entry(word).or_default();
                 *classes = classes.or(class);
             }
