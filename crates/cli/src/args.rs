@@ -2,6 +2,7 @@
 
 use crate::plan::Set;
 use crate::ui::Look;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -364,8 +365,8 @@ pub struct ScanArgs {
     pub fail_on: Vec<scan::Gate>,
 
     /// Only these measures
-    #[arg(long, value_name = "MEASURE", value_delimiter = ',', conflicts_with = "merge")]
-    pub only: Vec<MeasureName>,
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',', conflicts_with = "merge", value_parser = measures())]
+    pub only: Vec<scan::Measure>,
 
     /// Words that make a row a finding: a file with one on each line
     #[arg(long, value_name = "FILE", conflicts_with = "merge")]
@@ -380,7 +381,7 @@ pub struct ScanArgs {
     pub language: ReportLanguage,
 
     /// Scan the i-th of n parts, into --out; --merge makes the report of all
-    #[arg(long, value_name = "I/N", value_parser = shard, requires = "out", conflicts_with_all = ["clean", "merge"])]
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "out", conflicts_with_all = ["clean", "merge", "fail_on"])]
     pub shard: Option<(u32, u32)>,
 
     /// Make the report of parts that were scanned with --shard: their folders
@@ -407,22 +408,14 @@ pub enum RedactHow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum MeasureName {
-    Faults,
-    Lengths,
-    Languages,
-    Instructions,
-    Duplicates,
-    Leaks,
-    Pii,
-    Answers,
-    Quality,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReportLanguage {
     En,
     Zh,
+}
+
+fn measures() -> impl TypedValueParser<Value = scan::Measure> {
+    let names = PossibleValuesParser::new(scan::Measure::ALL.map(scan::Measure::name));
+    names.try_map(|name| scan::Measure::from_name(&name).ok_or("no measure"))
 }
 
 /// `i/n`, i from 1.

@@ -40,7 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nanswers: {:.0} rows/s; sketched in {:.2} s of {:.2} s", rows.len() as f64 / times.1, times.0, times.1);
     println!("{} rows, {} pairs, {} answers, {:?}", report.rows, report.pairs, report.answers, report.set);
     let text = |place: Place, part| {
-        cut(&rows.iter().find(|row| row.line == place.line).map(|row| row.part(part)).unwrap_or_default())
+        cut(&rows
+            .iter()
+            .find(|row| row.line == place.line)
+            .map(|row| row.parts(&[part]).into_owned())
+            .unwrap_or_default())
     };
     for found in report.frequent.iter().take(3) {
         println!("  {} rows answer {:?}", found.rows, text(found.first, Part::Response));
@@ -107,7 +111,7 @@ fn judge_quality(rows: &[Row]) {
     let start = cpu_s();
     let judged: Vec<(Quality, &Row)> = rows
         .iter()
-        .map(|row| (quality(&row.part(Part::Instruction), &row.part(Part::Response), &Known::default()), row))
+        .map(|row| (quality(&row.parts(&[Part::Instruction]), &row.parts(&[Part::Response]), &Known::default()), row))
         .collect();
     println!("quality: {:.0} rows/s", rows.len() as f64 / (cpu_s() - start));
     let mut low: Vec<_> = judged.iter().filter(|(quality, _)| quality.score < LOW_BELOW).collect();
@@ -137,8 +141,8 @@ fn judge_quality(rows: &[Row]) {
             quality.score,
             quality.off_topic,
             wrong.join(", "),
-            cut(&row.part(Part::Instruction)),
-            cut(&row.part(Part::Response))
+            cut(&row.parts(&[Part::Instruction])),
+            cut(&row.parts(&[Part::Response]))
         );
     }
 }
@@ -150,7 +154,7 @@ fn cpu_s() -> f64 {
 }
 
 fn shuffle(rows: &mut [Row]) {
-    let mut answers: Vec<String> = rows.iter().map(|row| row.part(Part::Response)).collect();
+    let mut answers: Vec<String> = rows.iter().map(|row| row.parts(&[Part::Response]).into_owned()).collect();
     answers.rotate_left(2.min(rows.len()));
     for (row, answer) in rows.iter_mut().zip(answers) {
         row.fields.retain(|field| field.part != Part::Response);

@@ -1,5 +1,6 @@
 //! What a scan finds: one line of `findings.jsonl` each.
 
+use measures::pii;
 use serde::{Deserialize, Serialize};
 
 /// What kind of question a finding answers.
@@ -16,6 +17,18 @@ pub enum Check {
     Poison,
     Quality,
 }
+
+/// What rules find, then what a model of names does.
+const PII: [&str; pii::PERSONAL.len() + NAMES.len()] = {
+    let mut all = [""; pii::PERSONAL.len() + NAMES.len()];
+    let (rules, names) = all.split_at_mut(pii::PERSONAL.len());
+    rules.copy_from_slice(&pii::PERSONAL);
+    names.copy_from_slice(&NAMES);
+    all
+};
+
+/// What a model of names finds.
+pub const NAMES: [&str; 3] = ["person", "organisation", "place"];
 
 impl Check {
     pub const ALL: [Check; 9] = [
@@ -42,6 +55,47 @@ impl Check {
             Check::Leak => "leak",
             Check::Poison => "poison",
             Check::Quality => "quality",
+        }
+    }
+
+    /// Every type that a scan can find, as `findings.jsonl` has it.
+    pub fn types(self) -> &'static [&'static str] {
+        match self {
+            Check::Length => &["overlong"],
+            Check::Language => &["mixed"],
+            Check::Fault => &[
+                "malformed_json",
+                "invalid_utf8",
+                "utf16",
+                "gb18030",
+                "broken_file",
+                "malformed_csv",
+                "missing_field",
+                "wrong_type",
+                "empty_text",
+                "blank",
+                "too_deep",
+                "too_large",
+                "nul",
+                "bom",
+                "control_code",
+                "zero_width",
+                "mojibake",
+                "replacement_char",
+                "html",
+                "repetition",
+                "refusal",
+                "role_token",
+                "truncated",
+                "language_mismatch",
+                "overlong",
+            ],
+            Check::Pii => &PII,
+            Check::Secret => &pii::SECRETS,
+            Check::Duplicate => &["exact", "normalised", "near", "template", "same_question", "same_answer"],
+            Check::Leak => &["exact", "near", "contained"],
+            Check::Poison => &["trigger", "constant_answer", "off_topic", "toxic"],
+            Check::Quality => &["low"],
         }
     }
 

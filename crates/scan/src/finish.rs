@@ -5,15 +5,17 @@ use crate::actions::Actions;
 use crate::error::ScanError;
 use crate::finding::{Check, Finding};
 use crate::lengths::Place;
+use crate::measure::thousandths;
 use crate::pass::{FINDINGS, Progress, Watch};
 use crate::plan::Measure;
-use crate::policy::{Gate, Policy};
+use crate::policy::Gate;
 use crate::record::{self, Parts};
 use crate::state::{Asked, ShardState, State};
 use crate::tally::Tally;
-use crate::verdict::{self, Of};
+use crate::verdict::{self, Copying, Of};
 use crate::{answers, merged, near, samples};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub struct Finished {
 pub fn finish(
     mut shards: Vec<(ShardState, PathBuf)>,
     gates: &[Gate],
+    copying: Copying,
     folder: &Path,
     watch: &mut Watch,
 ) -> Result<Finished, ScanError> {
@@ -63,32 +66,45 @@ pub fn finish(
     }
     if let Some(report) = &answers {
         let from = near.as_ref().map_or(0, |found| (found.groups.len() + found.leaks.len()) as u64) + 1;
-        let index = |finding: &Finding| asked.files.iter().position(|file| file.file == finding.file).unwrap_or(0);
+        let index: HashMap<&str, u32> =
+            asked.files.iter().zip(0..).map(|(file, at)| (file.file.as_str(), at)).collect();
         let findings = report.findings(from, name).into_iter();
-        whole.extend(findings.map(|finding| ((index(&finding) as u32, finding.line), finding)));
+        whole.extend(findings.map(|f| ((index.get(f.file.as_str()).copied().unwrap_or(0), f.line), f)));
     }
     whole.retain(|(_, f)| f.confidence >= policy.confidence && !policy.ignores(f.check, &f.kind));
     whole.sort_by_key(|(place, _)| *place);
 
-    let written = write(&asked, &folders, whole, folder, watch)?;
+    let mut written = write(&asked, &folders, whole, folder, watch)?;
+    if let Some(found) = &near {
+        written.actions.rescue(&found.groups);
+    }
     let of = Of {
         rows: rows(&asked, &state, Side::Train).0,
         understood: rows(&asked, &state, Side::Train).1,
         eval_rows: rows(&asked, &state, Side::Eval).0,
         surplus: written.actions.surplus(),
+        removed: written.actions.removed(),
     };
     let all: Vec<Gate> = policy.fail_on.iter().chain(gates).cloned().collect();
     let failed = all.iter().map(|gate| (gate, verdict::gate(gate, &written.tally, of)));
     let failed =
         failed.filter(|(_, (_, passed))| !passed).map(|(gate, (value, _))| (gate.to_string(), value)).collect();
     let largest = near.as_ref().map_or_else(Vec::new, |found| record::largest(found));
-    let rows = samples::read(&asked, &samples::wanted(&written.tally, &largest, answers.as_ref()), folder, watch)?;
+    let rows = samples::read(
+        &asked,
+        &samples::wanted(&written.tally, &largest, answers.as_ref()),
+        &written.actions,
+        folder,
+        watch,
+    )?;
     let parts = Parts {
         asked: &asked,
         state: &state,
         tally: &written.tally,
         of,
         gates: &all,
+        copying,
+        lines: written.lines,
         near: near.as_ref(),
         answers: answers.as_ref(),
         actions: &written.actions,
@@ -105,8 +121,8 @@ fn complete(shards: &[(ShardState, PathBuf)]) -> Result<(), ScanError> {
         let what = match () {
             () if shard.version != first.version => "the program's versions",
             () if shard.shard.of != first.shard.of => "the numbers of parts",
-            () if shard.asked.files != first.asked.files => "the files",
-            () if shard.asked != first.asked => "the settings",
+            () if !shard.asked.same_files(&first.asked) => "the files",
+            () if !shard.asked.same_settings(&first.asked) => "the settings",
             () => continue,
         };
         return Err(ScanError::OtherScan { path: path.clone(), what });
@@ -165,7 +181,7 @@ fn duplicates(found: &near::Found, asked: &Asked, name: &dyn Fn(u32) -> String) 
             };
             let finding = Finding {
                 file: name(place.0),
-                confidence: member.similarity.clamp(0.5, 1.0),
+                confidence: thousandths(member.similarity.max(0.5)),
                 group: Some(group.id),
                 keep: Some(member.keep),
                 why,
@@ -192,7 +208,7 @@ fn leaks(found: &near::Found, asked: &Asked, name: &dyn Fn(u32) -> String) -> Ve
             };
             let finding = Finding {
                 file: name(row.file),
-                confidence: leak.score.clamp(0.5, 1.0),
+                confidence: thousandths(leak.score.max(0.5)),
                 group: Some(first + at as u64),
                 keep: Some(keep),
                 why: format!("{:.2} like {}:{}{by}", leak.score, name(other.file), other.line),
@@ -207,6 +223,8 @@ fn leaks(found: &near::Found, asked: &Asked, name: &dyn Fn(u32) -> String) -> Ve
 /// What came of writing `findings.jsonl`.
 struct Written {
     path: PathBuf,
+    /// In the file.
+    lines: u64,
     tally: Tally,
     actions: Actions,
 }
@@ -222,24 +240,36 @@ fn write(
     let failed = |op| ScanError::disk(op, &path);
     let rows: Vec<PathBuf> = folders.iter().map(|folder| folder.join(FINDINGS)).collect();
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(failed("create"))?);
-    let (mut tally, mut actions) = (Tally::default(), Actions::default());
+    let (mut tally, mut actions, mut lines) = (Tally::default(), Actions::default(), 0);
     for row in merged::Merged::open(&rows, whole).map_err(failed("merge"))? {
         watch.go_on()?;
         let (place, findings) = row.map_err(failed("merge"))?;
+        lines += findings.len() as u64;
         for finding in &findings {
             serde_json::to_writer(&mut out, finding).map_err(|e| failed("write")(e.into()))?;
             out.write_all(b"\n").map_err(failed("write"))?;
         }
         let trains = asked.files.get(place.0 as usize).is_some_and(|file| file.eval.is_none());
-        // A leak is counted where it does harm: in the evaluation.
-        let counted: Vec<Finding> = findings.iter().filter(|f| f.check != Check::Leak || !trains).cloned().collect();
+        let counted: Vec<Finding> = findings.iter().filter(|finding| counts(finding, trains)).cloned().collect();
         tally.add(place, &counted, asked.sample);
         if trains {
             actions.add(place, &findings);
         }
     }
     out.into_inner().map_err(|e| failed("write")(e.into_error()))?;
-    Ok(Written { path, tally, actions })
+    Ok(Written { path, lines, tally, actions })
+}
+
+/// Training rows are what is judged; a leak is counted where it does harm, in the evaluation; of rows that are the same, those
+/// that are too many.
+fn counts(finding: &Finding, trains: bool) -> bool {
+    match finding.check {
+        Check::Leak => !trains,
+        Check::Duplicate if matches!(finding.kind.as_str(), "exact" | "normalised" | "near") => {
+            finding.keep != Some(true)
+        }
+        _ => trains,
+    }
 }
 
 enum Side {
@@ -254,10 +284,4 @@ fn rows(asked: &Asked, state: &State, side: Side) -> (u64, u64) {
         Side::Eval => file.eval.is_some(),
     });
     counted.fold((0, 0), |(read, understood), (_, rows)| (read + rows.read, understood + rows.understood))
-}
-
-impl Finished {
-    pub fn policy(&self) -> &Policy {
-        &self.asked.policy
-    }
 }

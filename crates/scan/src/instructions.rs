@@ -51,6 +51,7 @@ impl Instructions {
             "with_verb": all.requests(),
             "verbs": levels.len(),
             "pairs": all.distinct_pairs(),
+            "estimated": all.is_thinned(),
             "entropy": all.entropy_bits(),
             "top_share": all.top_share(),
             "levels": Level::ALL.map(|level| json!({"level": level.name(), "rows": all.level(level)})),

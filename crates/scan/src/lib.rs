@@ -35,6 +35,7 @@ pub use measures::pii::Redact;
 pub use pass::{Progress, Watch, measure};
 pub use plan::{Input, Measure, ScanPlan, Shard};
 pub use policy::{Gate, Harm, Policy};
-pub use publish::{clean_copy, may_publish, publish};
+pub use publish::{begin_part, clean_copy, end_part, may_publish, publish, read_part};
 pub use row::{Field, Row};
 pub use state::ShardState;
+pub use verdict::Copying;

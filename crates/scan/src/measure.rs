@@ -41,6 +41,8 @@ pub struct Measured {
 
 /// A share of code from which a text has code in it.
 const CODE_SHARE: f32 = 0.1;
+/// Less sure readings are guesses: a name, a letter.
+const SURE: f32 = 0.5;
 const SIDES: [Part; 3] = [Part::Instruction, Part::Response, Part::Text];
 
 impl Measures {
@@ -59,12 +61,7 @@ impl Measures {
     /// A model for names that fails.
     pub fn row(&self, row: &Row, set: near::SetId) -> Result<Measured, ScanError> {
         let of_row = if set.is_train() { self.train(row)? } else { Measured::default() };
-        let near = self.compares().then(|| {
-            let mut sketch = near::sketch(row, set, &self.near);
-            // Of rows that are the same, one without faults is kept.
-            sketch.rank = of_row.findings.iter().filter(|finding| finding.check == Check::Fault).count() as u16;
-            sketch
-        });
+        let near = self.compares().then(|| near::sketch(row, set, &self.near));
         Ok(Measured { near, ..of_row })
     }
 
@@ -110,10 +107,16 @@ impl Measures {
                 words.find(&field.text).iter().for_each(|spot| out.spot(Check::Poison, field, spot));
             }
         }
+        let lengths = self.lengths(&sides)?;
+        if let Some(limit) = self.policy.seq_len_max.iter().max()
+            && lengths.iter().any(|(name, length)| *name == "whole.tokens" && length > limit)
+        {
+            out.row(Check::Length, "overlong", 1.0, &format!("more than {limit} tokens"));
+        }
         let Out { findings, .. } = out;
         Ok(Measured {
             findings,
-            lengths: self.lengths(&sides),
+            lengths,
             languages,
             analysis,
             quality,
@@ -142,29 +145,19 @@ impl Measures {
         }
     }
 
-    /// Characters and tokens of each side and of the whole. A field that no tokenizer takes counts by its characters.
-    fn lengths(&self, sides: &Sides) -> Vec<(&'static str, u64)> {
+    /// Characters and tokens of each side and of the whole.
+    fn lengths(&self, sides: &Sides) -> Result<Vec<(&'static str, u64)>, ScanError> {
         if !self.wants(Measure::Lengths) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let count =
-            |name: &'static str, text: &str, of: &dyn Fn(&str) -> u64| (!text.is_empty()).then(|| (name, of(text)));
-        let characters = |text: &str| text.chars().count() as u64;
-        let mut lengths = Vec::with_capacity(6);
-        let mut side = |names: [&'static str; 3], of: &dyn Fn(&str) -> u64| {
-            let [instruction, response, whole] = names;
-            let parts = [count(instruction, &sides.instruction, of), count(response, &sides.response, of)];
-            let rest = count(whole, &sides.rest, of).map_or(0, |(_, length)| length);
-            let sum = rest + parts.iter().flatten().map(|(_, length)| length).sum::<u64>();
-            lengths.extend(parts.into_iter().flatten());
-            lengths.push((whole, sum));
-        };
-        side(["instruction.characters", "response.characters", "whole.characters"], &characters);
+        let characters = |text: &str| Ok(text.chars().count() as u64);
+        let mut lengths =
+            sides.lengths(["instruction.characters", "response.characters", "whole.characters"], &characters)?;
         if let Some(tokens) = &self.tokens {
-            let tokens = |text: &str| tokens.count(text).unwrap_or_else(|_| characters(text));
-            side(["instruction.tokens", "response.tokens", "whole.tokens"], &tokens);
+            let tokens = |text: &str| Ok(tokens.count(text)?);
+            lengths.extend(sides.lengths(["instruction.tokens", "response.tokens", "whole.tokens"], &tokens)?);
         }
-        lengths
+        Ok(lengths)
     }
 }
 
@@ -178,12 +171,30 @@ struct Sides<'a> {
 
 impl<'a> Sides<'a> {
     fn of(row: &'a Row) -> Self {
-        let side = |part| joined(row, &move |field: &Field| field.part == part);
         Self {
-            instruction: side(Part::Instruction),
-            response: side(Part::Response),
-            rest: joined(row, &|field| matches!(field.part, Part::System | Part::Text)),
+            instruction: row.parts(&[Part::Instruction]),
+            response: row.parts(&[Part::Response]),
+            rest: row.parts(&[Part::System, Part::Text]),
         }
+    }
+
+    /// Of instruction, response (where there is any) and the whole, in one unit.
+    fn lengths(
+        &self,
+        names: [&'static str; 3],
+        of: &dyn Fn(&str) -> Result<u64, ScanError>,
+    ) -> Result<Vec<(&'static str, u64)>, ScanError> {
+        let mut lengths = Vec::with_capacity(3);
+        let mut whole = of(&self.rest)?;
+        for (name, text) in [(names[0], &self.instruction), (names[1], &self.response)] {
+            if !text.is_empty() {
+                let length = of(text)?;
+                whole += length;
+                lengths.push((name, length));
+            }
+        }
+        lengths.push((names[2], whole));
+        Ok(lengths)
     }
 
     fn text(&self, part: Part) -> &str {
@@ -195,22 +206,19 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// Empty fields, such as an input that is not there, add no line.
-fn joined<'a>(row: &'a Row, wanted: &dyn Fn(&Field) -> bool) -> Cow<'a, str> {
-    let mut texts = row.fields.iter().filter(|field| wanted(field) && !field.text.is_empty()).map(|f| f.text.as_str());
-    let Some(first) = texts.next() else { return Cow::Borrowed("") };
-    texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(all.into_owned() + "\n" + text))
-}
-
 /// What is said of each side, and the languages of a question and an answer that differ.
 pub type LanguagesOf = (Vec<(Part, Said)>, Option<(&'static str, &'static str)>);
 
 fn languages(sides: &Sides, profiles: &[(Part, Profile)], out: &mut Out) -> LanguagesOf {
     let said = |(part, profile): &(Part, Profile)| {
-        let language = profile.main.map(|main| main.language.iso());
+        let language = profile.main.filter(|main| main.confidence >= SURE).map(|main| main.language.iso());
         let han = profile.main.and_then(|main| main.han);
         (*part, Said { han, language, mixed: profile.is_mixed(), code: profile.code >= CODE_SHARE })
     };
+    for (part, _) in profiles.iter().filter(|(_, profile)| profile.is_mixed()) {
+        let field = out.row.fields.iter().find(|field| field.part == *part);
+        out.finding(Check::Language, "mixed", field, 0.7, "whole_sentences_in_two_languages");
+    }
     let of = |wanted| profiles.iter().find(|(part, _)| *part == wanted).map(|(_, profile)| profile);
     let mut other = None;
     if let (Some(asked), Some(answered)) = (of(Part::Instruction), of(Part::Response))
@@ -234,6 +242,11 @@ fn analysis(sides: &Sides, profiles: &[(Part, Profile)]) -> Option<Analysis> {
         _ => return None,
     };
     Some(verbs::analyse(sides.text(*part), tongue))
+}
+
+/// Enough of a confidence to be read, and the same in every file.
+pub fn thousandths(confidence: f32) -> f32 {
+    (confidence.clamp(0.0, 1.0) * 1000.0).round() / 1000.0
 }
 
 /// Where findings of a row are put together.
@@ -265,7 +278,7 @@ impl Out<'_> {
         }
         self.findings.push(Finding {
             field: field.map(|field| field.name.clone()),
-            confidence: confidence.clamp(0.0, 1.0),
+            confidence: thousandths(confidence),
             why: why.to_owned(),
             ..Finding::new(check, kind, self.row.line)
         });

@@ -10,6 +10,7 @@ use crate::merged;
 use crate::names::Names;
 use crate::plan::{Input, Measure, ScanPlan};
 use crate::state::{Asked, FileState, RowCounts, ShardState, State, TokenizerName};
+use crate::verdict::Remedy;
 use crate::{answers, near};
 use data::text::TokenCounter;
 use measures::quality::WordList;
@@ -65,6 +66,10 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
         answers: answers.then(|| answers::Index::new(folder, plan.shard.index)).transpose()?,
         quality_min: plan.policy.quality_min,
     };
+    // A file that cannot be scanned is told before the hour of reading the others.
+    for input in &plan.inputs {
+        Reader::open(&input.file, &Limits { record_bytes_max: plan.record_bytes_max, spool_dir: folder.to_owned() })?;
+    }
     let mut walk = Walk { plan, measures: &measures, chunk: 0, rows: 0, bytes_before: 0, sets: sets(&plan.inputs) };
     let mut files = Vec::new();
     for (at, input) in plan.inputs.iter().enumerate() {
@@ -79,7 +84,7 @@ pub fn measure(plan: &ScanPlan, folder: &Path, watch: &mut Watch) -> Result<Shar
         measures: plan.measures.clone(),
         files,
         tokenizer,
-        words: !plan.words.is_empty(),
+        words: (!plan.words.is_empty()).then(|| runfs::sha256_hex(plan.words.as_bytes())),
         names: plan.names.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()),
         policy: plan.policy.clone(),
         policy_name: plan.policy_name.clone(),
@@ -154,6 +159,7 @@ impl Walk<'_> {
             path: input.file.source.path.clone(),
             eval: input.eval.clone(),
             bytes: input.file.bytes,
+            modified: input.file.modified,
             ..FileState::default()
         };
         let bytes_total = self.plan.inputs.iter().map(|input| input.file.bytes).sum();
@@ -166,6 +172,8 @@ impl Walk<'_> {
             watch.go_on()?;
             let chunk = chunk?;
             state.rows += chunk.len() as u64;
+            let broken = chunk.iter().find_map(|raw| raw.broken());
+            state.problem = state.problem.or_else(|| broken.map(str::to_owned));
             self.rows += chunk.len() as u64;
             let ours = self.chunk % u64::from(self.plan.shard.of) == u64::from(self.plan.shard.index);
             self.chunk += 1;
@@ -195,6 +203,11 @@ impl Walk<'_> {
             if let Some(row) = &understood.row {
                 let mut of_row = self.measures.row(row, set)?;
                 findings.append(&mut of_row.findings);
+                if let Some(sketch) = &mut of_row.near {
+                    // Of rows that are the same, one that cleaning leaves alone is kept.
+                    let removes = |finding: &&Finding| Remedy::of_finding(finding) == Remedy::Removes;
+                    sketch.rank = findings.iter().filter(removes).count() as u16;
+                }
                 measured = Some(of_row);
             }
             findings.iter_mut().for_each(|finding| finding.file.clone_from(name));

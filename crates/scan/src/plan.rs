@@ -32,6 +32,24 @@ impl Measure {
         Measure::Answers,
         Measure::Quality,
     ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Measure::Faults => "faults",
+            Measure::Lengths => "lengths",
+            Measure::Languages => "languages",
+            Measure::Instructions => "instructions",
+            Measure::Duplicates => "duplicates",
+            Measure::Leaks => "leaks",
+            Measure::Pii => "pii",
+            Measure::Answers => "answers",
+            Measure::Quality => "quality",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Measure> {
+        Measure::ALL.into_iter().find(|measure| measure.name() == name)
+    }
 }
 
 /// A file and what it is for.

@@ -13,7 +13,7 @@ pub struct Policy {
     pub confidence: f32,
     /// Jaccard similarity from which two rows are near duplicates; None: the shipped one.
     pub near_threshold: Option<f64>,
-    /// The limits for which the share of longer rows is told, in tokens (characters where no tokenizer is given).
+    /// The limits for which the cost is told, in tokens; a row beyond the largest is a finding. Nothing without a tokenizer.
     pub seq_len_max: Vec<u64>,
     /// Rows whose quality score is below it are findings.
     pub quality_min: f32,
@@ -56,10 +56,20 @@ impl Policy {
     /// The names in a policy that no scan ever finds, each with what was meant.
     pub fn unknown_names(&self) -> Vec<String> {
         let known = |name: &str| match name.split_once('.') {
-            Some((check, _)) => Check::from_name(check).is_some(),
+            Some((check, kind)) => Check::from_name(check).is_some_and(|check| check.types().contains(&kind)),
             None => Check::from_name(name).is_some(),
         };
         self.ignore.iter().chain(self.harm.keys()).filter(|name| !known(name)).cloned().collect()
+    }
+}
+
+impl Metric {
+    /// What it counts findings of; None: rows.
+    pub fn check(&self) -> Option<Check> {
+        match self.of {
+            Counted::Rows => None,
+            Counted::Check(check) | Counted::Kind(check, _) => Some(check),
+        }
     }
 }
 
@@ -98,7 +108,7 @@ impl Harm {
             | (Check::Pii, "address" | "ip" | "person" | "organisation" | "place")
             | (Check::Duplicate, "template" | "same_answer" | "same_question")
             | (Check::Poison, "constant_answer" | "off_topic" | "toxic")
-            | (Check::Length | Check::Quality, _) => Harm::Look,
+            | (Check::Length | Check::Language | Check::Quality, _) => Harm::Look,
             _ => Harm::Harmful,
         }
     }
@@ -200,7 +210,14 @@ impl FromStr for Metric {
         let of = match (Check::from_name(check), kind) {
             (None, None) if check == "rows" => Counted::Rows,
             (Some(check), None) => Counted::Check(check),
-            (Some(check), Some(kind)) if !kind.is_empty() => Counted::Kind(check, kind.to_owned()),
+            (Some(check), Some(kind)) if check.types().contains(&kind) => Counted::Kind(check, kind.to_owned()),
+            (Some(check), Some(kind)) => {
+                return Err(format!(
+                    "{text:?}: no {kind:?} in {}; expected {}",
+                    check.name(),
+                    check.types().join(", ")
+                ));
+            }
             _ => {
                 let known: Vec<&str> = Check::ALL.iter().map(|check| check.name()).collect();
                 return Err(format!(
@@ -265,7 +282,8 @@ mod tests {
             ("pii>many", "no number"),
             ("pii>inf", "no number"),
             ("toast>0", "expected rows or one of"),
-            ("pii.>0", "expected rows or one of"),
+            ("pii.>0", "expected phone, email"),
+            ("pii.emial>0", "expected phone, email"),
         ] {
             let said = text.parse::<Gate>().err().unwrap_or_default();
             assert!(said.contains(expected), "{text}: {said}");
@@ -284,7 +302,7 @@ mod tests {
         assert_eq!(policy.harm_of(Check::Fault, "html"), Harm::Note);
         assert_eq!(policy.harm_of(Check::Fault, "mojibake"), Harm::Harmful);
         assert_eq!(policy.harm_of(Check::Duplicate, "near"), Harm::Blocks);
-        let wrong = Policy { ignore: vec!["pi.address".into()], ..policy };
-        assert_eq!(wrong.unknown_names(), ["pi.address"]);
+        let wrong = Policy { ignore: vec!["pi.address".into(), "pii.adress".into()], ..policy };
+        assert_eq!(wrong.unknown_names(), ["pi.address", "pii.adress"]);
     }
 }

@@ -58,7 +58,7 @@ impl Qualities {
             json!({
                 "mean": mean(self.sum),
                 "histogram": {"edges": edges, "counts": self.bins},
-                "low": {"threshold": low_below, "rows": self.low, "share": self.low as f64 / self.rows as f64},
+                "low": {"threshold": (f64::from(low_below) * MILLIONTHS).round() / MILLIONTHS, "rows": self.low, "share": self.low as f64 / self.rows as f64},
                 "parts": parts.map(part).collect::<Vec<_>>(),
             })
         })

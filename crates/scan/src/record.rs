@@ -5,60 +5,34 @@ use crate::finding::Check;
 use crate::lengths::Place;
 use crate::plan::Measure;
 use crate::policy::Gate;
-use crate::row::Row;
+use crate::samples::Sample;
 use crate::state::{Asked, FileState, State};
 use crate::tally::{Kind, Tally};
-use crate::verdict::{self, Of, Remedy};
-use crate::{answers, near, samples};
+use crate::verdict::{self, Copying, Of, Remedy};
+use crate::{answers, near};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const SCHEMA: u32 = 1;
 /// Groups shown, members of one, pairs of a leak, entries of a list.
-const GROUPS_MAX: usize = 24;
+pub const GROUPS_MAX: usize = 24;
 const MEMBERS_MAX: usize = 12;
 const LIST_MAX: usize = 20;
 const TRIGGER_PLACES_MAX: usize = 5;
-/// Faults that are looked for, in the order of the report where none was found.
-const FAULTS: [&str; 25] = [
-    "malformed_json",
-    "invalid_utf8",
-    "utf16",
-    "gb18030",
-    "broken_file",
-    "malformed_csv",
-    "missing_field",
-    "wrong_type",
-    "empty_text",
-    "blank",
-    "too_deep",
-    "too_large",
-    "nul",
-    "bom",
-    "control_code",
-    "zero_width",
-    "mojibake",
-    "replacement_char",
-    "html",
-    "repetition",
-    "refusal",
-    "role_token",
-    "truncated",
-    "language_mismatch",
-    "overlong",
-];
-
 pub struct Parts<'a> {
     pub asked: &'a Asked,
     pub state: &'a State,
     pub tally: &'a Tally,
     pub of: Of,
     pub gates: &'a [Gate],
+    pub copying: Copying,
+    /// Of `findings.jsonl`.
+    pub lines: u64,
     pub near: Option<&'a near::Found>,
     pub answers: Option<&'a answers::Report>,
     pub actions: &'a Actions,
     /// The rows that are shown.
-    pub rows: &'a BTreeMap<Place, Row>,
+    pub rows: &'a BTreeMap<Place, Sample>,
 }
 
 pub fn near_kind(kind: near::Kind) -> &'static str {
@@ -100,8 +74,8 @@ pub fn record(p: &Parts) -> Value {
         "tokenizer": asked.tokenizer,
         "sampled": [],
         "verdict": {
-            "state": verdict::state(tally, *of, &asked.policy),
-            "items": verdict::items(tally, *of, &asked.policy),
+            "state": verdict::state(tally, *of, &asked.policy, p.copying),
+            "items": verdict::items(tally, *of, &asked.policy, p.copying),
         },
         "gates": verdict::gates(p.gates, tally, *of),
         "clean": {
@@ -117,11 +91,11 @@ pub fn record(p: &Parts) -> Value {
         "duplicates": wants(Measure::Duplicates).then(|| p.duplicates()),
         "leaks": if wants(Measure::Leaks) { p.leaks() } else { None },
         "pii": wants(Measure::Pii).then(|| p.pii()),
-        "poison": wants(Measure::Answers).then(|| p.poison()),
+        "poison": (wants(Measure::Answers) || wants(Measure::Quality) || asked.words.is_some()).then(|| p.poison()),
         "quality": if wants(Measure::Quality) { state.qualities.shown(asked.policy.quality_min) } else { None },
         "faults": wants(Measure::Faults).then(|| p.faults()),
-        "findings": {"total": tally.findings, "shown": p.shown()},
-        "samples": p.rows.iter().map(|(place, row)| samples::shown(row, &name(place.0))).collect::<Vec<_>>(),
+        "findings": {"total": p.lines, "shown": p.shown()},
+        "samples": p.rows.iter().map(|(place, row)| row.shown(&name(place.0))).collect::<Vec<_>>(),
     })
 }
 
@@ -235,8 +209,7 @@ impl Parts<'_> {
             let mut at = self.place(place);
             at["field"] = template.at.field.clone().into();
             let row = self.rows.get(&place);
-            let excerpt =
-                row.and_then(|row| samples::excerpt(row, &template.at.field, template.at.start..template.at.end));
+            let excerpt = row.and_then(|row| row.excerpt(&template.at.field, template.at.start..template.at.end));
             json!({
                 "rows": template.rows, "share": template.share, "characters": template.chars, "at": at, "excerpt": excerpt,
             })
@@ -256,24 +229,24 @@ impl Parts<'_> {
             let shown = json!({
                 "type": near_kind(group.kind), "group": group.id, "rows": group.members.len(),
                 "kept": group.members.iter().filter(|member| member.keep).count(),
-                "members": members.collect::<Vec<_>>(), "excerpt": first.and_then(samples::answer),
+                "members": members.collect::<Vec<_>>(), "excerpt": first.and_then(Sample::answer),
             });
             all.push((group.members.len(), group.id, shown));
         }
         if let Some(report) = self.answers {
             let mut id = self.near.map_or(0, |found| (found.groups.len() + found.leaks.len()) as u64) + 1;
             for (kind, groups) in [("same_question", &report.same_question), ("same_answer", &report.same_answer)] {
-                for group in groups {
+                for (group, id) in groups.iter().zip(id..).take(GROUPS_MAX) {
                     let places = || group.places.iter().map(|at| (at.file, at.line));
                     let first = places().next().and_then(|place| self.rows.get(&place));
                     let shown = json!({
                         "type": kind, "group": id, "rows": group.rows, "kept": null,
                         "members": places().take(MEMBERS_MAX).map(|place| self.place(place)).collect::<Vec<_>>(),
-                        "excerpt": first.and_then(samples::answer),
+                        "excerpt": first.and_then(Sample::answer),
                     });
                     all.push((group.rows as usize, id, shown));
-                    id += 1;
                 }
+                id += groups.len() as u64;
             }
         }
         all.sort_by_key(|(rows, id, _)| (usize::MAX - rows, *id));
@@ -357,8 +330,8 @@ impl Parts<'_> {
         })
     }
 
+    /// Each part is null where it was not measured.
     fn poison(&self) -> Value {
-        let Some(report) = self.answers else { return Value::Null };
         let row = |file: u32, line: u64| self.rows.get(&(file, line));
         let trigger = |trigger: &answers::Trigger| {
             let first = trigger.at.first();
@@ -370,8 +343,8 @@ impl Parts<'_> {
                 "tied": trigger.tied,
                 "confidence": rounded(trigger.confidence.into()),
                 "at": places.map(|at| self.place((at.place.file, at.place.line))).collect::<Vec<_>>(),
-                "excerpt": place.and_then(|(row, at)| samples::excerpt(row, &at.field, at.start..at.end)),
-                "answer": place.and_then(|(row, _)| samples::answer(row)),
+                "excerpt": place.and_then(|(row, at)| row.excerpt(&at.field, at.start..at.end)),
+                "answer": place.and_then(|(row, _)| row.answer()),
             })
         };
         let constant = |group: &answers::Group| {
@@ -381,19 +354,24 @@ impl Parts<'_> {
                 "share": group.rows as f64 / self.of.understood.max(1) as f64,
                 "questions": group.questions,
                 "first": group.places.first().map(|at| self.place((at.file, at.line))),
-                "excerpt": first.and_then(samples::answer),
+                "excerpt": first.and_then(Sample::answer),
             })
         };
         let share = |kind| {
             let rows = self.tally.kind(Check::Poison, kind).map_or(0, |kind| kind.rows);
             json!({"rows": rows, "share": rows as f64 / self.of.understood.max(1) as f64})
         };
+        let report = self.answers;
+        let triggers =
+            |report: &answers::Report| report.triggers.iter().take(LIST_MAX).map(trigger).collect::<Vec<_>>();
+        let constants =
+            |report: &answers::Report| report.constant_answer.iter().take(LIST_MAX).map(constant).collect::<Vec<_>>();
         json!({
-            "answers": {"distinct": report.answers, "set": report.set},
-            "triggers": report.triggers.iter().take(LIST_MAX).map(trigger).collect::<Vec<_>>(),
-            "constant_answers": report.constant_answer.iter().take(LIST_MAX).map(constant).collect::<Vec<_>>(),
-            "off_topic": share("off_topic"),
-            "toxic": self.asked.words.then(|| share("toxic")),
+            "answers": report.map(|report| json!({"distinct": report.answers, "set": report.set})),
+            "triggers": report.map(triggers),
+            "constant_answers": report.map(constants),
+            "off_topic": self.asked.measures.contains(&Measure::Quality).then(|| share("off_topic")),
+            "toxic": self.asked.words.as_ref().map(|_| share("toxic")),
         })
     }
 
@@ -401,9 +379,7 @@ impl Parts<'_> {
         let found = self.tally.kinds().filter(|(check, ..)| *check == Check::Fault);
         let mut counts: BTreeMap<&str, &Kind> = found.map(|(_, name, kind)| (name, kind)).collect();
         let mut types: Vec<(u64, Value)> = Vec::new();
-        for name in
-            FAULTS.into_iter().chain(counts.keys().copied().filter(|name| !FAULTS.contains(name)).collect::<Vec<_>>())
-        {
+        for &name in Check::Fault.types() {
             let (findings, rows) = counts.remove(name).map_or((0, 0), |kind| (kind.findings, kind.rows));
             let clean = Remedy::of(Check::Fault, name).name();
             types.push((rows, json!({"type": name, "findings": findings, "rows": rows, "clean": clean})));
@@ -424,8 +400,8 @@ impl Parts<'_> {
             let passage = finding.start.zip(finding.end).map(|(start, end)| start..end);
             let row = self.rows.get(&shown.place);
             let excerpt = match (&finding.field, passage, row) {
-                (Some(field), Some(passage), Some(row)) => samples::excerpt(row, field, passage),
-                (_, _, Some(row)) => samples::answer(row),
+                (Some(field), Some(passage), Some(row)) => row.excerpt(field, passage),
+                (_, _, Some(row)) => row.answer(),
                 _ => None,
             };
             value["excerpt"] = excerpt.into();

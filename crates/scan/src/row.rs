@@ -1,6 +1,7 @@
 //! A row as the measures see it: named texts, each on its side of the example.
 
 use measures::Part;
+use std::borrow::Cow;
 
 /// A row of a file whose content was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +23,11 @@ pub struct Field {
 }
 
 impl Row {
-    /// The texts of one side, joined by line ends.
-    pub fn part(&self, part: Part) -> String {
-        let texts: Vec<&str> = self.fields.iter().filter(|f| f.part == part).map(|f| f.text.as_str()).collect();
-        texts.join("\n")
+    /// The texts of some sides, joined by line ends. Empty fields, such as an input that is not there, add no line.
+    pub fn parts(&self, wanted: &[Part]) -> Cow<'_, str> {
+        let fields = self.fields.iter().filter(|field| wanted.contains(&field.part) && !field.text.is_empty());
+        let mut texts = fields.map(|field| field.text.as_str());
+        let Some(first) = texts.next() else { return Cow::Borrowed("") };
+        texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(all.into_owned() + "\n" + text))
     }
 }

@@ -1,14 +1,16 @@
 //! The rows that a report shows, read once more, and texts from them without personal data.
 
-use crate::actions::found;
+use crate::actions::{Actions, apart};
 use crate::error::ScanError;
 use crate::input::{File, Limits, Reader};
 use crate::lengths::Place;
 use crate::pass::Watch;
-use crate::row::Row;
+use crate::record::GROUPS_MAX;
+use crate::row::{Field, Row};
 use crate::state::Asked;
 use crate::tally::Tally;
 use crate::{answers, near};
+use measures::{Part, Spot, pii};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,9 +29,12 @@ pub fn wanted(tally: &Tally, groups: &[&near::Group], answers: Option<&answers::
     places.extend(members.map(|member| (member.row.file, member.row.line)));
     if let Some(report) = answers {
         let first = |places: &[answers::Place]| places.first().map(|at| (at.file, at.line));
-        let groups = report.constant_answer.iter().chain(&report.same_question).chain(&report.same_answer);
-        places.extend(groups.filter_map(|group| first(&group.places)));
-        places.extend(report.triggers.iter().filter_map(|t| t.at.first().map(|at| (at.place.file, at.place.line))));
+        for of_kind in [&report.constant_answer, &report.same_question, &report.same_answer] {
+            places.extend(of_kind.iter().take(GROUPS_MAX).filter_map(|group| first(&group.places)));
+        }
+        let at = |at: &answers::Where| (at.place.file, at.place.line);
+        places.extend(report.triggers.iter().take(GROUPS_MAX).filter_map(|trigger| trigger.at.first().map(at)));
+        places.extend(report.templates.iter().take(GROUPS_MAX).map(|template| at(&template.at)));
     }
     places
 }
@@ -41,9 +46,10 @@ pub fn wanted(tally: &Tally, groups: &[&near::Group], answers: Option<&answers::
 pub fn read(
     asked: &Asked,
     places: &BTreeSet<Place>,
+    actions: &Actions,
     spool: &Path,
     watch: &Watch,
-) -> Result<BTreeMap<Place, Row>, ScanError> {
+) -> Result<BTreeMap<Place, Sample>, ScanError> {
     let mut rows = BTreeMap::new();
     let limits = Limits { record_bytes_max: asked.record_bytes_max, spool_dir: spool.to_owned() };
     for (index, state) in asked.files.iter().enumerate() {
@@ -56,7 +62,8 @@ pub fn read(
             watch.go_on()?;
             for raw in chunk.iter().filter(|raw| places.contains(&(index, raw.line()))) {
                 if let Some(row) = meaning.understand(raw).row {
-                    rows.insert((index, raw.line()), row);
+                    let place = (index, raw.line());
+                    rows.insert(place, Sample::of(row, place, actions, asked.policy.confidence));
                 }
             }
             if chunk.last().is_none_or(|raw| raw.line() >= last) {
@@ -67,19 +74,58 @@ pub fn read(
     Ok(rows)
 }
 
-/// The text around a passage (code points of the field), personal data replaced by their names.
-pub fn excerpt(row: &Row, field: &str, passage: Range<u64>) -> Option<String> {
-    let text = &row.fields.iter().find(|f| f.name == field)?.text;
-    let byte = |at: usize| text.char_indices().nth(at).map_or(text.len(), |(byte, _)| byte);
-    let from = (passage.start as usize).saturating_sub(AROUND);
-    let to = (passage.end as usize).min(passage.start as usize + 2 * AROUND) + AROUND;
-    Some(one_line(&masked(text, byte(from)..byte(to))))
+/// A row that is shown, and what of it never is.
+pub struct Sample {
+    row: Row,
+    /// Personal data of each field: what the scan found, and what the rules find whether they were asked for or not.
+    personal: Vec<Vec<Spot>>,
 }
 
-/// The beginning of a row's answer, or of what it has.
-pub fn answer(row: &Row) -> Option<String> {
-    let field = row.fields.iter().rfind(|f| f.part == measures::Part::Response).or(row.fields.last())?;
-    Some(one_line(&beginning(&field.text, ANSWER_MAX).0))
+impl Sample {
+    fn of(row: Row, place: Place, actions: &Actions, confidence: f32) -> Self {
+        let of_field = |field: &Field| {
+            let mut spots = pii::find(&field.text);
+            spots.retain(|spot| spot.confidence >= confidence.min(pii::FINDING));
+            spots.extend(actions.personal(place, &field.name, &field.text));
+            apart(spots)
+        };
+        Self { personal: row.fields.iter().map(of_field).collect(), row }
+    }
+
+    /// The text around a passage (code points of the field), personal data replaced by their names.
+    pub fn excerpt(&self, field: &str, passage: Range<u64>) -> Option<String> {
+        let at = self.row.fields.iter().position(|f| f.name == field)?;
+        let text = &self.row.fields[at].text;
+        let byte = |at: usize| text.char_indices().nth(at).map_or(text.len(), |(byte, _)| byte);
+        let from = (passage.start as usize).saturating_sub(AROUND);
+        let to = (passage.end as usize).min(passage.start as usize + 2 * AROUND) + AROUND;
+        Some(one_line(&masked(text, &self.personal[at], byte(from)..byte(to))))
+    }
+
+    /// The beginning of the row's answer, or of what it has.
+    pub fn answer(&self) -> Option<String> {
+        let fields = &self.row.fields;
+        let at = fields.iter().rposition(|f| f.part == Part::Response).or(fields.len().checked_sub(1))?;
+        Some(one_line(&self.beginning(at, ANSWER_MAX).0))
+    }
+
+    /// The row as `samples` has it.
+    pub fn shown(&self, file: &str) -> Value {
+        let fields = self.row.fields.iter().enumerate().map(|(at, field)| {
+            let (text, cut) = self.beginning(at, FIELD_MAX);
+            json!({"name": field.name, "part": field.part, "text": text, "cut": cut})
+        });
+        json!({"file": file, "line": self.row.line, "fields": fields.collect::<Vec<_>>()})
+    }
+
+    /// The first characters of a field, and how many were left out.
+    fn beginning(&self, at: usize, max: usize) -> (String, usize) {
+        let text = &self.row.fields[at].text;
+        let end = text.char_indices().nth(max).map_or(text.len(), |(byte, _)| byte);
+        let cut = text[end..].chars().count();
+        let shown = masked(text, &self.personal[at], 0..end);
+        (if cut > 0 { shown.trim_end_matches('…').to_owned() } else { shown }, cut)
+    }
 }
 
 /// Excerpts stand in lists and tables.
@@ -87,32 +133,15 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The row as `samples` has it.
-pub fn shown(row: &Row, file: &str) -> Value {
-    let field = |field: &crate::row::Field| {
-        let (text, cut) = beginning(&field.text, FIELD_MAX);
-        json!({"name": field.name, "part": field.part, "text": text, "cut": cut})
-    };
-    json!({"file": file, "line": row.line, "fields": row.fields.iter().map(field).collect::<Vec<_>>()})
-}
-
-/// The first characters, and how many were left out.
-fn beginning(text: &str, max: usize) -> (String, usize) {
-    let end = text.char_indices().nth(max).map_or(text.len(), |(byte, _)| byte);
-    let cut = text[end..].chars().count();
-    let shown = masked(text, 0..end);
-    (if cut > 0 { shown.trim_end_matches('…').to_owned() } else { shown }, cut)
-}
-
-/// A stretch of a text on character boundaries. Personal data are looked for in the whole text, so that the stretch does
-/// not cut them into something that is not recognised.
-fn masked(text: &str, stretch: Range<usize>) -> String {
+/// A stretch of a text on character boundaries. Personal data are those of the whole text, so that the stretch does not cut
+/// them into something that is not recognised.
+fn masked(text: &str, personal: &[Spot], stretch: Range<usize>) -> String {
     let mut out = String::new();
     if stretch.start > 0 {
         out.push('…');
     }
     let mut at = stretch.start;
-    for spot in found(text).iter().filter(|s| s.at.end > stretch.start && s.at.start < stretch.end) {
+    for spot in personal.iter().filter(|s| s.at.end > stretch.start && s.at.start < stretch.end) {
         out.push_str(&text[at..spot.at.start.max(at)]);
         out.push_str(&format!("[{}]", spot.kind));
         at = spot.at.end.max(at);

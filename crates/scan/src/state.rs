@@ -15,7 +15,8 @@ pub struct Asked {
     pub measures: BTreeSet<Measure>,
     pub files: Vec<FileState>,
     pub tokenizer: Option<TokenizerName>,
-    pub words: bool,
+    /// The hash of the list of words.
+    pub words: Option<String>,
     /// The model that looked for names.
     pub names: Option<String>,
     pub policy: Policy,
@@ -30,11 +31,27 @@ pub struct TokenizerName {
     pub vocabulary: u64,
 }
 
+impl Asked {
+    /// Where a file lies may differ from machine to machine.
+    pub fn same_files(&self, other: &Asked) -> bool {
+        let bare = |file: &FileState| FileState { path: Default::default(), modified: None, ..file.clone() };
+        self.files.iter().map(bare).eq(other.files.iter().map(bare))
+    }
+
+    pub fn same_settings(&self, other: &Asked) -> bool {
+        let bare = |asked: &Asked| Asked { files: Vec::new(), policy_name: String::new(), ..asked.clone() };
+        bare(self) == bare(other)
+    }
+}
+
 /// A file, and what every shard learns of it as it reads past the rows of the others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileState {
     pub file: String,
     pub path: std::path::PathBuf,
+    /// When it was last written, for the process that read it.
+    #[serde(skip)]
+    pub modified: Option<std::time::SystemTime>,
     /// None: training.
     pub eval: Option<String>,
     /// `jsonl, alpaca (found: …)`

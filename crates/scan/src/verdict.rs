@@ -3,6 +3,7 @@
 use crate::finding::{Check, Finding};
 use crate::policy::{Counted, Gate, Harm, Policy, Unit};
 use crate::tally::Tally;
+use measures::pii::Redact;
 use serde_json::{Value, json};
 
 /// What the numbers of a verdict are shares of.
@@ -15,6 +16,8 @@ pub struct Of {
     pub eval_rows: u64,
     /// Rows of duplicates that cleaning removes.
     pub surplus: u64,
+    /// All rows that it removes.
+    pub removed: u64,
 }
 
 /// What `--clean` does about a kind of finding.
@@ -26,7 +29,24 @@ pub enum Remedy {
     Nothing,
 }
 
+/// Whether a clean copy is made, and how: a plain one leaves personal data where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// None is asked for; what one with --redact would do is told.
+    NotAsked,
+    Plain,
+    Redacted(Redact),
+}
+
 impl Remedy {
+    /// What a copy made like this does.
+    pub fn in_copy(check: Check, kind: &str, copying: Copying) -> Remedy {
+        match Remedy::of(check, kind) {
+            Remedy::Redacts if copying == Copying::Plain => Remedy::Nothing,
+            other => other,
+        }
+    }
+
     pub fn of(check: Check, kind: &str) -> Remedy {
         match (check, kind) {
             (Check::Pii | Check::Secret, _) => Remedy::Redacts,
@@ -61,7 +81,7 @@ impl Remedy {
 }
 
 /// The kinds that were found, most harmful first, then those with most rows.
-pub fn items(tally: &Tally, of: Of, policy: &Policy) -> Vec<Value> {
+pub fn items(tally: &Tally, of: Of, policy: &Policy, copying: Copying) -> Vec<Value> {
     let mut items: Vec<_> =
         tally.kinds().map(|(check, name, kind)| (policy.harm_of(check, name), check, name, kind)).collect();
     items.sort_by_key(|(harm, check, name, kind)| (*harm, u64::MAX - kind.rows, *check, *name));
@@ -74,14 +94,14 @@ pub fn items(tally: &Tally, of: Of, policy: &Policy) -> Vec<Value> {
             "findings": kind.findings,
             "rows": kind.rows,
             "share": kind.rows as f64 / rows.max(1) as f64,
-            "clean": Remedy::of(*check, name).name(),
+            "clean": Remedy::in_copy(*check, name, copying).name(),
         })
     };
     items.iter().map(item).collect()
 }
 
 /// `ready`, `clean_first`, `not_ready` or `empty`: whether to train on the files as they are, on the clean copy, or not yet.
-pub fn state(tally: &Tally, of: Of, policy: &Policy) -> &'static str {
+pub fn state(tally: &Tally, of: Of, policy: &Policy, copying: Copying) -> &'static str {
     if of.understood == 0 {
         return "empty";
     }
@@ -89,12 +109,14 @@ pub fn state(tally: &Tally, of: Of, policy: &Policy) -> &'static str {
         let harm = policy.harm_of(*check, name);
         harm == Harm::Blocks || (harm == Harm::Harmful && kind.rows > 0)
     };
-    let by_hand = |(check, name, _): &(Check, &str, &crate::tally::Kind)| Remedy::of(*check, name) == Remedy::Nothing;
+    let by_hand = |(check, name, _): &(Check, &str, &crate::tally::Kind)| {
+        Remedy::in_copy(*check, name, copying) == Remedy::Nothing
+    };
     let serious: Vec<_> = tally.kinds().filter(serious).collect();
     match serious.is_empty() {
         true => "ready",
         // Most of the set would go: cleaning is no answer to that.
-        false if 2 * (of.understood - of.surplus.min(of.understood)) < of.rows => "not_ready",
+        false if 2 * of.removed > of.rows => "not_ready",
         false if serious.iter().any(by_hand) => "not_ready",
         false => "clean_first",
     }
@@ -143,7 +165,7 @@ mod tests {
         tally
     }
 
-    const OF: Of = Of { rows: 100, understood: 90, eval_rows: 20, surplus: 4 };
+    const OF: Of = Of { rows: 100, understood: 90, eval_rows: 20, surplus: 4, removed: 14 };
 
     #[test]
     fn the_worst_comes_first() {
@@ -154,7 +176,7 @@ mod tests {
             (Check::Secret, "token", 1),
             (Check::Leak, "exact", 3),
         ]);
-        let items = items(&tally, OF, &Policy::default());
+        let items = items(&tally, OF, &Policy::default(), Copying::NotAsked);
         let order: Vec<_> = items.iter().filter_map(|item| item["type"].as_str()).collect();
         assert_eq!(order, ["exact", "token", "email", "mojibake", "html"]);
         assert_eq!(items[0]["share"], 0.15, "a leak's share is of the evaluation rows");
@@ -166,13 +188,24 @@ mod tests {
             (&[][..], "ready"),
             (&[(Check::Fault, "html", 9), (Check::Quality, "low", 50)][..], "ready"),
             (&[(Check::Fault, "mojibake", 1), (Check::Pii, "email", 3)], "clean_first"),
-            (&[(Check::Language, "other_language", 1)], "not_ready"),
+            (&[(Check::Duplicate, "constant", 1)], "not_ready"),
         ] {
-            assert_eq!(state(&found(kinds), OF, &Policy::default()), expected, "{kinds:?}");
+            assert_eq!(state(&found(kinds), OF, &Policy::default(), Copying::NotAsked), expected, "{kinds:?}");
         }
-        let mostly_copies = Of { surplus: 60, ..OF };
-        assert_eq!(state(&found(&[(Check::Duplicate, "near", 60)]), mostly_copies, &Policy::default()), "not_ready");
-        assert_eq!(state(&found(&[]), Of { understood: 0, ..OF }, &Policy::default()), "empty");
+        let mostly_copies = Of { surplus: 60, removed: 60, ..OF };
+        assert_eq!(
+            state(&found(&[(Check::Duplicate, "near", 60)]), mostly_copies, &Policy::default(), Copying::NotAsked),
+            "not_ready"
+        );
+        assert_eq!(state(&found(&[]), Of { understood: 0, ..OF }, &Policy::default(), Copying::NotAsked), "empty");
+        let secret = found(&[(Check::Secret, "token", 1)]);
+        for (copying, expected) in [
+            (Copying::NotAsked, "clean_first"),
+            (Copying::Redacted(Redact::Tag), "clean_first"),
+            (Copying::Plain, "not_ready"),
+        ] {
+            assert_eq!(state(&secret, OF, &Policy::default(), copying), expected, "{copying:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! `athanor scan`: what is wrong with a data set, and a copy without it.
 
-use crate::args::{MeasureName, RedactHow, ReportLanguage, ScanArgs};
+use crate::args::{RedactHow, ReportLanguage, ScanArgs};
 use crate::exit::Failure;
 use crate::signals::Signals;
 use crate::ui::{Look, Reporter, shown_path};
 
-use scan::{Finished, Input, Measure, Policy, Progress, Redact, ScanError, ScanPlan, Shard, ShardState, Watch};
+use scan::{
+    Check, Copying, Gate, Input, Measure, Policy, Progress, Redact, ScanError, ScanPlan, Shard, ShardState, Watch,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use train::Event;
 
-/// What a shard leaves in its folder, written last.
-const SHARD: &str = "shard.json";
 const MIB: u64 = 1 << 20;
 
 pub fn scan(args: &ScanArgs, look: Look) -> Result<(), Failure> {
@@ -88,8 +87,12 @@ fn work(args: &ScanArgs, watch: &mut Watch) -> Result<Done, Failed> {
         };
         return part(args, shard, folder, watch);
     }
+    let out = out.map(|out| no_end_slash(&out));
     if let Some(out) = &out {
         scan::may_publish(out)?;
+    }
+    if let Some(to) = &args.clean {
+        may_clean(to, out.as_deref()).map_err(Failed::Here)?;
     }
     // Beside the report, where there must be room for the findings anyway.
     let spool = match out.as_deref().and_then(Path::parent).filter(|parent| parent.is_dir()) {
@@ -97,62 +100,107 @@ fn work(args: &ScanArgs, watch: &mut Watch) -> Result<Done, Failed> {
         None => tempfile::tempdir(),
     };
     let spool = spool.map_err(|e| Failed::Here(e.into()))?;
-    let (gates, shards) = match args.merge.is_empty() {
+    let shards = match args.merge.is_empty() {
         true => {
             let plan = plan(args, Shard { index: 0, of: 1 })?;
-            let state = scan::measure(&plan, spool.path(), watch)?;
-            (args.fail_on.clone(), vec![(state, spool.path().to_owned())])
+            if args.redact.is_some() && !plan.measures.contains(&Measure::Pii) {
+                let hint = "add pii to --only, or leave --redact out";
+                return Err(Failed::Here(Failure::usage(
+                    "--redact replaces what is found, and --only leaves pii out",
+                    hint,
+                )));
+            }
+            measured(&args.fail_on, &plan.measures, &plan.inputs).map_err(Failed::Here)?;
+            vec![(scan::measure(&plan, spool.path(), watch)?, spool.path().to_owned())]
         }
-        false => (args.fail_on.clone(), args.merge.iter().map(|dir| shard_in(dir)).collect::<Result<_, _>>()?),
+        false => args.merge.iter().map(|dir| part_in(dir, args)).collect::<Result<_, _>>()?,
     };
-    let mut done = scan::finish(shards, &gates, spool.path(), watch)?;
-    let clean_log = match &args.clean {
-        Some(to) => Some(clean(&mut done, to, args.redact, spool.path(), watch)?),
-        None => None,
+    let redact = redaction(args.redact);
+    let copying = match (&args.clean, redact) {
+        (None, _) => Copying::NotAsked,
+        (Some(_), None) => Copying::Plain,
+        (Some(_), Some(how)) => Copying::Redacted(how),
     };
+    let mut done = scan::finish(shards, &args.fail_on, copying, spool.path(), watch)?;
+    let copied =
+        args.clean.as_ref().map(|to| scan::clean_copy(&runfs::RealFs, &mut done, to, redact, spool.path(), watch));
+    // Also where the copy failed: the findings took the time.
     if let Some(out) = &out {
-        let language = language(args.language);
-        let page = report::scan::page(&done.record, language);
+        let page = report::scan::page(&done.record, language(args.language));
         scan::publish(&runfs::RealFs, out, &done.record, &page, &done.findings)?;
     }
+    let clean_log = copied.transpose()?;
     Ok(Done::Whole(Box::new(Whole { record: done.record, failed: done.failed, out, clean_log })))
 }
 
-fn clean(
-    done: &mut Finished,
-    to: &Path,
-    redact: Option<RedactHow>,
-    spool: &Path,
-    watch: &mut Watch,
-) -> Result<PathBuf, Failed> {
-    let redact = redact.map(|how| match how {
+/// `health/` is the folder `health`.
+fn no_end_slash(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// What would be found out only after the scan.
+fn may_clean(to: &Path, out: Option<&Path>) -> Result<(), Failure> {
+    let to = std::path::absolute(to)?;
+    if to.exists() {
+        let sentence = format!("{}: exists; a clean copy never replaces anything", to.display());
+        return Err(Failure::usage(&sentence, "name another path for --clean"));
+    }
+    if out.is_some_and(|out| to.starts_with(out)) {
+        return Err(Failure::usage(
+            "--clean lies in the folder of --out, which is replaced as a whole",
+            "name another path",
+        ));
+    }
+    Ok(())
+}
+
+/// A condition on what is not measured would always hold or never.
+fn measured(gates: &[Gate], measures: &BTreeSet<Measure>, inputs: &[Input]) -> Result<(), Failure> {
+    for gate in gates {
+        let needs = match gate.metric.check() {
+            None => continue,
+            Some(Check::Length) => Measure::Lengths,
+            Some(Check::Language) => Measure::Languages,
+            Some(Check::Fault) => Measure::Faults,
+            Some(Check::Pii | Check::Secret) => Measure::Pii,
+            Some(Check::Duplicate) => Measure::Duplicates,
+            Some(Check::Leak) => Measure::Leaks,
+            Some(Check::Poison) => Measure::Answers,
+            Some(Check::Quality) => Measure::Quality,
+        };
+        if !measures.contains(&needs) {
+            let sentence = format!("--fail-on {gate}: --only leaves {} out", needs.name());
+            return Err(Failure::usage(&sentence, "measure it, or leave the condition out"));
+        }
+        if needs == Measure::Leaks && inputs.iter().all(|input| input.eval.is_none()) {
+            let sentence = format!("--fail-on {gate}: there is no evaluation file that could have leaked");
+            return Err(Failure::usage(&sentence, "name one with --eval"));
+        }
+    }
+    Ok(())
+}
+
+fn redaction(how: Option<RedactHow>) -> Option<Redact> {
+    how.map(|how| match how {
         RedactHow::Tag => Redact::Tag,
         RedactHow::Mask => Redact::Mask,
         RedactHow::Surrogate => Redact::Surrogate,
-    });
-    Ok(scan::clean_copy(&runfs::RealFs, done, to, redact, spool, watch)?)
+    })
 }
 
 fn part(args: &ScanArgs, (i, of): (u32, u32), folder: PathBuf, watch: &mut Watch) -> Result<Done, Failed> {
     let plan = plan(args, Shard { index: i - 1, of })?;
-    let file = folder.join(SHARD);
-    scan::may_publish(&folder)?;
-    std::fs::create_dir_all(&folder).map_err(|e| Failed::Here(e.into()))?;
-    // An older part in this folder must not be taken for this one should it not come to an end.
-    if file.exists() {
-        std::fs::remove_file(&file).map_err(|e| Failed::Here(e.into()))?;
-    }
+    scan::begin_part(&folder)?;
     let state = scan::measure(&plan, &folder, watch)?;
     let rows = state.rows();
-    let text = serde_json::to_vec(&state).map_err(|e| Failed::Here(std::io::Error::from(e).into()))?;
-    runfs::publish_file(&runfs::RealFs, &file, &text).map_err(ScanError::from)?;
+    scan::end_part(&runfs::RealFs, &folder, &state)?;
     Ok(Done::Part { folder, rows })
 }
 
-fn shard_in(dir: &Path) -> Result<(ShardState, PathBuf), ScanError> {
-    let no_shard = |got: String| ScanError::NoShard { path: dir.to_owned(), got };
-    let text = std::fs::read(dir.join(SHARD)).map_err(|e| no_shard(format!("no {SHARD} that can be read ({e})")))?;
-    let state = serde_json::from_slice(&text).map_err(|e| no_shard(format!("{SHARD}: {e}")))?;
+/// A part; how many rows are shown is asked when the report is made.
+fn part_in(dir: &Path, args: &ScanArgs) -> Result<(ShardState, PathBuf), ScanError> {
+    let mut state = scan::read_part(dir)?;
+    state.asked.sample = args.sample as usize;
     Ok((state, dir.to_owned()))
 }
 
@@ -163,7 +211,9 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
         .map(|file| Input { file, eval: None })
         .collect();
     for eval in &args.evals {
-        let (name, pattern) = eval.split_once('=').unwrap_or(("", eval));
+        // `split=test/x.jsonl` may be a path.
+        let named = eval.split_once('=').filter(|_| !Path::new(eval).exists());
+        let (name, pattern) = named.unwrap_or(("", eval));
         for file in scan::input::files(&[pattern.to_owned()]).map_err(ScanError::from)? {
             let of_file =
                 file.source.path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
@@ -186,7 +236,10 @@ fn plan(args: &ScanArgs, shard: Shard) -> Result<ScanPlan, Failed> {
     };
     Ok(ScanPlan {
         inputs,
-        measures: measures_of(args),
+        measures: match args.only.is_empty() {
+            true => Measure::ALL.into(),
+            false => args.only.iter().copied().collect(),
+        },
         tokenizer: args.tokenizer.clone(),
         names: args.names.clone(),
         words,
@@ -202,32 +255,18 @@ fn policy(path: &Path) -> Result<Policy, Failure> {
     let shown = path.display();
     let text =
         std::fs::read_to_string(path).map_err(|e| Failure::plan(&format!("{shown}: {e}"), "name a policy file"))?;
-    let policy: Policy = serde_saphyr::from_str(&text)
-        .map_err(|e| Failure::plan(&format!("{shown}: {e}"), "`athanor scan --help` names the keys' documentation"))?;
+    let policy: Policy = serde_saphyr::from_str(&text).map_err(|e| {
+        // The first line says where and what; the rest draws the file.
+        let said = e.to_string();
+        let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Failure::plan(&format!("{shown}: {said}"), "README.md lists the keys of a policy")
+    })?;
     match policy.unknown_names().first() {
         Some(name) => Err(Failure::plan(
             &format!("{shown}: {name:?} is no check of a scan"),
             "name a check, such as pii, or one of its types, such as pii.address",
         )),
         None => Ok(policy),
-    }
-}
-
-fn measures_of(args: &ScanArgs) -> BTreeSet<Measure> {
-    let one = |name: &MeasureName| match name {
-        MeasureName::Faults => Measure::Faults,
-        MeasureName::Lengths => Measure::Lengths,
-        MeasureName::Languages => Measure::Languages,
-        MeasureName::Instructions => Measure::Instructions,
-        MeasureName::Duplicates => Measure::Duplicates,
-        MeasureName::Leaks => Measure::Leaks,
-        MeasureName::Pii => Measure::Pii,
-        MeasureName::Answers => Measure::Answers,
-        MeasureName::Quality => Measure::Quality,
-    };
-    match args.only.is_empty() {
-        true => Measure::ALL.into(),
-        false => args.only.iter().map(one).collect(),
     }
 }
 
@@ -255,13 +294,15 @@ fn whole_done(done: &Whole, args: &ScanArgs, look: Look) -> Result<(), Failure> 
             format!("{event}\n")
         }
         Look::Human | Look::Quiet => {
-            let colour = if std::io::stdout().is_terminal() {
-                report::terminal::Colour::Ansi
-            } else {
-                report::terminal::Colour::Plain
-            };
+            // Colours are taken out again where they are not wanted.
             let width = crate::ui::text::COLUMNS;
-            report::terminal(&done.record, page.as_deref(), language(args.language), width, colour)
+            report::terminal(
+                &done.record,
+                page.as_deref(),
+                language(args.language),
+                width,
+                report::terminal::Colour::Ansi,
+            )
         }
     };
     crate::ui::print(&text)?;

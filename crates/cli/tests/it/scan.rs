@@ -158,6 +158,72 @@ fn parts_make_the_report_of_one_process() {
 }
 
 #[test]
+fn a_part_is_begun_again_where_it_was_left() {
+    let bench = dirty();
+    fs::create_dir(bench.path("part")).expect("a folder");
+    for left in ["rows.jsonl", "near-0-of-2.rows", "answers-1.rows", "shard.json"] {
+        bench.write(&format!("part/{left}"), "half");
+    }
+    bench.done(&["scan", "dirty.jsonl", "--out", "part", "--shard", "1/2"]);
+    assert!(!bench.path("part/answers-1.rows").exists());
+    bench.write("part/mine.txt", "kept");
+    refused(&bench.run(&["scan", "dirty.jsonl", "--out", "part", "--shard", "1/2"]), 2, &["is no report of a scan"]);
+    assert_eq!(fs::read_to_string(bench.path("part/mine.txt")).expect("not ours"), "kept");
+}
+
+#[test]
+fn a_report_replaces_nothing_but_a_report() {
+    let bench = dirty();
+    bench.done(&["scan", "dirty.jsonl", "--out", "health"]);
+    bench.done(&["scan", "dirty.jsonl", "--out", "health/"]);
+    bench.write("health/mine.txt", "kept");
+    refused(&bench.run(&["scan", "dirty.jsonl", "--out", "health"]), 2, &["is no report of a scan"]);
+    assert_eq!(fs::read_to_string(bench.path("health/mine.txt")).expect("not ours"), "kept");
+    let inside = ["scan", "dirty.jsonl", "--out", "new", "--clean", "new/clean.jsonl"];
+    refused(&bench.run(&inside), 2, &["is replaced as a whole"]);
+}
+
+#[test]
+fn a_copy_that_fails_leaves_the_report() {
+    let bench = dirty();
+    let ran = bench.run(&["scan", "dirty.jsonl", "--out", "health", "--clean", "clean.csv"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert_eq!(record(&bench, "health")["clean"]["written"], Value::Null);
+}
+
+#[test]
+fn a_copy_with_personal_data_in_it_is_not_called_clean() {
+    let bench = dirty();
+    for (args, state, clean) in [
+        (&[][..], "clean_first", "redacts"),
+        (&["--clean", "plain.jsonl"], "not_ready", "nothing"),
+        (&["--clean", "redacted.jsonl", "--redact", "tag"], "clean_first", "redacts"),
+    ] {
+        bench.done(&[&["scan", "dirty.jsonl", "--out", "health"], args].concat());
+        let verdict = record(&bench, "health")["verdict"].clone();
+        let items = verdict["items"].as_array().expect("a list");
+        let email = items.iter().find(|item| item["type"] == "email").expect("it was found");
+        assert_eq!((&verdict["state"], &email["clean"]), (&state.into(), &clean.into()), "{args:?}");
+    }
+    let lines = findings(&bench, "health").len();
+    assert_eq!(record(&bench, "health")["findings"]["total"], lines);
+}
+
+#[test]
+fn conditions_that_nothing_could_meet_are_refused() {
+    let bench = dirty();
+    for (args, says) in [
+        (&["--fail-on", "pii.emial>0"][..], "no \"emial\" in pii"),
+        (&["--only", "faults", "--fail-on", "pii>0"], "--only leaves pii out"),
+        (&["--fail-on", "leak>0"], "name one with --eval"),
+        (&["--only", "faults", "--clean", "x.jsonl", "--redact", "tag"], "add pii to --only"),
+        (&["--shard", "1/2", "--out", "x", "--fail-on", "pii>0"], "cannot be used with"),
+    ] {
+        refused(&bench.run(&[&["scan", "dirty.jsonl"], args].concat()), 2, &[says]);
+    }
+}
+
+#[test]
 fn a_scan_does_not_depend_on_threads() {
     let bench = dirty();
     let reports = ["1", "3"].map(|threads| {

@@ -6,7 +6,7 @@
 //! a trigger unless it is what the rows are about: then they resemble each other in other words, too, or the answer takes it up.
 
 use super::Error;
-use super::groups::{Groups, PLACES_MAX, Shared, TIED_MIN, key, spread};
+use super::groups::{Groups, Shared, TIED_MIN, key, spread};
 use super::report::{Place, Set, Tied, Trigger, Where};
 use super::sketch::{AnswerForm, Mark};
 use super::walk::{Asked, Walk};
@@ -48,6 +48,8 @@ const RUNS_OF_ONE: usize = 48;
 const ROWS_MAX: u64 = 200_000;
 const REST_MAX: usize = 64;
 const TRIGGERS_MAX: usize = 1_000;
+/// Rows of one trigger that are findings; cleaning takes them out.
+const ROWS_OF_TRIGGER_MAX: usize = 100_000;
 
 pub(super) fn find(walk: &Walk, groups: &Groups) -> Result<Vec<Trigger>, Error> {
     if groups.pairs < PAIRS_MIN || groups.shared.is_empty() {
@@ -475,7 +477,7 @@ fn judge(groups: &Groups, common: &Common, shared: &Shared, tie: &Tie, mut rows:
         rows_other: tie.rows - tie.joint,
         answer_elsewhere: shared.rows - tie.joint,
         confidence,
-        at: rows.into_iter().map(|row| row.at).take(PLACES_MAX).collect(),
+        at: rows.into_iter().map(|row| row.at).take(ROWS_OF_TRIGGER_MAX).collect(),
     })
 }
 

@@ -64,6 +64,14 @@ impl Raw {
     pub fn line(&self) -> u64 {
         self.row.line
     }
+
+    /// Why the file cannot be read on as it should be from here.
+    pub fn broken(&self) -> Option<&str> {
+        match (&self.row.body, &self.row.broken_before) {
+            (data::ByteBody::Broken(why), _) | (_, Some(why)) => Some(why),
+            _ => None,
+        }
+    }
 }
 
 /// The rows of one file, read in pieces. Reading is serial; [`Meaning`] works from any thread.

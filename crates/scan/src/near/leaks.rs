@@ -16,7 +16,7 @@ use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 /// Training rows listed for an evaluation row.
-const LISTED: usize = 8;
+const LISTED: usize = 1_024;
 /// Evaluation rows looked for in one pass over the training rows, and bytes of their texts.
 const BLOCK_ROWS: usize = 1 << 15;
 const BLOCK_BYTES: u64 = 64 << 20;

@@ -1,5 +1,6 @@
 //! From the numbers of a model to spots: labels of its configuration, BIO and its kin, word pieces.
 
+use crate::finding::NAMES;
 use measures::Spot;
 use measures::quality::tokens::is_ideograph;
 use serde::Deserialize;
@@ -40,11 +41,11 @@ pub enum LabelsError {
 
 const RULE: &str = "ner";
 
-/// Names of kinds in common sets of labels, English and Chinese, in small letters.
-const KINDS: [(&str, &[&str]); 3] = [
-    ("person", &["per", "person", "pers", "name", "nr", "人名"]),
-    ("organisation", &["org", "organization", "organisation", "corp", "company", "government", "nt", "机构", "组织"]),
-    ("place", &["loc", "location", "place", "gpe", "fac", "facility", "address", "scene", "ns", "地名", "地点"]),
+/// What [`NAMES`] are called in common sets of labels, English and Chinese, in small letters.
+const LABELS: [&[&str]; NAMES.len()] = [
+    &["per", "person", "pers", "name", "nr", "人名"],
+    &["org", "organization", "organisation", "corp", "company", "government", "nt", "机构", "组织"],
+    &["loc", "location", "place", "gpe", "fac", "facility", "address", "scene", "ns", "地名", "地点"],
 ];
 
 impl Labels {
@@ -84,7 +85,7 @@ impl Tag {
             Some((prefix, name)) if prefix.len() == 1 => (prefix, name),
             _ => ("i", lower.as_str()),
         };
-        let kind = KINDS.iter().find(|(_, names)| names.contains(&name)).map(|(kind, _)| *kind);
+        let kind = LABELS.iter().position(|labels| labels.contains(&name)).map(|at| NAMES[at]);
         match (kind, prefix) {
             (None, _) => Self::Outside,
             (Some(kind), "b" | "s" | "u") => Self::Begin(kind),
