@@ -5,7 +5,7 @@
 
 Prints a line for each figure, `MISSED` where a goal is not reached, and exits with 1 if there is one.
 """
-import argparse, collections, csv, json, pathlib, shutil, subprocess, sys, unicodedata
+import argparse, collections, csv, hashlib, json, pathlib, shutil, subprocess, sys, unicodedata
 
 import truth
 
@@ -36,16 +36,25 @@ PRESIDIO = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS")
 
 # A text that is cut behind a whole sentence looks like one that is whole.
 FOUND = {"truncated": 0.5}
-# Faults that are in the real rows below the planted ones: each line was read. Another draw of the set has others.
+# Faults that are in the real rows below the planted ones, by their `key`: each row was read. Another draw of the set may have others.
 NATURAL = {
-    "dirty": {
-        81: "asked in Chinese, answered in English", 84: "asked in Chinese, answered in English", 91: "asked in Chinese, answered in English",
-        164: "asked in Chinese, answered in English, begins with a stray 'e!'", 475: "asked in Chinese, answered in English",
-        613: "asked in Chinese, answered in English, begins with a stray 'e,'", 1037: "asked in Chinese, answered in English",
-        101: "ends at a comma", 133: "ends in the middle of a sentence", 732: "ends inside a code block", 1143: "ends in the middle of a sentence",
-        403: "an AI that tells of itself", 405: "an AI that cannot", 511: "an AI that cannot", 567: "an AI that cannot",
-        1058: "an AI that cannot", 519: "### 输入：is left over from a template",
-    },
+    "720fc47fb777": "asked in Chinese, answered in English",
+    "5dc18444c151": "asked in Chinese, answered in English",
+    "0f4e392a2660": "asked in Chinese, answered in English",
+    "cd3961a4a766": "asked in Chinese, answered in English, begins with a stray 'e!'",
+    "179f7ff95584": "asked in Chinese, answered in English",
+    "182965720b89": "asked in Chinese, answered in English, begins with a stray 'e,'",
+    "8833125a96d2": "asked in Chinese, answered in English",
+    "dc6918e9ec83": "ends at a comma",
+    "be0fb95da8e2": "ends in the middle of a sentence",
+    "450deeea033d": "ends inside a code block",
+    "c2c0e093a0be": "ends in the middle of a sentence",
+    "ce892adbeeb8": "an AI that tells of itself",
+    "1515b37b3528": "an AI that cannot",
+    "7328645cd154": "an AI that cannot",
+    "3fb7e165e475": "an AI that cannot",
+    "ef166ec27ca6": "an AI that cannot",
+    "59ab98091513": "### 输入：is left over from a template",
 }
 
 NEAR_RECALL, NEAR_PURE, ABOVE_RECALL = 0.95, 0.99, 0.97
@@ -260,12 +269,18 @@ def faults(judge, name, file, planted):
     with open(file, "rb") as rows:
         count = sum(1 for _ in rows)
     false = [(line, sorted(kinds - {"exact"})) for line, kinds in sorted(on.items()) if kinds - {"exact"} and line not in planted]
-    natural = [row for row in false if row[0] in NATURAL.get(name, {})]
-    judge.say(f"{name}: rows flagged beyond the planted ones", len(false))
+    keys = [row and key(row) for row in truth.rows(file)]
+    natural = [row for row in false if keys[row[0] - 1] in NATURAL]
+    judge.say(f"{name}: rows flagged beyond the planted ones, of {count - len(planted)}", len(false) / (count - len(planted)))
     judge.say(f"{name}: of these really at fault, read one by one", len(natural))
     false = [row for row in false if row not in natural]
     judge.say(f"{name}: false rows, of {count - len(planted)}", len(false) / (count - len(planted)), FALSE_ROWS, most=True)
     judge.show("false", false)
+
+
+def key(row):
+    texts = (str(row.get(field) or "") for field in ("instruction", "input", "output"))
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def dirty(judge, name, folder):

@@ -297,7 +297,7 @@ fn cut(words: &str, columns: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Lines of at most so many columns, broken at spaces, and beside Chinese characters where there are none.
+/// Lines of at most so many columns, without spaces at their ends, broken at spaces, and beside Chinese characters where there are none.
 fn wrap(words: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -312,7 +312,7 @@ fn wrap(words: &str, columns: usize) -> Vec<String> {
         }
         used += word.width();
     }
-    lines
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// What is not broken: a word with the spaces behind it, or one Chinese character with its punctuation.
@@ -349,8 +349,7 @@ mod tests {
             ("abc，def", 3, vec!["abc，", "def"]),
             ("", 10, vec![""]),
         ] {
-            let lines: Vec<String> = wrap(words, columns).iter().map(|l| l.trim_end().to_string()).collect();
-            assert_eq!(lines, expected);
+            assert_eq!(wrap(words, columns), expected);
         }
         assert_eq!([cut("数据体检", 8), cut("数据体检", 7), cut("数据体检", 6)], ["数据体检", "数据体…", "数据…"]);
     }

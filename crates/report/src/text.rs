@@ -96,7 +96,7 @@ texts! {
     HARM: "Harm", "危害";
     HARM_BLOCKS: "blocks", "阻断";
     HARM_HARMFUL: "harmful", "有害";
-    HARM_LOOK: "worth a look", "值得一看";
+    HARM_LOOK: "worth a look", "建议核查";
     HARM_NOTE: "note", "提示";
     CLEAN_REMOVES: "--clean removes the rows", "--clean 会删除这些样本";
     CLEAN_REPAIRS: "--clean repairs the text", "--clean 会修复文本";
@@ -302,7 +302,8 @@ texts! {
     WHERE: "Where", "位置";
     WHY: "Why", "依据";
     COLUMN: "byte {n}", "第 {n} 字节";
-    GROUP_SHORT: "group {n}", "第 {n} 组";
+    IN_GROUP: " (group {n})", "（第 {n} 组）";
+    KEPT_OF_GROUP: " (group {n}, kept)", "（第 {n} 组，保留）";
 
     SAMPLES: "Rows", "样本原文";
     SAMPLES_LEAD: "Rows named above, as far as --sample allows.", "上文提到的样本，数量由 --sample 决定。";
@@ -321,7 +322,7 @@ texts! {
     CLEAN_NOT_WRITTEN: "No clean copy was written; --clean OUT writes one.", "尚未写出清洗后的数据，可用 --clean OUT 生成。";
 
     SHORT_EXACT: "exact", "完全相同";
-    SHORT_NORMALISED: "normalised", "规范化";
+    SHORT_NORMALISED: "normalised", "规范化后相同";
     SHORT_NEAR: "near", "近似";
     SHORT_TEMPLATE: "template", "模板";
     SHORT_SAME_QUESTION: "same question", "同问异答";

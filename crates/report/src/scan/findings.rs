@@ -151,8 +151,8 @@ fn found(c: &Context, finding: &Value) -> Vec<String> {
     let confidence = c.fixed(&finding["confidence"]);
     let mut why = escape(string(&finding["why"]));
     if let Some(group) = whole(&finding["group"]) {
-        let keep = if finding["keep"] == true { format!(", {}", c.t(text::KEPT)) } else { String::new() };
-        why.push_str(&format!(" ({}{keep})", c.with(text::GROUP_SHORT, &[("n", &group.to_string())])));
+        let words = if finding["keep"] == true { text::KEPT_OF_GROUP } else { text::IN_GROUP };
+        why.push_str(&c.with(words, &[("n", &group.to_string())]));
     }
     vec![
         format!(
