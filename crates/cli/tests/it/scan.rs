@@ -4,7 +4,7 @@ use crate::support::{Bench, Ran, is_phase};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 
 /// Rows with one thing wrong each, and some that are right.
 const DIRTY: &str = concat!(
@@ -245,12 +245,14 @@ fn files_that_cannot_be_scanned_are_refused_with_a_way_out() {
     let bench = dirty();
     fs::create_dir(bench.path("folder")).expect("a folder");
     bench.write("empty.jsonl", "");
+    bench.write("bad.jsonl.gz", "no gzip at all\n");
     bench.write("pairs.jsonl", "{\"chosen\":\"a\",\"rejected\":\"b\",\"prompt\":\"c\"}\n");
     for (args, code, says) in [
         (&["absent.jsonl"][..], 11, &["no such data file", "hint:"][..]),
         (&["folder"], 11, &["a folder", "hint:"]),
         (&["*.parquet"], 11, &["no file has such a name", "in quotes"]),
         (&["empty.jsonl"], 11, &["empty"]),
+        (&["bad.jsonl.gz"], 11, &["bad.jsonl.gz"]),
         (&["pairs.jsonl"], 11, &["which supervised training does not take"]),
         (&["dirty.jsonl", "--tokenizer", "folder"], 12, &["tokenizer.json", "--tokenizer takes"]),
         #[cfg(not(feature = "ner"))]
@@ -267,13 +269,24 @@ fn files_that_cannot_be_scanned_are_refused_with_a_way_out() {
 }
 
 #[test]
-fn a_record_beyond_the_limit_and_a_broken_gz_are_findings() {
+fn records_beyond_the_limits_and_a_broken_gz_are_findings() {
     let bench = Bench::new("llama");
-    let long = "x ".repeat(1 << 20);
     let row = |output: &str| format!("{{\"instruction\":\"Say it.\",\"output\":\"{output}\"}}\n");
-    bench.write("long.jsonl", &(row("It is said.") + &row(&long) + &row("It is said again, in other words.")));
-    bench.done(&["scan", "long.jsonl", "--out", "long", "--record-max", "1"]);
-    assert_eq!(lines(&findings(&bench, "long"), "fault", "too_large"), [2]);
+    let around = |long: &str| row("It is said.") + long + &row("It is said again, in other words.");
+    bench.write("long.jsonl", &around(&row(&"x ".repeat(5 << 20))));
+    bench.done(&["scan", "long.jsonl", "--out", "long"]);
+    assert_eq!(lines(&findings(&bench, "long"), "fault", "overlong"), [2]);
+    bench.done(&["scan", "long.jsonl", "--out", "limited", "--record-max", "1"]);
+    assert_eq!(lines(&findings(&bench, "limited"), "fault", "too_large"), [2]);
+
+    // One line of a gigabyte, most of it a hole in the file.
+    let mut file = fs::File::create(bench.path("huge.jsonl")).expect("a file");
+    file.write_all(row("It is said.").as_bytes()).expect("room");
+    file.seek(SeekFrom::Start(1 << 30)).expect("a hole");
+    file.write_all(format!("\n{}", row("It is said again, in other words.")).as_bytes()).expect("room");
+    bench.done(&["scan", "huge.jsonl", "--out", "huge"]);
+    assert_eq!(lines(&findings(&bench, "huge"), "fault", "too_large"), [2]);
+    assert_eq!(record(&bench, "huge")["rows"]["understood"], 2);
 
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     (0..4000).for_each(|i| packed.write_all(row(&format!("Answer {}.", i * i)).as_bytes()).expect("memory"));
