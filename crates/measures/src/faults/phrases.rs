@@ -76,6 +76,7 @@ fn find_tokens(text: &str, part: Part, context: Context, spots: &mut Vec<Spot>) 
     if rendered {
         return;
     }
+    let end = text.trim_end().len();
     for found in TOKEN_SEARCH.find_iter(text) {
         let token = &TOKENS[found.pattern().as_usize()];
         let before = &text[..found.start()];
@@ -87,9 +88,7 @@ fn find_tokens(text: &str, part: Part, context: Context, spots: &mut Vec<Spot>) 
             Place::Turn => !at_line || part != Part::Response || context.is_about(Subject::Dialogue),
         };
         // A question about tokens has them in its answer; a turn at its end is still a leak.
-        if excused
-            || context.is_about(Subject::Tokens) && !text[found.end()..].trim().is_empty() && token.confidence < 0.98
-        {
+        if excused || context.is_about(Subject::Tokens) && found.end() < end && token.confidence < 0.98 {
             continue;
         }
         push_near(

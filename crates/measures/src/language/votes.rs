@@ -51,8 +51,27 @@ impl Votes {
         self.add_lowered(word, shouted);
     }
 
+    /// Parts a word at its apostrophes, one after the other, until what is left is known or has none.
     fn add_lowered(&mut self, word: &str, shouted: bool) {
-        let mask = words::languages_of(word);
+        let (mut rest, mut shouted) = (word, shouted);
+        loop {
+            let mask = words::languages_of(rest);
+            let Some((left, right)) = rest.split_once('\'').filter(|_| mask == 0) else {
+                return self.add_part(rest, mask, shouted);
+            };
+            shouted = false;
+            if !self.add_elision(left, right) {
+                self.add_part(left, words::languages_of(left), false);
+            }
+            if is_ending(right) {
+                return;
+            }
+            rest = right;
+        }
+    }
+
+    /// A word without an apostrophe, or a known one; `mask` is of its languages.
+    fn add_part(&mut self, word: &str, mask: u16, shouted: bool) {
         if mask != 0 {
             let shared = match mask.count_ones() {
                 1 => 1.0,
@@ -66,9 +85,6 @@ impl Votes {
                 _ => 1.0,
             };
             self.0.iter_mut().enumerate().filter(|(i, _)| mask & 1 << i != 0).for_each(|(_, v)| *v += shared * length);
-        } else if let Some((left, right)) = word.split_once('\'') {
-            self.add_elision(left, right);
-            return;
         }
         for c in word.chars().filter(|c| !c.is_ascii()) {
             words::letter_votes(c).iter().for_each(|&(language, vote)| self.0[language] += vote);
@@ -78,12 +94,11 @@ impl Votes {
         }
     }
 
-    /// English endings after an apostrophe, French and Italian elisions before it.
-    fn add_elision(&mut self, left: &str, right: &str) {
-        if matches!(right, "s" | "t" | "re" | "ve" | "ll" | "m" | "d") {
+    /// English endings after an apostrophe, French and Italian elisions before it: whether `left` was one.
+    fn add_elision(&mut self, left: &str, right: &str) -> bool {
+        if is_ending(right) {
             self.0[EN] += 0.8;
-            self.add_lowered(left, false);
-            return;
+            return false;
         }
         match left {
             "d" | "n" | "qu" | "j" | "s" | "m" | "t" | "jusqu" | "lorsqu" | "aujourd" => self.0[FR] += 1.0,
@@ -92,9 +107,9 @@ impl Votes {
                 self.0[IT] += 0.5;
             }
             "dell" | "all" | "nell" | "dall" | "sull" | "un" | "quell" | "dov" | "com" => self.0[IT] += 1.2,
-            _ => self.add_lowered(left, false),
+            _ => return false,
         }
-        self.add_lowered(right, false);
+        true
     }
 
     fn add_shape(&mut self, word: &str) {
@@ -123,6 +138,11 @@ impl Votes {
         }
         best
     }
+}
+
+/// What English has after an apostrophe.
+fn is_ending(right: &str) -> bool {
+    matches!(right, "s" | "t" | "re" | "ve" | "ll" | "m" | "d")
 }
 
 impl Sum {

@@ -40,13 +40,18 @@ pub(super) const ID: usize = 11;
 
 /// A bit for each language of [`LATIN`] that has the word (lower case).
 pub(super) fn languages_of(word: &str) -> u16 {
-    WORDS.get(word).copied().unwrap_or(0)
+    // A word of many parts is asked for again from each of them on: longer ones are not even hashed.
+    if word.len() > WORD_BYTES_MAX { 0 } else { WORDS.get(word).copied().unwrap_or(0) }
 }
+
+/// No word of the lists has more bytes.
+const WORD_BYTES_MAX: usize = 24;
 
 static WORDS: LazyLock<FxHashMap<&'static str, u16>> = LazyLock::new(|| {
     let mut words = FxHashMap::default();
     for (index, list) in LISTS.iter().enumerate() {
         for word in list.split_whitespace() {
+            debug_assert!(word.len() <= WORD_BYTES_MAX, "{word}");
             *words.entry(word).or_insert(0) |= 1 << index;
         }
     }

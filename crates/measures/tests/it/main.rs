@@ -1,5 +1,6 @@
 //! The measures from outside.
 
+mod any_text;
 mod faults;
 mod language;
 mod near;

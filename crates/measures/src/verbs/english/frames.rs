@@ -59,12 +59,10 @@ pub fn frames(tokens: &[Token], at: usize, end: usize) -> Vec<Framed> {
     let Frames { all, by_first } = &*FRAMES;
     let Some(first) = by_first.get(tokens[at].low) else { return Vec::new() };
     let mut found = Vec::new();
-    let mut ends = Vec::new();
     for &i in first {
         let frame = &all[i];
-        ends.clear();
-        follow(&frame.items, &tokens[..end], at, &mut ends);
-        found.extend(ends.iter().map(|&next| Framed { next, weight: frame.weight, form: frame.form }));
+        let ends = follow(&frame.items, &tokens[..end], at);
+        found.extend(ends.into_iter().map(|next| Framed { next, weight: frame.weight, form: frame.form }));
     }
     found.sort_by_key(|framed| (std::cmp::Reverse(framed.next), std::cmp::Reverse(framed.weight)));
     found.dedup();
@@ -115,37 +113,45 @@ fn item(text: &'static str) -> Item {
     }
 }
 
-fn follow(items: &[Item], tokens: &[Token], at: usize, ends: &mut Vec<usize>) {
-    let Some((item, rest)) = items.split_first() else {
-        if !ends.contains(&at) {
-            ends.push(at);
-        }
-        return;
-    };
-    let here = tokens.get(at);
-    match item {
-        Item::One(words) => match here {
-            Some(token) if words.contains(&token.low) => follow(rest, tokens, at + 1, ends),
-            Some(token) if is_filler(token) => follow(items, tokens, at + 1, ends),
-            _ => {}
-        },
-        Item::Maybe(words) => {
-            follow(rest, tokens, at, ends);
-            match here {
-                Some(token) if words.contains(&token.low) => follow(rest, tokens, at + 1, ends),
-                Some(token) if is_filler(token) => follow(items, tokens, at + 1, ends),
-                _ => {}
-            }
-        }
-        Item::Gap => {
-            for n in 0..=GAP_MAX {
-                follow(rest, tokens, at + n, ends);
-                if !tokens.get(at + n).is_some_and(Token::is_word) {
-                    break;
+/// Every token at which the items can have ended, in order. All ways are followed at once, item by item: one after the
+/// other they double with every filler.
+fn follow(items: &[Item], tokens: &[Token], at: usize) -> Vec<usize> {
+    let mut places = vec![at];
+    for item in items {
+        let mut next = Vec::new();
+        // Fillers that another place has already passed over lead where they led it.
+        let mut passed = 0;
+        for &place in &places {
+            match item {
+                Item::Gap => {
+                    let words = tokens[place..].iter().take(GAP_MAX).take_while(|token| token.is_word()).count();
+                    next.extend(place..=place + words);
+                }
+                Item::One(words) | Item::Maybe(words) => {
+                    let maybe = matches!(item, Item::Maybe(_));
+                    if place < passed {
+                        continue;
+                    }
+                    for here in place..=tokens.len() {
+                        passed = here + 1;
+                        if maybe {
+                            next.push(here);
+                        }
+                        match tokens.get(here) {
+                            Some(token) if words.contains(&token.low) => next.push(here + 1),
+                            Some(token) if is_filler(token) => continue,
+                            _ => {}
+                        }
+                        break;
+                    }
                 }
             }
         }
+        next.sort_unstable();
+        next.dedup();
+        places = next;
     }
+    places
 }
 
 /// Adverbs and "please" may stand between the words of a frame.

@@ -10,6 +10,8 @@ mod tokens;
 
 use std::ops::Range;
 
+use rustc_hash::FxHashSet;
+
 use frames::{Form, Weight, frames};
 use lexicon::{Classes, LEXICON, Verb};
 use tokens::{Kind, Token};
@@ -328,6 +330,11 @@ impl<'t> Page<'t> {
 
     /// A frame with a verb after it; frames may follow one another: "I'd like you to help me plan".
     fn framed(&self, i: usize, end: usize) -> Option<Reading> {
+        self.framed_but(i, end, &mut FxHashSet::default())
+    }
+
+    /// The same, where no request begins at `barren`: each place is read once, however many frames lead to it.
+    fn framed_but(&self, i: usize, end: usize, barren: &mut FxHashSet<usize>) -> Option<Reading> {
         for framed in frames(&self.tokens, i, end) {
             let mut verb = framed.next;
             while verb < end && (self.is_opener(verb) || matches!(self.low(verb), "both" | ":")) {
@@ -339,10 +346,12 @@ impl<'t> Page<'t> {
             if self.low(verb) == "not" {
                 return Some(Reading::Go(Place::Led));
             }
-            let inner = if framed.form == Form::Base && verb > i { self.framed(verb, end) } else { None };
-            if let Some(Reading::Request(mut request)) = inner {
-                request.weight = request.weight.min(framed.weight);
-                return Some(Reading::Request(request));
+            if framed.form == Form::Base && verb > i && !barren.contains(&verb) {
+                if let Some(Reading::Request(mut request)) = self.framed_but(verb, end, barren) {
+                    request.weight = request.weight.min(framed.weight);
+                    return Some(Reading::Request(request));
+                }
+                barren.insert(verb);
             }
             let lemma = match framed.form {
                 Form::Base if self.is_base_after_frame(verb) => self.corrected(verb),

@@ -213,12 +213,11 @@ fn is_dotted(raw: &str) -> bool {
 fn abbreviation(text: &str, end: usize, out: &[Token]) -> usize {
     let known =
         ["mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "inc", "ltd", "e.g", "i.e", "a.m", "p.m", "u.s"];
-    let Some(last) = out.last() else { return end };
+    let (Some(last), Some(rest)) = (out.last(), text[end..].strip_prefix('.')) else { return end };
     let single = last.is_word() && last.low.len() == 1 && last.capital && last.low != "i";
-    let cut = text[end..].starts_with('.') && (known.contains(&last.low) || single);
     // "etc." may close a sentence: a capital after it says so.
-    let closes = last.low == "etc" && text[end + 1..].trim_start().starts_with(char::is_uppercase);
-    if cut && !closes { end + 1 } else { end }
+    let closes = last.low == "etc" && rest.trim_start().starts_with(char::is_uppercase);
+    if (known.contains(&last.low) || single) && !closes { end + 1 } else { end }
 }
 
 fn word<'t>(lower: &'t str, at: Range<usize>, capital: bool, out: &mut Vec<Token<'t>>) {
