@@ -338,11 +338,24 @@ fn steps_and_constraints_are_counted() {
         (Tongue::Chinese, "先打开文件，再删除第一行，然后保存文件。", 3, 0),
         (Tongue::Chinese, "读取文件并统计行数。", 2, 0),
         (Tongue::Chinese, "写一段介绍，不超过100字，语气要正式，必须押韵。", 1, 5),
+        // Each counts where it stands, also the second of a kind in a sentence.
+        (Tongue::English, "Write exactly 3 lines of at least 4 and at most 5 words, without names.", 1, 4),
+        (Tongue::Chinese, "写一段介绍，至少50字，不超过100字。不要用英文，不要押韵。", 1, 5),
         (Tongue::Chinese, "天空为什么是蓝色的？", 0, 0),
     ];
     for (tongue, text, steps, constraints) in cases {
         let found = analyse(text, tongue);
         assert_eq!((found.steps, found.constraints), (steps, constraints), "{text}");
+    }
+}
+
+#[test]
+fn steps_are_limited() {
+    for (tongue, text) in [
+        (Tongue::English, format!("Sort it{}.", " and sort it".repeat(300))),
+        (Tongue::Chinese, format!("打开文件{}。", "，然后打开文件".repeat(190))),
+    ] {
+        assert_eq!(analyse(&text, tongue).steps, 99);
     }
 }
 

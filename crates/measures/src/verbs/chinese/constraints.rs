@@ -72,7 +72,7 @@ const MARKS: [&str; 62] = [
 static FINDER: LazyLock<Option<AhoCorasick>> =
     LazyLock::new(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(MARKS).ok());
 
-/// Bounds, forms, demands, bans and manners, each where its mark stands.
+/// Bounds, forms, demands, bans and manners, each where its mark stands, as often as it stands there.
 pub fn count(text: &str) -> u32 {
     FINDER.as_ref().map_or(0, |finder| finder.find_iter(text).count() as u32)
 }

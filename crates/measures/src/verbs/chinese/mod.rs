@@ -17,7 +17,7 @@ use segment::{Kind, Token};
 
 use super::{Analysis, Level, Root};
 
-/// Requests that are counted in one text.
+/// Requests that are counted in one text, at most.
 const STEPS_MAX: usize = 99;
 
 pub fn analyse(text: &str) -> Analysis {
@@ -31,6 +31,8 @@ pub fn analyse(text: &str) -> Analysis {
     }
     let weight = found.iter().map(|request| request.weight).max();
     found.retain(|request| Some(request.weight) == weight);
+    // The last sentence may have asked for more.
+    found.truncate(STEPS_MAX);
     let root = found.first().map(|request| root(text, request));
     Analysis { root, steps: found.len() as u32, constraints: constraints::count(text) }
 }

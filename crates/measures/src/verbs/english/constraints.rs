@@ -4,7 +4,7 @@ use super::Page;
 use super::lexicon::Classes;
 use super::tokens::Kind;
 
-/// Each counts once a sentence at most for each kind: a bound, a form, a demand, a ban, a manner.
+/// Bounds, forms, demands and bans, each where its words begin; what is two of these at one word counts once.
 pub fn count(page: &Page) -> u32 {
     let mut n = 0;
     for i in 0..page.tokens.len() {

@@ -18,7 +18,7 @@ use tokens::{Kind, Token};
 
 use super::{Analysis, Root};
 
-/// Requests that are counted in one text.
+/// Requests that are counted in one text, at most.
 const STEPS_MAX: usize = 99;
 
 /// The shortest word whose spelling is corrected, in letters.
@@ -36,6 +36,8 @@ pub fn analyse(text: &str) -> Analysis {
     }
     let weight = found.iter().map(|request| request.weight).max();
     found.retain(|request| Some(request.weight) == weight);
+    // The last sentence may have asked for more.
+    found.truncate(STEPS_MAX);
     let root = found.first().map(|request| page.root(request));
     Analysis { root, steps: found.len() as u32, constraints: constraints::count(&page) }
 }
