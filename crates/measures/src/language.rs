@@ -204,18 +204,15 @@ impl Segment {
 /// The segments of a text outside of code, and the share of code.
 fn segments(text: &str) -> (Vec<Segment>, f32) {
     let mut segments = Vec::new();
-    let (mut all, mut code) = (0usize, 0usize);
+    let mut share = code::Share::default();
     let mut word = String::with_capacity(32);
     for line in lines(text) {
-        let trimmed = line.text.trim().len();
-        all += trimmed;
-        if line.is_code() {
-            code += trimmed;
-        } else {
+        share.add(&line);
+        if !line.is_code() {
             split_line(line.text, &mut segments, &mut word);
         }
     }
-    (segments, if all == 0 { 0.0 } else { code as f32 / all as f32 })
+    (segments, share.of_code())
 }
 
 /// Splits a line at ends of sentences and at quotation marks, counts scripts, and lets words vote.

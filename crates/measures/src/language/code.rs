@@ -54,13 +54,28 @@ pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
 
 /// Share of the characters of a text that stand in code: fenced blocks, and lines that look like it.
 pub fn code_share(text: &str) -> f32 {
-    let (mut all, mut code) = (0usize, 0usize);
-    for line in lines(text) {
-        let n = line.text.trim().len();
-        all += n;
-        code += if line.is_code() { n } else { 0 };
+    let mut share = Share::default();
+    lines(text).for_each(|line| share.add(&line));
+    share.of_code()
+}
+
+/// Characters of lines, without the white space around them.
+#[derive(Default)]
+pub(super) struct Share {
+    all: usize,
+    code: usize,
+}
+
+impl Share {
+    pub(super) fn add(&mut self, line: &Line) {
+        let n = line.text.trim().chars().count();
+        self.all += n;
+        self.code += if line.is_code() { n } else { 0 };
     }
-    if all == 0 { 0.0 } else { code as f32 / all as f32 }
+
+    pub(super) fn of_code(&self) -> f32 {
+        if self.all == 0 { 0.0 } else { self.code as f32 / self.all as f32 }
+    }
 }
 
 fn kind(line: &str, fence: &mut Option<u8>) -> Kind {

@@ -176,6 +176,13 @@ fn answers_that_were_asked_for_in_another_language_are_not() {
     }
 }
 
+/// Bytes were counted where characters are promised: an ideograph weighed as much as three letters of code.
+#[test]
+fn the_share_of_code_is_one_of_characters() {
+    let text = "这是一个用来求和的函数，十分简单。\n```\nabcdefghijk\n```";
+    assert_eq!((code_share(text), profile(text).code), (0.5, 0.5));
+}
+
 #[test]
 fn entropy_is_in_bits() {
     assert_eq!(entropy([]), 0.0);
