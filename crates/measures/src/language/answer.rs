@@ -67,7 +67,7 @@ fn related(a: Language, b: Language) -> bool {
 }
 
 struct Mentions {
-    /// It is about translating, or about languages.
+    /// It is about translating, or asks for a language without its name.
     translation: bool,
     languages: Vec<Language>,
 }
@@ -75,9 +75,14 @@ struct Mentions {
 fn mentions(instruction: &str) -> Mentions {
     let mut mentions = Mentions { translation: false, languages: Vec::new() };
     for found in NAMES.find_iter(instruction) {
-        match WORDS[found.pattern().as_usize()].1 {
-            None => mentions.translation = true,
-            Some(language) => mentions.languages.push(language),
+        match WORDS.get(found.pattern().as_usize()) {
+            Some((_, Some(language))) => mentions.languages.push(*language),
+            Some((_, None)) => mentions.translation = true,
+            // Beyond the words are the unnamed languages: "in another language", but not "explain another language".
+            None => {
+                let before = instruction.as_bytes()[..found.start()].last();
+                mentions.translation |= !before.is_some_and(u8::is_ascii_alphabetic);
+            }
         }
     }
     mentions
@@ -87,14 +92,94 @@ static NAMES: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
-        .build(WORDS.iter().map(|(word, _)| word))
+        .build(WORDS.iter().map(|(word, _)| (*word).to_owned()).chain(unnamed()))
         .expect("fixed words make an automaton")
 });
+
+/// A language that is asked for without its name: "in another language", 用外国语言. Not every language is one of people:
+/// programs have theirs, and so has good style.
+fn unnamed() -> impl Iterator<Item = String> {
+    const INTO: [&str; 3] = ["in", "into", "to"];
+    const WHICH: [&str; 44] = [
+        "a different",
+        "a foreign",
+        "a second",
+        "all",
+        "another",
+        "any",
+        "any other",
+        "both",
+        "different",
+        "each",
+        "every",
+        "five",
+        "foreign",
+        "four",
+        "her",
+        "his",
+        "its",
+        "its native",
+        "its original",
+        "many",
+        "more than one",
+        "multiple",
+        "my",
+        "other",
+        "our",
+        "several",
+        "some other",
+        "that",
+        "the corresponding",
+        "the following",
+        "the local",
+        "the native",
+        "the original",
+        "the other",
+        "the same",
+        "the target",
+        "their",
+        "their native",
+        "three",
+        "two",
+        "various",
+        "your",
+        "your native",
+        "your own",
+    ];
+    const BY: [&str; 7] = ["用", "成", "为", "以", "使用", "换", "到"];
+    const EASTERN: [&str; 21] = [
+        "另一种",
+        "另外一种",
+        "另一门",
+        "其他",
+        "其它",
+        "其他的",
+        "别的",
+        "外国",
+        "不同",
+        "不同的",
+        "多种",
+        "两种",
+        "三种",
+        "各种",
+        "目标",
+        "任意",
+        "任何",
+        "任意一种",
+        "任何一种",
+        "某种",
+        "当地",
+    ];
+    let western = WHICH.iter().flat_map(|which| INTO.map(|into| format!("{into} {which} language")));
+    let eastern = EASTERN
+        .iter()
+        .flat_map(|which| BY.iter().flat_map(move |by| ["语言", "語言"].map(|noun| format!("{by}{which}{noun}"))));
+    western.chain(eastern)
+}
 
 /// Words about translating (no language) and names of languages, in the languages that are asked in.
 const WORDS: &[(&str, Option<Language>)] = &[
     ("translat", None),
-    ("language", None),
     ("bilingual", None),
     ("foreign word", None),
     ("foreign phrase", None),
@@ -103,11 +188,11 @@ const WORDS: &[(&str, Option<Language>)] = &[
     ("译成", None),
     ("译为", None),
     ("直译", None),
-    ("外语", None),
-    ("外文", None),
+    ("用外语", None),
+    ("用外文", None),
+    ("成外语", None),
+    ("成外文", None),
     ("双语", None),
-    ("语言", None),
-    ("語言", None),
     ("翻訳", None),
     ("訳し", None),
     ("번역", None),

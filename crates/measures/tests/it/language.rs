@@ -176,6 +176,36 @@ fn answers_that_were_asked_for_in_another_language_are_not() {
     }
 }
 
+/// "language" alone is no request for another one.
+#[test]
+fn languages_that_are_none_of_people_excuse_nothing() {
+    let english = "Spring comes softly over the hills, and the rivers wake from their long sleep under the ice.";
+    for asked in [
+        "请用优美的语言描述春天的景色。",
+        "请推荐一门适合初学者的编程语言，并说明理由。",
+        "用通俗易懂的语言解释什么是黑洞。",
+    ] {
+        assert!(answers_in_other_language(asked, english).is_some(), "{asked}");
+    }
+    let chinese = "春天来了，山坡上开满了花，小河在阳光下静静地流过村庄，孩子们在草地上放风筝。";
+    for asked in
+        ["Describe the spring in beautiful language.", "Which programming language should a beginner learn first?"]
+    {
+        assert!(answers_in_other_language(asked, chinese).is_some(), "{asked}");
+    }
+    for asked in ["请用另一种语言描述春天的景色。", "请用外国语言描述春天的景色。", "把下面这句话翻译一下：春天来了。"]
+    {
+        assert_eq!(answers_in_other_language(asked, english), None, "{asked}");
+    }
+    for asked in [
+        "Describe the spring in another language.",
+        "Describe the spring in a foreign language.",
+        "In any other language, describe the spring.",
+    ] {
+        assert_eq!(answers_in_other_language(asked, chinese), None, "{asked}");
+    }
+}
+
 /// Bytes were counted where characters are promised: an ideograph weighed as much as three letters of code.
 #[test]
 fn the_share_of_code_is_one_of_characters() {
