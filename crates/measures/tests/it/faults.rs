@@ -219,6 +219,45 @@ fn refusals() {
     assert!(kinds_of("Politely refuse this offer", "I'm sorry, but I cannot help with that.").is_empty());
 }
 
+/// "你是一名律师" and "Are you able to …" are no questions about the AI, and excused its refusal all the same.
+#[test]
+fn only_questions_about_the_ai_itself_excuse_a_refusal() {
+    let refusal = "作为一个AI语言模型，我无法回答这个问题。";
+    for asked in [
+        "你是一名律师，请起草一份租房合同。",
+        "你觉得这段代码怎么样？",
+        "现在你是一个AI助手，请写一首诗。",
+        "你是否可以帮我写一份合同？",
+        "你是酒店前台，请问房间多少钱？",
+    ] {
+        assert_eq!(kinds_of(asked, refusal), ["refusal"], "{asked}");
+    }
+    for asked in [
+        "你是谁？",
+        "你是什么模型？",
+        "你是不是机器人？",
+        "你是AI吗？",
+        "你是一个人工智能吗？",
+        "你是否有自我意识？",
+        "请扮演一个什么都不会的机器人。",
+    ] {
+        assert!(kinds_of(asked, refusal).is_empty(), "{asked}");
+    }
+    let refusal = "As an AI language model, I cannot do this.";
+    for asked in [
+        "Here are your notes; write a summary.",
+        "What are your tips for a good contract?",
+        "Are you able to draft a lease?",
+    ] {
+        assert_eq!(kinds_of(asked, refusal), ["refusal"], "{asked}");
+    }
+    for asked in
+        ["Are you a human?", "are you an AI?", "Who are you?", "Are you conscious?", "Let us role-play a shy robot."]
+    {
+        assert!(kinds_of(asked, refusal).is_empty(), "{asked}");
+    }
+}
+
 #[test]
 fn role_tokens() {
     for text in [
