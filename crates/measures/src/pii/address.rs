@@ -85,14 +85,82 @@ fn head_len(before: &str) -> usize {
         &before[before.rfind(stop).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8))..];
     // What comes before a province or a word that introduces the address is not part of it.
     for bound in BOUNDS {
-        if let Some(at) = head.rfind(bound) {
-            let tail = &head[at + bound.len()..];
-            if tail.chars().count() >= 3 {
-                head = tail;
-            }
-        }
+        let mut bounds = head.rmatch_indices(bound).filter(|(at, _)| !in_name(head, *at, bound));
+        let tail = bounds.next().map(|(at, _)| &head[at + bound.len()..]);
+        head = tail.filter(|tail| tail.chars().count() >= 3).unwrap_or(head);
     }
     head.len()
+}
+
+/// Whether a character that may join or introduce is part of a place's name: 和平路, 于洪区, 呼和浩特市.
+fn in_name(head: &str, at: usize, bound: &str) -> bool {
+    const JOINING: &str = "和于及至为";
+    const NAMES: [&str; 44] = [
+        "呼和浩特",
+        "和林格尔",
+        "和布克赛尔",
+        "和平",
+        "和谐",
+        "和睦",
+        "和顺",
+        "和兴",
+        "和盛",
+        "和昌",
+        "和润",
+        "和美",
+        "和义",
+        "和龙",
+        "和静",
+        "和硕",
+        "和政",
+        "和田",
+        "共和",
+        "太和",
+        "永和",
+        "仁和",
+        "祥和",
+        "人和",
+        "中和",
+        "义和",
+        "泰和",
+        "雍和",
+        "颐和",
+        "安和",
+        "嘉和",
+        "云和",
+        "清和",
+        "谐和",
+        "于洪区",
+        "于都县",
+        "于田县",
+        "于家",
+        "及第",
+        "至善",
+        "至诚",
+        "为民",
+        "有为",
+        "无为",
+    ];
+    if !JOINING.contains(bound) {
+        return false;
+    }
+    let end = at + bound.len();
+    let covers = |name: &&str| {
+        name.match_indices(bound).any(|(before, _)| {
+            head[..end].ends_with(&name[..before + bound.len()])
+                && head[end..].starts_with(&name[before + bound.len()..])
+        })
+    };
+    NAMES.iter().any(|name| covers(&name)) || is_no_name(&head[end..])
+}
+
+/// Whether less than a name stands before the first mark of a place, so that what is before belongs to it: 和|平里, 周至|县.
+fn is_no_name(tail: &str) -> bool {
+    const MARKS: &str = "省市区县旗镇乡村路街道巷弄里坊庄苑园桥";
+    // They go with the mark: 和平北路, 太和南一路.
+    const PARTS: &str = "东南西北中新大小一二三四五六七八九十";
+    let Some(mark) = tail.find(|c| MARKS.contains(c)) else { return false };
+    tail[..mark].trim_end_matches(|c| PARTS.contains(c)).chars().count() <= 1
 }
 
 fn is_han(c: char) -> bool {
@@ -289,6 +357,16 @@ mod tests {
             ("ship to 12 N. Oak Street, Apt 5B", "street_address", "12 N. Oak Street, Apt 5B"),
             ("家住朝阳区幸福里小区5号楼3单元201室。", "cn_address", "朝阳区幸福里小区5号楼3单元201室"),
             ("I live at 221B Baker Street, London", "street_address", "221B Baker Street"),
+            ("地址：天津市和平区南京路128号", "cn_address", "天津市和平区南京路128号"),
+            ("沈阳市于洪区黄河北大街56号2单元", "cn_address", "沈阳市于洪区黄河北大街56号2单元"),
+            ("内蒙古呼和浩特市新城区中山东路7号", "cn_address", "内蒙古呼和浩特市新城区中山东路7号"),
+            ("新疆和田地区和田市北京西路5号", "cn_address", "新疆和田地区和田市北京西路5号"),
+            ("我住在和平路12号3单元。", "cn_address", "和平路12号3单元"),
+            ("家住西安市周至县为民路3号院", "cn_address", "西安市周至县为民路3号院"),
+            ("位于武汉市洪山区珞喻路1037号5栋", "cn_address", "武汉市洪山区珞喻路1037号5栋"),
+            ("我和同事在上海市黄浦区西藏中路18号2楼", "cn_address", "上海市黄浦区西藏中路18号2楼"),
+            ("张三和北京市朝阳区建国路88号3座的李四", "cn_address", "北京市朝阳区建国路88号3座"),
+            ("我住在北京市朝阳区建国路88号和他一起", "cn_address", "北京市朝阳区建国路88号"),
             ("PO Box 1234, Ashton, ID 83420", "post_box", "PO Box 1234, Ashton, ID 83420"),
             ("at 1600 Elm Ave, Springfield, IL 62704.", "street_address", "1600 Elm Ave, Springfield, IL 62704"),
         ] {
