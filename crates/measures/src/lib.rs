@@ -3,11 +3,13 @@
 //! Positions are byte ranges of the text that was given, on character boundaries.
 
 pub mod faults;
+mod hash;
 pub mod language;
 pub mod near;
 pub mod pii;
 pub mod quality;
 pub mod verbs;
+mod width;
 
 use std::ops::Range;
 

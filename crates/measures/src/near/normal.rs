@@ -3,6 +3,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::width;
+
 /// A text without what does not make another text of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Normal {
@@ -172,11 +174,7 @@ fn plain(c: char) -> bool {
 
 /// Full-width forms of ASCII and the ideographic space, as NFKC has them.
 fn narrow(c: char) -> char {
-    match c as u32 {
-        0x3000 => ' ',
-        n @ 0xff01..=0xff5e => char::from((n - 0xfee0) as u8),
-        _ => c,
-    }
+    if c == '\u{3000}' { ' ' } else { width::narrow(c) }
 }
 
 fn role(c: char) -> Role {
@@ -269,7 +267,10 @@ impl Writer {
             '.' if digit(last) && digit(next) => self.sign(c),
             '%' if digit(last) => self.text.push(c),
             '#' if last.is_some_and(|c| c.is_ascii_alphabetic()) && !last.is_some_and(is_wide) => self.text.push(c),
-            '-' if digit(next) && !last.is_some_and(char::is_alphanumeric) && !digit(before.find(|&c| c != ' ')) => {
+            '-' if digit(next)
+                && !last.is_some_and(char::is_alphanumeric)
+                && !digit(before.find(|&c| c != ' ')) =>
+            {
                 self.gap_then(c);
             }
             '-' | '*' | '/' if digit(before.find(|&c| c != ' ')) && digit(after.find(|&c| c != ' ')) => {

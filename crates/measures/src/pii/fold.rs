@@ -1,5 +1,6 @@
 //! Full-width and other forms of digits, letters and separators, brought to ASCII with the way back.
 
+use crate::width::narrow;
 use std::ops::Range;
 
 /// A text with ASCII in place of its full-width characters.
@@ -47,7 +48,7 @@ pub(super) fn fold(s: &str) -> Folded {
 /// What a character is written as in ASCII; none for what is not seen at all.
 fn ascii(c: char) -> Option<char> {
     Some(match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        '\u{ff01}'..='\u{ff5e}' => narrow(c),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
         '\u{a0}' | '\u{3000}' | '\u{2002}'..='\u{200a}' | '\u{202f}' => ' ',
         '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' => return None,

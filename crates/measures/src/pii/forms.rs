@@ -3,6 +3,8 @@
 use super::card;
 use super::identity::check_digit;
 use super::secret;
+use crate::hash::fnv;
+use crate::width::{narrow, widen};
 use std::net::Ipv4Addr;
 
 /// Random numbers from a seed and an original (FNV-1a into SplitMix64).
@@ -11,9 +13,7 @@ pub(super) struct Dice(u64);
 impl Dice {
     pub fn new(seed: u64, kind: &str, original: &str, draw: u64) -> Self {
         let bytes = kind.bytes().chain([0]).chain(original.bytes());
-        let hash = bytes
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        let mut dice = Self(hash ^ seed.rotate_left(32) ^ draw.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        let mut dice = Self(fnv(bytes) ^ seed.rotate_left(32) ^ draw.wrapping_mul(0xd1b5_4a32_d192_ed03));
         dice.below(1);
         dice
     }
@@ -50,13 +50,6 @@ pub(super) fn digit(c: char) -> Option<char> {
         '0'..='9' => Some(c),
         '\u{ff10}'..='\u{ff19}' => Some(narrow(c)),
         _ => None,
-    }
-}
-
-fn narrow(c: char) -> char {
-    match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
-        _ => c,
     }
 }
 
@@ -113,7 +106,7 @@ pub(super) fn pour(kind: &str, rule: &str, original: &str, made: &str) -> String
         }
         let Some(new) = fresh.next() else { return c };
         let new = if narrow(c).is_ascii_lowercase() { new.to_ascii_lowercase() } else { new };
-        if narrow(c) == c { new } else { char::from_u32(new as u32 + 0xfee0).unwrap_or(new) }
+        if narrow(c) == c { new } else { widen(new) }
     };
     original.chars().map(replace).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::hash::mixed;
+
 /// Of one passage of [`GRAM_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Print {
@@ -107,9 +109,4 @@ fn distinct(bytes: &[u8]) -> usize {
 
 fn step(all: u64, byte: u8) -> u64 {
     all.wrapping_mul(BASE).wrapping_add(u64::from(byte) + 1)
-}
-
-fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    z ^ (z >> 32)
 }

@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use crate::hash::mixed;
+use crate::width::narrow;
+
 /// What a token is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -201,17 +204,4 @@ fn folded(c: char) -> u32 {
         (Some(one), None) => u32::from(one),
         _ => u32::from(c),
     }
-}
-
-/// The common form of a full-width character.
-fn narrow(c: char) -> char {
-    match u32::from(c) {
-        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
-        _ => c,
-    }
-}
-
-fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    z ^ (z >> 32)
 }
