@@ -46,7 +46,7 @@ pub(super) fn fold(s: &str) -> Folded {
 }
 
 /// What a character is written as in ASCII; none for what is not seen at all.
-fn ascii(c: char) -> Option<char> {
+pub(super) fn ascii(c: char) -> Option<char> {
     Some(match c {
         '\u{ff01}'..='\u{ff5e}' => narrow(c),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',

@@ -1,6 +1,7 @@
 //! Values of the same form that are nobody's.
 
 use super::card;
+use super::fold;
 use super::identity::check_digit;
 use super::secret;
 use crate::hash::fnv;
@@ -68,12 +69,12 @@ fn counts(kind: &str, c: char) -> bool {
 
 /// A value without its layout, for equal values to be equal.
 pub(super) fn plain(kind: &str, rule: &str, original: &str) -> String {
-    let folded = original.chars().map(narrow);
+    let folded = original.chars().filter_map(fold::ascii);
     if kind == "email" {
         return folded.collect::<String>().to_ascii_lowercase();
     }
     if !poured(kind) {
-        return original.to_owned();
+        return folded.collect();
     }
     let all: String = folded.filter(|c| counts(kind, *c)).map(|c| c.to_ascii_uppercase()).collect();
     all[prefix_len(rule, &all)..].to_owned()
@@ -91,7 +92,7 @@ fn prefix_len(rule: &str, digits: &str) -> usize {
 /// The layout of an original with the characters of what was made for it.
 pub(super) fn pour(kind: &str, rule: &str, original: &str, made: &str) -> String {
     if !poured(kind) {
-        return made.to_owned();
+        return as_wide(original, made);
     }
     let all: String = original.chars().filter(|c| counts(kind, *c)).map(narrow).collect();
     let mut skip = prefix_len(rule, &all);
@@ -111,6 +112,15 @@ pub(super) fn pour(kind: &str, rule: &str, original: &str, made: &str) -> String
     original.chars().map(replace).collect()
 }
 
+/// Full-width where the original is, if what was made has as many characters.
+fn as_wide(original: &str, made: &str) -> String {
+    let seen = || original.chars().filter(|c| fold::ascii(*c).is_some());
+    if seen().count() != made.chars().count() {
+        return made.to_owned();
+    }
+    seen().zip(made.chars()).map(|(c, new)| if narrow(c) == c { new } else { widen(new) }).collect()
+}
+
 /// Another value of the same kind, without layout for kinds that have one.
 pub(super) fn make(kind: &str, rule: &str, plain: &str, dice: &mut Dice) -> String {
     match kind {
@@ -128,6 +138,8 @@ pub(super) fn make(kind: &str, rule: &str, plain: &str, dice: &mut Dice) -> Stri
         "private_key" => private_key(plain, dice),
         "url_password" => url(plain, dice),
         "api_key" | "token" => key(plain, dice),
+        // Of signs alone nothing would change.
+        _ if !plain.contains(char::is_alphanumeric) => dice.digits(plain.chars().count().max(1)),
         _ => like(plain, dice),
     }
 }
@@ -191,11 +203,13 @@ fn resident_id(plain: &str, dice: &mut Dice) -> String {
 /// Letters for letters and digits for digits; a plate keeps its province, which is no ASCII letter.
 fn same_classes(plain: &str, plate: bool, dice: &mut Dice) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
+    // Behind the city's letter, plates of new energy have six places, of which the first or last says what drives.
+    let energy = |at: usize| plate && plain.len() == 7 && matches!(at, 1 | 6);
     let draw = |(at, c): (usize, char)| match c {
         '0'..='9' => dice.digit(),
-        // The first letter of a passport says what paper it is, that of new energy what drives.
+        // The first letter of a passport says what paper it is.
         _ if !plate && at == 0 => c,
-        'D' | 'F' if plate => c,
+        'D' | 'F' if energy(at) => c,
         _ => dice.letter(LETTERS),
     };
     plain.chars().enumerate().map(draw).collect()
@@ -276,6 +290,8 @@ fn like(original: &str, dice: &mut Dice) -> String {
         '0'..='9' => dice.digit(),
         'a'..='z' => char::from(b'a' + dice.below(letters) as u8),
         'A'..='Z' => char::from(b'A' + dice.below(letters) as u8),
+        // 密 and é would give the value away.
+        _ if c.is_alphanumeric() => char::from(b'a' + dice.below(letters) as u8),
         _ => c,
     };
     original.chars().map(draw).collect()

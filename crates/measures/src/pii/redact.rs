@@ -89,6 +89,7 @@ pub fn redact(text: &str, spots: &[Spot], mode: Redact, surrogates: &mut Surroga
 mod tests {
     use super::super::{FINDING, find};
     use super::*;
+    use crate::width::{narrow, widen};
 
     const TEXT: &str = "张三，手机号13912340987（即１３９-1234-0987），邮箱zhang.san@corp.cn，身份证51010719730304453X，\
         车牌川A65NW8，卡号6222024932755903267，ssn 123-31-7950, call (212) 664-7665 x12, +44 7911 123456, \
@@ -138,6 +139,38 @@ mod tests {
             let first = digits(out.split('（').next().unwrap_or_default());
             let second = digits(out.split(['（', '）']).nth(1).unwrap_or_default());
             assert_eq!(first, second, "seed {seed}: one number, written twice");
+        }
+    }
+
+    /// Keys and passwords in full width had no letter that a surrogate would change, and stayed.
+    #[test]
+    fn full_width_values_are_replaced_in_every_mode() {
+        let wide: String = TEXT.chars().map(widen).collect();
+        let narrowed = |s: &str| s.chars().map(narrow).collect::<String>();
+        let spots = sure(&wide);
+        let kinds = |spots: &[Spot]| spots.iter().map(|spot| spot.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&spots), kinds(&sure(TEXT)));
+        for mode in [Redact::Mask, Redact::Tag, Redact::Surrogate] {
+            let out = redact(&wide, &spots, mode, &mut Surrogates::new(4));
+            for spot in &spots {
+                let value = narrowed(&wide[spot.at.clone()]);
+                assert!(!narrowed(&out).contains(&value), "{mode:?}: {value} stays in {out}");
+            }
+        }
+        let key = "ｓｋ－ａｂ９ＸＫ２８ｍｍＱｐ７Ｌｗ１２ＺｒＴ５";
+        let made = redact(key, &sure(key), Redact::Surrogate, &mut Surrogates::new(4));
+        assert!(made != key && made.chars().count() == key.chars().count() && made.starts_with("ｓｋ－"), "{made}");
+        assert!(made.chars().all(|c| narrow(c) != c), "{made}");
+    }
+
+    #[test]
+    fn nothing_of_a_value_stays_for_want_of_letters() {
+        for (kind, value) in
+            [("password", "!?%~#"), ("password", "пароль密码"), ("plate", "京DFFDFD"), ("plate", "沪FDDDFF")]
+        {
+            let spot = Spot { kind, rule: "", at: 0..value.len(), confidence: 1.0 };
+            let out = redact(value, &[spot], Redact::Surrogate, &mut Surrogates::new(5));
+            assert!(out != value && out.chars().count() == value.chars().count(), "{value}: {out}");
         }
     }
 
