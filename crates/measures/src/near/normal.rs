@@ -269,7 +269,7 @@ impl Writer {
             '#' if last.is_some_and(|c| c.is_ascii_alphabetic()) && !last.is_some_and(is_wide) => self.text.push(c),
             '-' if digit(next)
                 && !last.is_some_and(char::is_alphanumeric)
-                && !digit(before.find(|&c| c != ' ')) =>
+                && !digit(before.clone().find(|&c| c != ' ')) =>
             {
                 self.gap_then(c);
             }

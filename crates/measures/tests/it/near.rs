@@ -32,6 +32,7 @@ fn what_does_not_make_another_text_is_gone() {
         ("1,2,3 12,3456", "1 2 3 12 3456"),
         ("pi = 3.14. End.", "pi=3.14 end"),
         ("-5 degrees, well-known - or 3 - 4", "-5 degrees well known or 3-4"),
+        ("5 -3 and 15 -3", "5-3 and 15-3"),
         ("in 2020\n- 5 apples", "in 2020 5 apples"),
         ("C# and C++ but #5", "c# and c++but 5"),
         ("100% of $5", "100% of$5"),
