@@ -193,6 +193,11 @@ fn chinese_tail(text: &Text, number_end: usize) -> (usize, bool) {
         }
         rest = &next[places..];
         if !UNITS.iter().any(|unit| rest.starts_with(*unit)) {
+            // 3单元248: the number of the room, without a word behind it.
+            let room = inner && estate.is_none() && next[..places].bytes().all(|c| c.is_ascii_digit());
+            if room && (3..=4).contains(&places) && !rest.starts_with(|c: char| c.is_alphanumeric()) {
+                end = text.s.len() - rest.len();
+            }
             break;
         }
     }
@@ -252,10 +257,14 @@ fn english(text: &Text, g: usize, found: &mut Vec<Spot>) {
     }
     let Some(len) = street_len(text.after(from, 64)) else { return };
     let mut end = from + len;
-    let unit = unit_len(text.after(end, 32));
-    end += unit.unwrap_or(0);
-    let town = town_len(text.after(end, 64));
-    end += town.unwrap_or(0);
+    // The dot of "Ave." is the sentence's where nothing more of the address follows.
+    let short = text.before(end, 5).contains(' ');
+    let dot = usize::from(short && [". ", ".,", ".\n"].contains(&text.after(end, 2)));
+    let unit = unit_len(text.after(end + dot, 32));
+    let town = town_len(text.after(end + dot + unit.unwrap_or(0), 64));
+    if unit.is_some() || town.is_some() {
+        end += dot + unit.unwrap_or(0) + town.unwrap_or(0);
+    }
     let near = context::before(&text.s[..group.start], &[Word::Home, Word::Address]);
     let confidence = match (near.map(|near| near.word), unit.is_some(), town.is_some()) {
         (_, _, true) => 0.8,
@@ -294,8 +303,7 @@ fn street_len(rest: &str) -> Option<usize> {
         }
         at += word.len();
         if place > 0 && STREETS.contains(&word) {
-            let dot = rest[at..].starts_with('.') && word.len() <= 4 && rest[at + 1..].starts_with([' ', ',', '\n']);
-            return Some(at + usize::from(dot));
+            return Some(at);
         }
         // "5 St. John Street": a short form before the name.
         if rest[at..].starts_with(". ") && word.len() <= 2 {
@@ -367,6 +375,10 @@ mod tests {
             ("我和同事在上海市黄浦区西藏中路18号2楼", "cn_address", "上海市黄浦区西藏中路18号2楼"),
             ("张三和北京市朝阳区建国路88号3座的李四", "cn_address", "北京市朝阳区建国路88号3座"),
             ("我住在北京市朝阳区建国路88号和他一起", "cn_address", "北京市朝阳区建国路88号"),
+            ("收货地址：成都市武侯区文三路293号7栋6单元189。", "cn_address", "成都市武侯区文三路293号7栋6单元189"),
+            ("家住幸福街5号2单元300米外", "cn_address", "幸福街5号2单元"),
+            ("I live at 7670 Maple Blvd. Come and see me.", "street_address", "7670 Maple Blvd"),
+            ("ship to 12 Oak St. Apt 5B", "street_address", "12 Oak St. Apt 5B"),
             ("PO Box 1234, Ashton, ID 83420", "post_box", "PO Box 1234, Ashton, ID 83420"),
             ("at 1600 Elm Ave, Springfield, IL 62704.", "street_address", "1600 Elm Ave, Springfield, IL 62704"),
         ] {

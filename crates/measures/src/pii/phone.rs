@@ -83,6 +83,13 @@ fn chinese_mobile(text: &Text, g: usize, found: &mut Vec<Spot>) {
         return;
     }
     let prefix = country_before(text, g);
+    // +49 153 71509975 is a number of another country.
+    let abroad = |before: usize| {
+        plus_before(text, text.groups[before].start) && text.len(before) <= 3 && text.gap(before).is_some_and(joins)
+    };
+    if prefix.is_none() && g.checked_sub(1).is_some_and(abroad) {
+        return;
+    }
     let mut opening = prefix.unwrap_or(group.start);
     if glued.is_some() && text.byte_before(opening) == Some(b'+') {
         opening -= 1;
