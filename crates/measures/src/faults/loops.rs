@@ -41,18 +41,20 @@ const SLOTS: usize = 1 << 12;
 /// Finds stretches that repeat with a period: each window of bytes remembers where it last stood, and where the distance to
 /// that place stays the same for long, the stretch is periodic.
 ///
-/// A budget bounds the work: texts that nearly repeat with many periods at once are given up.
-fn find_periods(text: &str, spots: &mut Vec<Spot>) {
+/// A budget bounds the work: texts that nearly repeat with many periods at once are given up. Gives the bytes that were
+/// compared.
+fn find_periods(text: &str, spots: &mut Vec<Spot>) -> usize {
     let bytes = text.as_bytes();
     let code = Code(OnceCell::new());
-    let mut budget = 16 * bytes.len();
+    let budget = BUDGET_A_BYTE * bytes.len();
+    let mut compared = 0;
     let mut loops = 0;
     let mut last = [u32::MAX; SLOTS];
     // The last stretch that was measured and was no loop: its period and end.
     let mut known = (0, 0);
     let mut at = 0;
     while let Some(window) = bytes.get(at..at + WINDOW)
-        && budget > 0
+        && compared < budget
         && loops < SPOTS_PER_KIND_MAX
     {
         let window = u64::from_le_bytes(window.try_into().unwrap_or_default());
@@ -71,7 +73,7 @@ fn find_periods(text: &str, spots: &mut Vec<Spot>) {
         }
         let same =
             WINDOW + bytes[at + WINDOW..].iter().zip(&bytes[previous + WINDOW..]).take_while(|(a, b)| a == b).count();
-        budget = budget.saturating_sub(same);
+        compared += same;
         if is_loop(period, period + same) && is_text(text, previous..at) && !code.is_at(text, previous) {
             let stretch = inner(text, previous..at + same);
             let copies = (period + same) as f32 / period as f32;
@@ -84,7 +86,11 @@ fn find_periods(text: &str, spots: &mut Vec<Spot>) {
             at += 1;
         }
     }
+    compared
 }
+
+/// Bytes that may be compared for each byte of a text.
+const BUDGET_A_BYTE: usize = 16;
 
 /// Whether a stretch of `span` bytes with a period is too long for rhetoric. Short units need more copies: "ha ha ha".
 fn is_loop(period: usize, span: usize) -> bool {
@@ -175,4 +181,33 @@ fn ends(line: &str) -> impl Iterator<Item = usize> {
         _ => false,
     });
     marks.map(|(at, c)| at + c.len_utf8()).filter(|&end| end < line.len()).chain(std::iter::once(line.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fibonacci words repeat with many periods at once.
+    fn fibonacci(bytes: usize) -> String {
+        let (mut one, mut two) = ("a".to_owned(), "ab".to_owned());
+        while two.len() < bytes {
+            (one, two) = (two.clone(), two + &one);
+        }
+        two
+    }
+
+    /// A stretch that was no loop is not compared again from each of its bytes on.
+    #[test]
+    fn the_work_on_texts_that_nearly_repeat_is_linear() {
+        let twice = |bytes: usize| {
+            let half: String = (0..bytes / 16).map(|n| format!("{:x} ", n * 0x9e37_79b9 % 0xfff_fff1)).collect();
+            half.clone() + &half
+        };
+        for bytes in [1 << 12, 1 << 16, 1 << 20] {
+            for text in [fibonacci(bytes), twice(bytes)] {
+                let compared = find_periods(&text, &mut Vec::new());
+                assert!(compared <= 5 * text.len(), "{}: {compared}", text.len());
+            }
+        }
+    }
 }
