@@ -1,7 +1,7 @@
 //! MinHash in one pass: Fast Similarity Sketching (Dahlgaard, Knudsen, Thorup 2017).
 //!
 //! As in MinHash, each of [`BINS`] values of two texts is equal with a chance that is their Jaccard similarity. A shingle
-//! falls into one bin a round, and rounds end when no bin is empty: some thousand steps for a text of any length, where
+//! falls into one bin a round, and rounds end when no bin is empty: some thousand steps and one for each shingle, where
 //! MinHash takes its number of shingles times its number of permutations. One-permutation hashing is as fast, but needs
 //! bins filled from others for short texts, which instructions mostly are.
 
@@ -10,6 +10,8 @@ pub const ROWS_PER_BAND: usize = 6;
 pub const BANDS: usize = 72;
 /// Each value is part of two bands, and two bands share one value at most: half the work for all but the same recall.
 pub const BINS: usize = BANDS * ROWS_PER_BAND / 2;
+/// Shingles from which on a bin is left empty by the first round once in a hundred million texts.
+const MANY: usize = 24 * BINS;
 /// Bytes of a [`glance`].
 const GLANCE: usize = 64;
 
@@ -37,6 +39,15 @@ pub fn signature(shingles: &[u64], bins: &mut BinValues) -> Option<()> {
         }
         if !bins.contains(&u64::MAX) {
             return Some(());
+        }
+        // Of so many, one round fills the bins unless they are the same few over and over.
+        if round == 0 && shingles.len() >= MANY {
+            let mut distinct = shingles.to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if distinct.len() < shingles.len() {
+                return signature(&distinct, bins);
+            }
         }
     }
     // What chance left empty, which happens to very short texts alone, is filled bin by bin.

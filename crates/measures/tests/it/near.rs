@@ -142,6 +142,16 @@ fn what_two_texts_share() {
     assert_eq!(of("abcd", "wxyz").containment(), 0.0);
 }
 
+/// A text of the same few shingles over and over has the signature of these few.
+#[test]
+fn copies_of_shingles_do_not_count() {
+    let few: Vec<u64> = (1..=9).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let many = few.repeat(2000);
+    let (mut a, mut b) = ([0; BINS], [0; BINS]);
+    assert_eq!(signature(&few, &mut a), signature(&many, &mut b));
+    assert_eq!(a, b);
+}
+
 fn bins_of(normal: &str) -> Box<[u64; BINS]> {
     let mut hashes = Vec::new();
     shingles(normal, &mut hashes);
