@@ -151,7 +151,7 @@ fn in_name(head: &str, at: usize, bound: &str) -> bool {
                 && head[end..].starts_with(&name[before + bound.len()..])
         })
     };
-    NAMES.iter().any(|name| covers(&name)) || is_no_name(&head[end..])
+    NAMES.iter().any(covers) || is_no_name(&head[end..])
 }
 
 /// Whether less than a name stands before the first mark of a place, so that what is before belongs to it: 和|平里, 周至|县.

@@ -282,7 +282,13 @@ fn address(rule: &str, dice: &mut Dice) -> String {
     }
 }
 
-/// The same signs, and letters and digits of the same kind, for all of a text.
+/// Frequent ones that names have, too.
+const IDEOGRAPHS: [char; 32] = [
+    '安', '白', '常', '成', '丁', '方', '高', '关', '国', '海', '和', '华', '江', '金', '康', '兰', '林', '明', '宁',
+    '平', '秋', '山', '石', '天', '文', '星', '阳', '叶', '雨', '云', '章', '竹',
+];
+
+/// The same signs, and letters, ideographs and digits of the same kind, for all of a text.
 fn like(original: &str, dice: &mut Dice) -> String {
     let hex = original.len() >= 16 && original.bytes().all(|c| c.is_ascii_hexdigit());
     let letters = if hex { 6 } else { 26 };
@@ -290,7 +296,8 @@ fn like(original: &str, dice: &mut Dice) -> String {
         '0'..='9' => dice.digit(),
         'a'..='z' => char::from(b'a' + dice.below(letters) as u8),
         'A'..='Z' => char::from(b'A' + dice.below(letters) as u8),
-        // 密 and é would give the value away.
+        '\u{4e00}'..='\u{9fff}' => IDEOGRAPHS[dice.below(IDEOGRAPHS.len() as u64) as usize],
+        // é would give the value away.
         _ if c.is_alphanumeric() => char::from(b'a' + dice.below(letters) as u8),
         _ => c,
     };
