@@ -23,7 +23,7 @@ pub struct Quality {
     /// The product of the parts, each raised to its [`Aspect::weight`].
     pub score: f32,
     pub parts: [(Aspect, f32); Aspect::ALL.len()],
-    /// How sure it is, from 0.5 to 1, that the answer ignores its question; `None` where nothing speaks for it.
+    /// How sure it is, from 0.5 to 0.9, that the answer ignores its question; `None` where nothing speaks for it.
     ///
     /// Judges one row alone, and only long answers to questions that name several things of which the answer takes up none.
     /// Answers that many rows share are found over the whole set, in `scan::answers`.
@@ -301,7 +301,9 @@ fn own(question: &Read, answer: &Read) -> f32 {
     if question.weight < SHORT || answer.weight < SHORT {
         return 1.0;
     }
-    if question.whole() == answer.whole() {
+    // Of texts that are not read to their end, what is read may be the same and the rest not.
+    let read = question.tokens.len() < TOKENS_MAX || question.text.trim() == answer.text.trim();
+    if read && question.whole() == answer.whole() {
         return 0.1;
     }
     let told = |read: &Read| read.text.trim().trim_end_matches(['.', '?', '!', '。', '？', '！']).len();

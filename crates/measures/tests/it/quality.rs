@@ -65,6 +65,15 @@ fn each_part_has_its_fault() {
     }
 }
 
+/// Only the start of a long text is read; an answer that begins with a long question is not all of it.
+#[test]
+fn a_long_beginning_in_common_is_no_echo() {
+    let document: String = (0..4200).map(|n| format!("word{n} ")).collect();
+    let answer = document.clone() + &(0..2000).map(|n| format!("other{n} ")).collect::<String>();
+    assert_eq!(part(&document, &document, Aspect::Own), 0.1);
+    assert_eq!(part(&document, &answer, Aspect::Own), 1.0);
+}
+
 #[test]
 fn what_is_known_counts() {
     let with = |kind: &'static str, confidence| {
