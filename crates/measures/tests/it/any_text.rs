@@ -283,6 +283,7 @@ fn frames_with_many_fillers_come_to_an_end() {
         format!("Can you {}help me?", "please ".repeat(500)),
         format!("{}write a poem", "please ".repeat(500)),
         "can you help me to ".repeat(200),
+        "::can you".repeat(450),
         "I would like you to help me ".repeat(140),
         "could you please, ".repeat(220),
         format!("I {}want you to {}write a poem.", "really ".repeat(200), "please ".repeat(200)),

@@ -152,7 +152,8 @@ impl<'t> Page<'t> {
     fn requests(&self, sentence: Sentence, found: &mut Vec<Request>) {
         let Range { start, end } = sentence.at;
         let opening = self.after_openers(start, end);
-        let mut place = match self.read(opening, Place::Opening, &sentence) {
+        let mut barren = FxHashSet::default();
+        let mut place = match self.read(opening, Place::Opening, &sentence, &mut barren) {
             Reading::Request(request) => return self.take(request, end, found),
             Reading::Never => return,
             Reading::Go(place) => place,
@@ -162,7 +163,7 @@ impl<'t> Page<'t> {
                 continue;
             }
             let next = self.after_openers(i + 1, end);
-            match self.read(next, place, &sentence) {
+            match self.read(next, place, &sentence, &mut barren) {
                 Reading::Request(request) => return self.take(request, end, found),
                 Reading::Go(Place::Led) if place == Place::Inside => place = Place::Led,
                 _ => {}
@@ -279,7 +280,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    fn read(&self, i: usize, place: Place, sentence: &Sentence) -> Reading {
+    fn read(&self, i: usize, place: Place, sentence: &Sentence, barren: &mut FxHashSet<usize>) -> Reading {
         let end = sentence.at.end;
         if i >= end {
             return Reading::Never;
@@ -287,7 +288,7 @@ impl<'t> Page<'t> {
         if !self.is_word(i) {
             return Reading::Go(Place::Inside);
         }
-        if let Some(reading) = self.framed(i, end) {
+        if let Some(reading) = self.framed(i, end, barren) {
             return reading;
         }
         if self.low(i) == "let" && self.is(i + 1, Classes::OBJECT) && self.low(i + 2) == "know" {
@@ -330,13 +331,9 @@ impl<'t> Page<'t> {
         Reading::Request(Request { verb, lemma, weight, object: Object::After(verb + 1) })
     }
 
-    /// A frame with a verb after it; frames may follow one another: "I'd like you to help me plan".
-    fn framed(&self, i: usize, end: usize) -> Option<Reading> {
-        self.framed_but(i, end, &mut FxHashSet::default())
-    }
-
-    /// The same, where no request begins at `barren`: each place is read once, however many frames lead to it.
-    fn framed_but(&self, i: usize, end: usize, barren: &mut FxHashSet<usize>) -> Option<Reading> {
+    /// A frame with a verb after it; frames may follow one another: "I'd like you to help me plan". Places of the sentence
+    /// where no framed request begins become `barren`: each is read once, however many frames lead to it.
+    fn framed(&self, i: usize, end: usize, barren: &mut FxHashSet<usize>) -> Option<Reading> {
         for framed in frames(&self.tokens, i, end) {
             let mut verb = framed.next;
             while verb < end && (self.is_opener(verb) || matches!(self.low(verb), "both" | ":")) {
@@ -349,7 +346,7 @@ impl<'t> Page<'t> {
                 return Some(Reading::Go(Place::Led));
             }
             if framed.form == Form::Base && verb > i && !barren.contains(&verb) {
-                if let Some(Reading::Request(mut request)) = self.framed_but(verb, end, barren) {
+                if let Some(Reading::Request(mut request)) = self.framed(verb, end, barren) {
                     request.weight = request.weight.min(framed.weight);
                     return Some(Reading::Request(request));
                 }
