@@ -13,6 +13,8 @@ use std::ops::Range;
 /// The rows that do not stay as they are, in order.
 #[derive(Debug, Default)]
 pub struct Actions {
+    /// Of surrogates: who knows it can try which original a surrogate stands for.
+    pub seed: u64,
     rows: Vec<(Place, Act)>,
     /// Reasons and names of fields, each once: `fault.mojibake`, `output`.
     names: Vec<String>,
@@ -146,7 +148,7 @@ impl Actions {
             return Action::Drop { why: why() };
         }
         let Some(row) = &understood.row else { return Action::Keep };
-        let mut surrogates = Surrogates::new(SURROGATE_SEED);
+        let mut surrogates = Surrogates::new(self.seed);
         let mut fields = Vec::new();
         for field in &row.fields {
             let mut text = field.text.clone();
@@ -178,9 +180,6 @@ pub fn apart(mut spots: Vec<Spot>) -> Vec<Spot> {
     out
 }
 
-/// One seed for all scans: the same row gets the same surrogates each time.
-const SURROGATE_SEED: u64 = 1;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +208,10 @@ mod tests {
         let changed = actions.of((0, 1), &understood("我叫王芳。\u{200b}"), Some(Redact::Tag));
         let Action::Change { fields, .. } = changed else { panic!("{changed:?}") };
         assert!(!fields[0].1.contains("王芳") && fields[0].1.ends_with('\u{200b}'), "{fields:?}");
+        for how in [Redact::Mask, Redact::Surrogate] {
+            let changed = actions.of((0, 1), &understood("我叫王芳。"), Some(how));
+            assert!(matches!(&changed, Action::Change { fields, .. } if !fields[0].1.contains("王芳")), "{changed:?}");
+        }
         assert_eq!(actions.of((0, 1), &understood("我叫王芳。"), None), Action::Keep);
     }
 

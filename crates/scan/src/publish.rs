@@ -123,6 +123,9 @@ pub fn clean_copy(
         }
         files.push(File { shown: file.file.clone(), ..found });
     }
+    if redact == Some(Redact::Surrogate) {
+        done.actions.seed = secret(files.iter().map(|file| file.source.path.as_path()))?;
+    }
     let summary = clean::clean(fs, &files, &limits, to, &|file, line, understood| {
         if watch.stop.load(Ordering::Relaxed) {
             return Action::Stop;
@@ -142,4 +145,11 @@ pub fn clean_copy(
         "written": to.display().to_string(),
     });
     Ok(summary.log)
+}
+
+/// A number that the same files give again, and that nobody can know who does not have them.
+fn secret<'a>(files: impl Iterator<Item = &'a Path>) -> Result<u64, ScanError> {
+    let all = files.map(runfs::sha256_file).collect::<Result<Vec<String>, _>>()?.concat();
+    let hash = runfs::sha256_hex(all.as_bytes());
+    Ok(u64::from_str_radix(&hash[..16], 16).unwrap_or_else(|_| unreachable!("hexadecimal digits")))
 }

@@ -1,9 +1,8 @@
 //! How varied the requests of a corpus are: exact counts of (verb, noun, level) that merge in any order.
 
-use std::collections::BTreeMap;
-use std::hash::Hasher;
-
 use super::{Analysis, Level};
+use crate::hash::fnv;
+use std::collections::BTreeMap;
 
 /// Distinct pairs that are held, about 100 bytes each. Beyond it, only pairs whose hash ends in one more zero bit are
 /// kept, and so on: what is kept depends on the set of pairs alone, never on the order they came in, so merged
@@ -230,31 +229,14 @@ fn word(text: &str) -> Box<str> {
     text[..end].into()
 }
 
-/// Zero bits at the end of a pair's hash. The hash must not change between versions: shards are merged by it.
+/// Zero bits at the end of a pair's hash: FNV-1a with the finishing steps of MurmurHash3, whose low bits are even. It must not
+/// change between versions: shards are merged by it.
 fn zeros(pair: &Pair) -> u32 {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    hash.write(pair.verb.as_bytes());
-    hash.write(&[0xff, pair.level as u8]);
-    hash.write(pair.noun.as_deref().unwrap_or("\0").as_bytes());
-    hash.finish().trailing_zeros()
-}
-
-/// FNV-1a with the finishing steps of MurmurHash3, whose low bits are even.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        let mut x = self.0;
-        x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        x ^ (x >> 33)
-    }
+    let noun = pair.noun.as_deref().unwrap_or("\0");
+    let mut x = fnv(pair.verb.bytes().chain([0xff, pair.level as u8]).chain(noun.bytes()));
+    x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (x ^ (x >> 33)).trailing_zeros()
 }
 
 /// Pairs as a list of `[verb, noun, level, count]`: JSON has no keys but strings.
