@@ -280,7 +280,7 @@ def faults(judge, name, file, planted):
 
 def key(row):
     texts = (str(row.get(field) or "") for field in ("instruction", "input", "output"))
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def dirty(judge, name, folder):
