@@ -88,6 +88,13 @@ struct Out {
     stride: usize,
 }
 
+impl Out {
+    /// Its seventeenth row.
+    fn low(self) -> *mut f32 {
+        self.to.wrapping_byte_add(SIDE * self.stride)
+    }
+}
+
 /// The sums over all segments of `product`, which reads tiles from `a` and `b`, then `store`.
 macro_rules! sums {
     ($segments:expr, $rows:expr, $out:expr, zero [$($zero:literal)+], product [$($product:literal)+], store [$($store:literal)+]) => {
@@ -112,10 +119,10 @@ macro_rules! sums {
             segment = inout(reg) $segments.as_ptr() => _,
             count = inout(reg) $segments.len() => _,
             k = out(reg) _, a = out(reg) _, b = out(reg) _,
-            line = in(reg) 64usize, panel = in(reg) 128usize,
+            line = in(reg) 64usize,
             a_step = in(reg) $rows * 64,
             top = in(reg) $out.to,
-            low = in(reg) $out.to.wrapping_byte_add(SIDE * $out.stride),
+            low = in(reg) $out.low(),
             stride = in(reg) $out.stride,
             k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
             size = const size_of::<Segment>(),
@@ -124,6 +131,77 @@ macro_rules! sums {
             options(nostack),
         )
     };
+}
+
+/// Sums of a whole block that is far. Meanwhile D's lines are fetched, two rows a step and from the first again behind the
+/// last, and a fourth of B's next panel, as [`Segment::next`] has it. A's tiles bypass the first-level cache, in which B's
+/// panel so stays.
+unsafe fn contract_far(segments: &[Segment], d: Out, out: Out) {
+    // SAFETY: as for `contract`; fetching cannot fault.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "mov {line}, {d}",
+            "2:",
+            "mov {k}, [{segment} + {k_at}]",
+            "mov {a}, [{segment} + {a_at}]",
+            "mov {b}, [{segment} + {b_at}]",
+            "mov {next}, [{segment} + {next_at}]",
+            "shr {k}, 4",
+            "3:",
+            "prefetcht1 [{next}]",
+            "prefetcht1 [{next} + 64]",
+            "prefetcht1 [{next} + 128]",
+            "prefetcht1 [{next} + 192]",
+            "prefetcht1 [{next} + 256]",
+            "prefetcht1 [{next} + 320]",
+            "prefetcht1 [{next} + 384]",
+            "prefetcht1 [{next} + 448]",
+            "prefetchw [{line}]",
+            "prefetchw [{line} + 64]",
+            "prefetchw [{line} + {d_stride}]",
+            "prefetchw [{line} + {d_stride} + 64]",
+            "lea {line}, [{line} + 2*{d_stride}]",
+            "cmp {line}, {end}",
+            "cmovae {line}, {d}",
+            "tileloadd tmm6, [{b} + 2*{row}]",
+            "tileloaddt1 tmm4, [{a} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + 2*{row} + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{a} + {row} + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {next}, 512",
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "dec {k}",
+            "jnz 3b",
+            "add {segment}, {size}",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{out} + {stride}], tmm0",
+            "tilestored [{out} + {stride} + 64], tmm1",
+            "lea {a}, [{out} + 8*{stride}]",
+            "lea {a}, [{a} + 8*{stride}]",
+            "tilestored [{a} + {stride}], tmm2",
+            "tilestored [{a} + {stride} + 64], tmm3",
+            segment = inout(reg) segments.as_ptr() => _,
+            count = inout(reg) segments.len() => _,
+            k = out(reg) _, a = out(reg) _, b = out(reg) _, next = out(reg) _, line = out(reg) _,
+            row = in(reg) 64usize,
+            d = in(reg) d.to, d_stride = in(reg) d.stride, end = in(reg) d.low().wrapping_byte_add(SIDE * d.stride),
+            out = in(reg) out.to, stride = in(reg) out.stride,
+            k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
+            next_at = const offset_of!(Segment, next), size = const size_of::<Segment>(),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
 }
 
 /// Sums of up to two tiles of rows and columns each.
@@ -135,10 +213,10 @@ unsafe fn contract(segments: &[Segment], rows: usize, columns: usize, out: Out) 
             (true, true) => sums!(segments, rows, out,
             zero ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
             product [
-                "tileloadd tmm6, [{b} + {panel}]"
+                "tileloadd tmm6, [{b} + 2*{line}]"
                 "tileloadd tmm4, [{a} + {line}]"
                 "tdpbf16ps tmm0, tmm4, tmm6"
-                "tileloadd tmm7, [{b} + {panel} + 64]"
+                "tileloadd tmm7, [{b} + 2*{line} + 64]"
                 "tdpbf16ps tmm1, tmm4, tmm7"
                 "tileloadd tmm5, [{a} + {line} + 1024]"
                 "tdpbf16ps tmm2, tmm5, tmm6"
@@ -153,7 +231,7 @@ unsafe fn contract(segments: &[Segment], rows: usize, columns: usize, out: Out) 
             (true, false) => sums!(segments, rows, out,
                 zero ["tilezero tmm0" "tilezero tmm2"],
                 product [
-                    "tileloadd tmm6, [{b} + {panel}]"
+                    "tileloadd tmm6, [{b} + 2*{line}]"
                     "tileloadd tmm4, [{a} + {line}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tileloadd tmm5, [{a} + {line} + 1024]"
@@ -163,17 +241,17 @@ unsafe fn contract(segments: &[Segment], rows: usize, columns: usize, out: Out) 
             (false, true) => sums!(segments, rows, out,
                 zero ["tilezero tmm0" "tilezero tmm1"],
                 product [
-                    "tileloadd tmm6, [{b} + {panel}]"
+                    "tileloadd tmm6, [{b} + 2*{line}]"
                     "tileloadd tmm4, [{a} + {line}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm7, [{b} + {panel} + 64]"
+                    "tileloadd tmm7, [{b} + 2*{line} + 64]"
                     "tdpbf16ps tmm1, tmm4, tmm7"
                 ],
                 store ["tilestored [{top} + {stride}], tmm0" "tilestored [{top} + {stride} + 64], tmm1"]),
             (false, false) => sums!(segments, rows, out,
                 zero ["tilezero tmm0"],
                 product [
-                    "tileloadd tmm6, [{b} + {panel}]"
+                    "tileloadd tmm6, [{b} + 2*{line}]"
                     "tileloadd tmm4, [{a} + {line}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                 ],
@@ -187,9 +265,13 @@ unsafe fn tile(rows: usize, t: Tile) {
     let segments = t.segments;
     debug_assert!(segments.iter().all(|s| s.ldb == BLOCK && s.k > 0 && s.k.is_multiple_of(SIDE)));
     let whole = rows == BLOCK && t.n == BLOCK;
+    let d = Out { to: t.d, stride: t.ldd * size_of::<f32>() };
+    let sum = |out| {
+        // SAFETY: the caller's promise; `out` is D, which has the block's rows and columns, or a block's memory.
+        unsafe { if whole && t.far { contract_far(segments, d, out) } else { contract(segments, rows, t.n, out) } }
+    };
     if whole && t.alpha == 1.0 && t.write == Write::Set && !segments.is_empty() {
-        // SAFETY: the caller's promise: D has the block's rows and columns.
-        unsafe { contract(segments, rows, t.n, Out { to: t.d, stride: t.ldd * size_of::<f32>() }) };
+        sum(d);
         return;
     }
     let mut sums = std::mem::MaybeUninit::<Sums>::uninit();
@@ -199,7 +281,7 @@ unsafe fn tile(rows: usize, t: Tile) {
         if segments.is_empty() {
             out.write_bytes(0, BLOCK * BLOCK);
         } else {
-            contract(segments, rows, t.n, Out { to: out, stride: BLOCK * size_of::<f32>() });
+            sum(Out { to: out, stride: BLOCK * size_of::<f32>() });
         }
         let alpha = __m512::splat(t.alpha);
         for i in 0..rows {

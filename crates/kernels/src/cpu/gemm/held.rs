@@ -37,6 +37,11 @@ impl Panels {
         Ok(Panels { words, depth: kern.words(k), nr: kern.nr })
     }
 
+    /// Words of a panel.
+    fn each(&self) -> usize {
+        self.depth * self.nr
+    }
+
     /// Panel `q` from one word of the contraction to another.
     fn panel(&self, q: usize, ks: Range<usize>) -> &[f32] {
         &self.words.values()[(q * self.depth + ks.start) * self.nr..][..ks.len() * self.nr]
@@ -44,7 +49,8 @@ impl Panels {
 
     /// All of them, one a row.
     fn rows_mut(&mut self) -> RowsMut<'_> {
-        RowsMut::dense(self.words.values_mut(), self.depth * self.nr)
+        let each = self.each();
+        RowsMut::dense(self.words.values_mut(), each)
     }
 }
 
@@ -123,13 +129,14 @@ impl<'a> Stack<'a> {
         parts.iter().all(|part| part.w.held().is_some()).then_some(Stack { op, parts })
     }
 
-    /// Calls `f` with the words that a matrix has among the words `ks` of panel `q`, and the panel from there on.
+    /// Calls `f` with the words that a matrix has among the words `ks` of panel `q`, the panel from there on, and how far
+    /// behind it the next panel lies.
     pub(super) fn pieces(
         &self,
         kern: &Kernels,
         q: usize,
         ks: Range<usize>,
-        f: &mut impl FnMut(Range<usize>, &'a [f32]),
+        f: &mut impl FnMut(Range<usize>, &'a [f32], usize),
     ) {
         let mut start = 0;
         for held in self.parts.iter().filter_map(|part| part.w.held()) {
@@ -138,7 +145,7 @@ impl<'a> Stack<'a> {
                 Op::T => {
                     let end = start + held.rows.div_ceil(kern.nr);
                     if (start..end).contains(&q) {
-                        f(ks.clone(), held.forward.panel(q - start, ks.clone()));
+                        f(ks.clone(), held.forward.panel(q - start, ks.clone()), held.forward.each());
                     }
                     start = end;
                 }
@@ -147,7 +154,7 @@ impl<'a> Stack<'a> {
                     let end = start + kern.words(held.rows);
                     let here = ks.start.max(start)..ks.end.min(end);
                     if !here.is_empty() {
-                        f(here.clone(), held.back.panel(q, here.start - start..here.end - start));
+                        f(here.clone(), held.back.panel(q, here.start - start..here.end - start), held.back.each());
                     }
                     start = end;
                 }

@@ -17,6 +17,14 @@ pub(super) struct Segment {
     /// row l starts at `l * ldb` and has all `nr` columns
     pub b: *const f32,
     pub ldb: usize,
+    /// where to begin fetching what is multiplied next, of a tile that is far: this tile's share of B's next panel
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AMX's tiles fetch"))]
+    pub next: *const f32,
+}
+
+impl Segment {
+    pub(super) const NONE: Segment =
+        Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: 0, next: std::ptr::null() };
 }
 
 /// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n], the contraction being the segments, one
@@ -30,6 +38,9 @@ pub(super) struct Tile<'a> {
     pub n: usize,
     pub alpha: f32,
     pub write: Write,
+    /// whether D and B's next panel are expected beyond the core's own caches
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AMX's tiles fetch"))]
+    pub far: bool,
 }
 
 /// D[r, c] (+)= alpha · A[r, k] · B[c, k]ᵀ for few rows and columns: both are contiguous along k and are

@@ -200,7 +200,8 @@ impl Plan {
             // from memory once; rows are cut as seldom as the threads allow.
             let chunks = m.div_ceil(MC);
             let groups = all.div_ceil(fit(k)).max((TASKS * threads).div_ceil(chunks));
-            let task_panels = all.div_ceil(groups).max(TASK_COLUMNS.div_ceil(kern.nr)).min(all);
+            let groups = groups.min(n / TASK_COLUMNS).max(1);
+            let task_panels = all.div_ceil(groups);
             let few = chunks * all.div_ceil(task_panels) < 2 * threads;
             let chunks = if few { chunks.next_multiple_of(threads) } else { chunks };
             return Plan { kc, k_block: k, panels: all, mc: share(m, chunks, kern.mr), task_panels };
@@ -316,15 +317,16 @@ fn block(
         let pieces = |j: usize| {
             let (mut pieces, packed) = (Pieces::none(), b.packed.row(b.first + j));
             match b.held {
-                None => pieces.push(main, 0..ks.len(), &packed[(start - s.ks.start) * kern.nr..]),
-                Some(stack) => stack.pieces(kern, s.panel + j, ks.clone(), &mut |words, b| {
-                    pieces.push(main, words.start - start..words.end - start, b);
+                None => pieces.push(main, 0..ks.len(), &packed[(start - s.ks.start) * kern.nr..], b.packed.ld()),
+                Some(stack) => stack.pieces(kern, s.panel + j, ks.clone(), &mut |words, b, each| {
+                    pieces.push(main, words.start - start..words.end - start, b, each);
                 }),
             }
-            pieces.push(terms, extensions.of_panel(kern, (s.panel + j) * kern.nr), &packed[b.main..]);
+            let words = extensions.of_panel(kern, (s.panel + j) * kern.nr);
+            pieces.push(terms, words, &packed[b.main..], b.packed.ld());
             pieces
         };
-        tiles(kern, Product { write, ..p }, pieces, d.reborrow());
+        tiles(kern, Product { write, ..p }, true, pieces, d.reborrow());
     }
 }
 
@@ -335,71 +337,83 @@ struct Left<'a> {
     words: usize,
 }
 
-/// What a panel of D is the product of: words of A's panels, and B's panel from the first of them on.
+/// Words of A's panels times B's panel from the first of them on, and how far behind it B's next panel lies.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    a: Left<'a>,
+    first: usize,
+    words: usize,
+    b: &'a [f32],
+    each: usize,
+}
+
+/// What a panel of D is the sum of.
 struct Pieces<'a> {
-    list: [(Left<'a>, usize, &'a [f32]); PIECES_MAX],
-    /// words of each
-    words: [usize; PIECES_MAX],
+    list: [Piece<'a>; PIECES_MAX],
     len: usize,
 }
 
 /// Matrices one below another, and their terms.
 const PIECES_MAX: usize = PARTS_MAX + 1;
+/// Into so many shares B's next panel is cut: a tile fetches one of them.
+const SHARES: usize = 4;
 
 impl<'a> Pieces<'a> {
     fn none() -> Pieces<'a> {
-        Pieces { list: [(Left { packed: &[], words: 0 }, 0, &[]); PIECES_MAX], words: [0; PIECES_MAX], len: 0 }
+        let none = Piece { a: Left { packed: &[], words: 0 }, first: 0, words: 0, b: &[], each: 0 };
+        Pieces { list: [none; PIECES_MAX], len: 0 }
     }
 
-    fn push(&mut self, a: Left<'a>, words: Range<usize>, b: &'a [f32]) {
+    fn push(&mut self, a: Left<'a>, words: Range<usize>, b: &'a [f32], each: usize) {
         if !words.is_empty() {
-            self.list[self.len] = (a, words.start, b);
-            self.words[self.len] = words.len();
+            self.list[self.len] = Piece { a, first: words.start, words: words.len(), b, each };
             self.len += 1;
         }
     }
 
     /// The segments of the tile whose first row is `i`.
-    fn segments(&self, kern: &Kernels, i: usize, rows: usize) -> ([Segment; PIECES_MAX], usize) {
-        let mut segments = [Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: kern.nr }; PIECES_MAX];
-        for ((segment, (a, first, b)), k) in segments.iter_mut().zip(self.list).zip(self.words).take(self.len) {
-            segment.k = k;
-            segment.a = a.packed[i * a.words + first * rows..][..rows * k].as_ptr();
-            segment.b = b[..k * kern.nr].as_ptr();
+    fn segments<'s>(&self, kern: &Kernels, i: usize, rows: usize, out: &'s mut [Segment; PIECES_MAX]) -> &'s [Segment] {
+        for (segment, p) in out.iter_mut().zip(&self.list[..self.len]) {
+            let panel = p.words * kern.nr;
+            let a = p.a.packed[i * p.a.words + p.first * rows..][..rows * p.words].as_ptr();
+            let b = p.b[..panel].as_ptr();
+            let next = b.wrapping_add(p.each + i / kern.mr % SHARES * (panel / SHARES));
+            *segment = Segment { k: p.words, a, b, ldb: kern.nr, next };
         }
-        (segments, self.len)
+        &out[..self.len]
     }
 }
 
-/// D (+)= alpha · A · B from packed operands: A in panels of rows, B a panel a row of which the contraction
+/// D (+)= alpha · A · B from packed operands that lie near: A in panels of rows, B a panel a row of which the contraction
 /// starts at the given word. The contraction has p.k values.
 pub(super) fn multiply(kern: &Kernels, p: Product, a: &[f32], (b, first): (Rows, usize), d: RowsMut) {
     let words = kern.words(p.k);
     let pieces = |j: usize| {
         let mut pieces = Pieces::none();
-        pieces.push(Left { packed: a, words }, 0..words, &b.row(j)[first * kern.nr..]);
+        pieces.push(Left { packed: a, words }, 0..words, &b.row(j)[first * kern.nr..], 0);
         pieces
     };
-    tiles(kern, p, pieces, d);
+    tiles(kern, p, false, pieces, d);
 }
 
-/// `pieces` of each panel.
-fn tiles<'a>(kern: &Kernels, p: Product, pieces: impl Fn(usize) -> Pieces<'a>, d: RowsMut) {
+/// `pieces` of each panel; `far`: see [`Tile`].
+fn tiles<'a>(kern: &Kernels, p: Product, far: bool, pieces: impl Fn(usize) -> Pieces<'a>, d: RowsMut) {
     let (m, n) = (d.rows(), d.cols());
+    let mut segments = [Segment::NONE; PIECES_MAX];
     // SAFETY: the kernels are this processor's.
     unsafe { (kern.enter)() };
     for j in 0..n.div_ceil(kern.nr) {
         let pieces = pieces(j);
         for i in (0..m).step_by(kern.mr) {
             let rows = kern.mr.min(m - i);
-            let (segments, count) = pieces.segments(kern, i, rows);
             let tile = Tile {
-                segments: &segments[..count],
+                segments: pieces.segments(kern, i, rows, &mut segments),
                 d: d.as_ptr().wrapping_add(i * d.ld() + j * kern.nr),
                 ldd: d.ld(),
                 n: kern.nr.min(n - j * kern.nr),
                 alpha: p.alpha,
                 write: p.write,
+                far,
             };
             // SAFETY: the slices above have the segments' lengths, A's with the slack behind its last panel, and rows × n
             // values from there on are D's.

@@ -131,12 +131,13 @@ fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut 
                 let rows = mr.min(m - i);
                 let a = a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr();
                 let tile = Tile {
-                    segments: &[Segment { k: ks.len(), a, b, ldb }],
+                    segments: &[Segment { k: ks.len(), a, b, ldb, next: b }],
                     d: d.as_ptr().wrapping_add(i * d.ld() + j),
                     ldd: d.ld(),
                     n,
                     alpha: p.alpha,
                     write,
+                    far: false,
                 };
                 // SAFETY: the slice of A has rows × k values, B k rows of nr, D `rows` rows of n from there on.
                 unsafe { (kern.tile)(rows, tile) };
