@@ -19,6 +19,8 @@ pub enum KernelError {
     Overlap { what: &'static str, cols: usize, ld: usize },
     #[error("sequence bounds must not fall: entry {at} is {value} after {before}")]
     Bounds { at: usize, value: usize, before: usize },
+    #[error("a context has at least one token and begins with a block of the cache: {start}..{end}")]
+    Context { start: usize, end: usize },
     #[error("{q_heads} query heads cannot share {kv_heads} key heads")]
     Heads { q_heads: usize, kv_heads: usize },
     #[error("rope turns {turned} dimensions of heads that have {dim}")]

@@ -16,6 +16,7 @@ pub use cpu::Cpu;
 pub use error::KernelError;
 use half::slice::HalfFloatSliceExt;
 pub use nf4::Nf4;
+use std::ops::Range;
 
 pub type Result<T> = std::result::Result<T, KernelError>;
 
@@ -112,6 +113,9 @@ impl Precision {
         if cpu::Level::best().multiplies_bf16() { Precision::Bf16 } else { Precision::F32 }
     }
 }
+
+/// Tokens of a cache that lie side by side.
+pub const CACHE_BLOCK: usize = 16;
 
 /// How queries, keys and values lie in one packed buffer [T, ld]: element (t, head h, j) of the
 /// queries is at `t * ld + q + h * head_dim + j`, and so on.
@@ -495,6 +499,24 @@ pub trait Backend: Send + Sync + Sized + 'static {
         lse: &Self::Buf,
         dout: &Self::Buf,
         dqkv: &mut Self::Buf,
+    ) -> Result<()>;
+
+    /// Floats of one layer's cache of keys and values with room for `tokens`, a multiple of [`CACHE_BLOCK`].
+    fn cache_len(a: &Attention, tokens: usize) -> usize {
+        a.kv_heads.saturating_mul(a.head_dim).saturating_mul(2).saturating_mul(tokens)
+    }
+    /// The key and value in row r of qkv become those of token places[r] of the cache.
+    fn cache_rows(&self, a: &Attention, places: &[usize], qkv: &Self::Buf, cache: &mut Self::Buf) -> Result<()>;
+    /// out[r] = attention of row r of qkv over the tokens contexts[r] of the cache, of which its own is the last: what
+    /// [`Backend::attention`] gives the last row of such a sequence, in f32 with either precision. A context begins at a
+    /// multiple of [`CACHE_BLOCK`]. out [rows, q_heads·D].
+    fn attention_cached(
+        &self,
+        a: &Attention,
+        contexts: &[Range<usize>],
+        qkv: &Self::Buf,
+        cache: &Self::Buf,
+        out: &mut Self::Buf,
     ) -> Result<()>;
 
     // --- loss -----------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ use gemm::{Kernels, Operand, Product, Source};
 use par::Blocks;
 use pool::Pool;
 use scratch::Scratch;
+use std::ops::Range;
 
 /// Kernels for this processor, on a pool of threads of their own.
 #[derive(Debug)]
@@ -611,6 +612,27 @@ impl Backend for Cpu {
         };
         let dqkv = dense_mut("attention_back: dqkv", dqkv, (t, a.layout.ld))?;
         attention::attention_back(self, a, cu, saved, dqkv)
+    }
+
+    fn cache_rows(&self, a: &Attention, places: &[usize], qkv: &Buf, cache: &mut Buf) -> Result<()> {
+        check_attention(a)?;
+        let qkv = dense("cache_rows: qkv", qkv, (places.len(), a.layout.ld))?;
+        attention::cache_rows(self, a, places, qkv, cache.values_mut())
+    }
+
+    fn attention_cached(
+        &self,
+        a: &Attention,
+        contexts: &[Range<usize>],
+        qkv: &Buf,
+        cache: &Buf,
+        out: &mut Buf,
+    ) -> Result<()> {
+        check_attention(a)?;
+        let rows = contexts.len();
+        let qkv = dense("attention_cached: qkv", qkv, (rows, a.layout.ld))?;
+        let out = dense_mut("attention_cached: out", out, (rows, size(a.q_heads, a.head_dim)))?;
+        attention::attention_cached(self, a, contexts, qkv, cache.values(), out)
     }
 
     fn cross_entropy(

@@ -2,6 +2,7 @@
 //! statement of the same mathematics in f64; every backward pass against central differences of that.
 
 mod attention;
+mod cached;
 mod eight_bit;
 mod loss;
 mod nf4;

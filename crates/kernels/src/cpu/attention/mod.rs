@@ -8,6 +8,7 @@
 //!
 //! Every sum over keys or queries runs in the order of the tiles, which depends on the sequence alone.
 
+mod cached;
 mod lanes;
 
 use super::Cpu;
@@ -15,6 +16,7 @@ use super::buf::{Rows, RowsMut, size};
 use super::gemm::{Kernels, Operand, Product, Source, multiply, pack};
 use super::level::Level;
 use crate::{Attention, Op, Result, Write};
+pub(super) use cached::{attention_cached, cache_rows};
 use lanes::{Band, Softmax, Stats};
 use std::f32::consts::{LN_2, LOG2_E};
 use std::ops::Range;
