@@ -424,6 +424,16 @@ impl From<ModelError> for Failure {
                 say(Code::Plan).hint("leave it out of `adapter.targets`, or set `adapter.method: lora`")
             }
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
+            ModelError::Decoding { field, .. } => say(Code::Plan).hint(format!("change `{field}`")),
+            ModelError::EmptyPrompt { .. } => say(Code::Data).hint("give each prompt at least one token"),
+            ModelError::PromptToken { .. } => say(Code::Model)
+                .hint("`model` has a tokenizer with more tokens than its weights; take both from the same model"),
+            ModelError::PromptTooLong { .. } => {
+                say(Code::Data).hint("shorten the prompt, ask for shorter answers, or raise `train.seq_len_max`")
+            }
+            ModelError::NoNumber { .. } => {
+                say(Code::Model).hint("the weights or the adapter are damaged: take an earlier checkpoint")
+            }
             ModelError::TargetCount { .. }
             | ModelError::TooManyTokens { .. }
             | ModelError::ExampleBounds { .. }

@@ -5,6 +5,7 @@ use crate::engine::{Batch, IGNORE, Limits};
 use crate::workspace::Indices;
 use crate::{ModelConfig, ModelError};
 use kernels::Backend;
+use std::ops::Range;
 
 /// Which positions go on after the last layer's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,4 +81,21 @@ pub(crate) fn stage<'a, B: Backend>(
     backend.upload_idx(&mut index.rows, staged)?;
     backend.upload_idx(&mut index.targets, &index.staged_targets)?;
     Ok(Pass { cu: batch.cu, tokens: batch.ids.len(), targets: staged.len(), back: false })
+}
+
+/// Uploads one token of each text, the last of its context.
+pub(crate) fn stage_tokens<B: Backend>(
+    backend: &B,
+    index: &mut Indices<B>,
+    ids: &[u32],
+    contexts: &[Range<usize>],
+) -> Result<Pass<'static>, ModelError> {
+    let staged = &mut index.staged;
+    staged.clear();
+    staged.extend(ids.iter().map(|id| *id as i32));
+    backend.upload_idx(&mut index.ids, staged)?;
+    staged.clear();
+    staged.extend(contexts.iter().map(|context| (context.len() - 1) as i32));
+    backend.upload_idx(&mut index.positions, staged)?;
+    Ok(Pass { cu: &[], tokens: ids.len(), targets: ids.len(), back: false })
 }

@@ -4,6 +4,7 @@ mod block;
 mod head;
 
 use crate::adapters::{Builder, Cx, Embedding, Fan};
+use crate::cache::Visit;
 use crate::config::{EMBEDDING, FINAL_NORM, HEAD};
 use crate::stream::Course;
 use crate::workspace::{Indices, RopeTable, Workspace, two};
@@ -31,6 +32,9 @@ pub(crate) struct Pass<'a> {
     /// A pass back follows the one forward.
     pub back: bool,
 }
+
+/// Is shown a row's number among those with a target, and its soft-capped logits [V], which it may change.
+pub(crate) type See<'a> = dyn FnMut(usize, &mut [f32]) -> Result<(), ModelError> + 'a;
 
 impl<B: Backend> Decoder<B> {
     pub fn build(b: &mut Builder<B>, c: &ModelConfig) -> Result<Self, ModelError> {
@@ -67,6 +71,30 @@ impl<B: Backend> Decoder<B> {
             block.forward(cx, &self.rows(l, pass, index, ropes), x, &mut acts[keep.set(l)], shared, out)?;
         }
         Ok(())
+    }
+
+    /// As [`Decoder::forward`], where the cache takes the rows' keys and values, and what rows see is what `visit` says.
+    pub fn forward_cached(
+        &self,
+        cx: &mut Cx<B>,
+        w: &mut Workspace<B>,
+        pass: Pass,
+        (cache, visit): (&mut [B::Buf], Visit),
+    ) -> Result<(), ModelError> {
+        let Workspace { index, streams, acts, shared, ropes, keep, .. } = w;
+        self.embedding.forward(cx, pass.tokens, &index.ids, self.embed_scale, &mut streams[keep.stream(0)])?;
+        for (l, (block, cache)) in self.blocks.iter().zip(cache).enumerate() {
+            let (x, out) = two(streams, keep.stream(l), keep.stream(l + 1));
+            cx.stream.enter(l, Course::Up { back: false })?;
+            let rows = self.rows(l, pass, index, ropes);
+            block.forward_cached(cx, &rows, (cache, visit), x, &mut acts[keep.set(l)], shared, out)?;
+        }
+        Ok(())
+    }
+
+    /// Floats of each layer's keys and values of so many tokens.
+    pub fn cache_lens(&self, tokens: usize) -> impl Iterator<Item = usize> {
+        self.blocks.iter().map(move |block| block.cache_len(tokens))
     }
 
     /// The gradient in `shared.d`, of the last layer's output [targets, H], goes down and parameters accumulate theirs.
@@ -119,15 +147,9 @@ impl<B: Backend> Decoder<B> {
         self.head.losses_back(cx, w, pass, scale, if below { Reach::Input } else { Reach::Parameters })
     }
 
-    /// Soft-capped logits [targets, V] of the target rows, onto the end of `out`.
-    pub fn logits(
-        &self,
-        cx: &mut Cx<B>,
-        w: &mut Workspace<B>,
-        pass: Pass,
-        out: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        self.head.logits(cx, w, pass, out)
+    /// Shows the logits of each target row in turn.
+    pub fn logits(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, see: &mut See) -> Result<(), ModelError> {
+        self.head.logits(cx, w, pass, see)
     }
 
     /// The last layer's output after the final norm, of the target rows [targets, H], onto the end of `out`.

@@ -5,13 +5,15 @@ use crate::adapters::{
     Params, SlotScratch,
 };
 use crate::batch::{self, Rows};
-use crate::decoder::{Decoder, Pass, Reach};
+use crate::cache::{Cache, Visit};
+use crate::decoder::{Decoder, Pass, Reach, See};
 use crate::memory::{Files, Needs};
 use crate::stream::{Stream, Streamed};
 use crate::workspace::{Keep, Workspace};
 use crate::{AdapterPlan, MemoryPlan, MergedFiles, ModelConfig, ModelError};
-use kernels::{AdamW, Backend, Cpu, Precision};
+use kernels::{AdamW, Backend, CACHE_BLOCK, Cpu, Precision};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use weights::{Checkpoint, Dtype};
 
@@ -119,7 +121,7 @@ pub enum Quantize {
 }
 
 /// What a run computes on.
-type Device = Cpu;
+pub(crate) type Device = Cpu;
 
 /// A loaded model with its adapter, ready to step.
 pub struct Engine {
@@ -227,7 +229,10 @@ impl Engine {
         self.pass(batch, Rows::All, Mode::Eval, |decoder, cx, work, pass| {
             decoder.forward(cx, work, pass, &mut |_| Ok(()))?;
             let mut out = Vec::new();
-            decoder.logits(cx, work, pass, &mut out)?;
+            decoder.logits(cx, work, pass, &mut |_, row| {
+                out.extend_from_slice(row);
+                Ok(())
+            })?;
             Ok(out)
         })
     }
@@ -270,6 +275,81 @@ impl Engine {
             }
             Ok(out)
         })
+    }
+
+    // --- texts -----------------------------------------------------------------------------------
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Calls `f` with memory for the keys and values of as many texts, each with its tokens of the cache in `sizes`, as
+    /// `side_by_side` says or memory allows. Where it must, activations that layers keep for passes back make way meanwhile.
+    ///
+    /// # Errors
+    /// `DoesNotFit` where the largest does not; `OutOfMemory`; those of `f`.
+    pub(crate) fn with_cache<R>(
+        &mut self,
+        sizes: &[usize],
+        side_by_side: usize,
+        f: impl FnOnce(&mut Engine, &mut Cache<Device>, usize) -> Result<R, ModelError>,
+    ) -> Result<R, ModelError> {
+        let mut largest = sizes.to_vec();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let (least, wanted) = (largest.first().copied().unwrap_or(0), largest.iter().take(side_by_side).sum::<usize>());
+        let token = Cache::token_bytes(&self.decoder).max(1);
+        let bytes = |tokens: usize| token.saturating_mul(tokens as u64);
+        let mut free = self.memory.limit.saturating_sub(self.memory.total);
+        let lends = free < bytes(wanted);
+        free += if lends { self.work.lendable() } else { 0 };
+        let room = usize::try_from(free / token).unwrap_or(usize::MAX);
+        if room < least {
+            let (need, limit) = (self.memory.limit - free + bytes(least), self.memory.limit);
+            let fits = format!("a text of at most {room} tokens, with its prompt, would fit");
+            return Err(ModelError::DoesNotFit { need, limit, fits });
+        }
+        if lends {
+            self.work.lend();
+        }
+        let done = Cache::new(&self.backend, &self.decoder, wanted.min(room) / CACHE_BLOCK * CACHE_BLOCK)
+            .and_then(|mut cache| f(self, &mut cache, side_by_side));
+        let back = self.work.take_back(&self.backend);
+        let done = done?;
+        back.map(|()| done)
+    }
+
+    /// Passes prompts, whose keys and values go to `places` of the cache, and shows the logits of each row with a target.
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`].
+    pub(crate) fn read_prompts(
+        &mut self,
+        batch: Batch,
+        cache: &mut [<Device as Backend>::Buf],
+        places: &[usize],
+        see: &mut See,
+    ) -> Result<(), ModelError> {
+        self.pass(batch, Rows::Targets, Mode::Eval, |decoder, cx, work, pass| {
+            decoder.forward_cached(cx, work, pass, (cache, Visit { places, contexts: None }))?;
+            decoder.logits(cx, work, pass, see)
+        })
+    }
+
+    /// Passes one token of each text, which sees its context in the cache and is the last of it, and shows its logits.
+    /// The ids are of the vocabulary, and contexts no longer than examples may be.
+    pub(crate) fn write_tokens(
+        &mut self,
+        ids: &[u32],
+        cache: &mut [<Device as Backend>::Buf],
+        contexts: &[Range<usize>],
+        see: &mut See,
+    ) -> Result<(), ModelError> {
+        let Engine { backend, decoder, params, scratch, stream, work, .. } = self;
+        let pass = batch::stage_tokens(backend, &mut work.index, ids, contexts)?;
+        let places: Vec<usize> = contexts.iter().map(|context| context.end - 1).collect();
+        let cx = &mut Cx { backend, params, scratch, stream, mode: Mode::Eval };
+        decoder.forward_cached(cx, work, pass, (cache, Visit { places: &places, contexts: Some(contexts) }))?;
+        decoder.logits(cx, work, pass, see)
     }
 
     /// Checks and uploads the batch, then runs `f`.

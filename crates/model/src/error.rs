@@ -52,6 +52,18 @@ pub enum ModelError {
     #[error("nothing below layer {layer} is trained, so the gradient does not reach the embedding")]
     GradientStops { layer: usize },
 
+    // --- generation; prompts are counted from 0
+    #[error("{field} must be {expected}, got {got}")]
+    Decoding { field: &'static str, expected: String, got: String },
+    #[error("prompt {prompt} has no tokens to go on from")]
+    EmptyPrompt { prompt: usize },
+    #[error("prompt {prompt}, token {position}: id {id} is outside the vocabulary of {vocab}")]
+    PromptToken { prompt: usize, position: usize, id: u32, vocab: usize },
+    #[error("prompt {prompt} has {tokens} tokens, and there is room for {room}: shorten it, {change}")]
+    PromptTooLong { prompt: usize, tokens: usize, room: usize, change: String },
+    #[error("prompt {prompt}: the model's logits for token {position} of the answer are no numbers")]
+    NoNumber { prompt: usize, position: usize },
+
     // --- adapters and parameters
     #[error("tensor {tensor}: expected shape {expected:?}, got {got:?}")]
     Shape { tensor: String, expected: Vec<usize>, got: Vec<usize> },

@@ -2,10 +2,13 @@
 
 pub mod adapters;
 mod batch;
+mod cache;
+mod choice;
 mod config;
 mod decoder;
 mod engine;
 mod error;
+mod generate;
 mod memory;
 mod merged;
 mod pace;
@@ -24,6 +27,7 @@ pub use adapters::{
 pub use config::{FAMILIES, Family, LayerKind, ModelConfig, Rope};
 pub use engine::{Batch, Engine, Held, IGNORE, Limits, ParamInfo, Quantize, State, StepKey, Tensor};
 pub use error::ModelError;
+pub use generate::{Decoding, Progress};
 pub use kernels::{AdamW, Precision};
 pub use memory::{MemoryPlan, Outline, needs_floats, outline, outline_quantised};
 pub use merged::MergedFiles;

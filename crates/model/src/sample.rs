@@ -1,18 +1,18 @@
-//! Texts that a model writes itself: side by side, token by token.
+//! Texts that a model writes itself.
 
-use crate::{Batch, Engine, IGNORE, ModelError, config};
+use crate::{Decoding, Engine, ModelError, config};
 use serde_json::Value;
 use std::path::Path;
 
 /// Of the most likely tokens, as many as have this share together are drawn from.
-const NUCLEUS: f64 = 0.9;
+const NUCLEUS: f32 = 0.9;
 
 /// A sequence of at most `tokens` tokens from each of `firsts`, which ends before one of `stops`, drawn at temperature 1
-/// from the most likely tokens; the same for the same seed. The engine's passes must allow all of them. Before each pass `on`
-/// says whether to go on; after a no the sequences are as long as they are.
+/// from the most likely tokens; the same for the same seed, and whatever the others are. The engine's sequences must be
+/// allowed `tokens`. Before each pass `on` says whether to go on; after a no the sequences are as long as they are.
 ///
 /// # Errors
-/// As [`Engine::logits`].
+/// As [`Engine::generate`].
 pub fn sample(
     engine: &mut Engine,
     firsts: &[u32],
@@ -21,23 +21,12 @@ pub fn sample(
     seed: u64,
     on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
-    let (vocab, mut random) = (engine.config().vocab, Random(seed));
     let mut texts: Vec<Vec<u32>> = firsts.iter().map(|first| vec![*first]).collect();
-    for length in 1..tokens {
-        let open: Vec<usize> = (0..texts.len()).filter(|s| texts[*s].len() == length).collect();
-        if open.is_empty() || !on() {
-            break;
-        }
-        let ids: Vec<u32> = open.iter().flat_map(|s| texts[*s].iter().copied()).collect();
-        let cu: Vec<usize> = (0..=open.len()).map(|i| i * length).collect();
-        let logits = engine.logits(Batch { ids: &ids, targets: &vec![IGNORE; ids.len()], cu: &cu })?;
-        for (i, s) in open.into_iter().enumerate() {
-            let last = ((i + 1) * length - 1) * vocab;
-            let next = draw(&logits[last..last + vocab], random.next()) as u32;
-            if !stops.contains(&next) {
-                texts[s].push(next);
-            }
-        }
+    if tokens > 1 {
+        let greedy = Decoding::greedy(tokens - 1, stops.to_vec());
+        let how = Decoding { temperature: 1.0, top_p: NUCLEUS, seed, ..greedy };
+        let answers = engine.generate(&texts, &how, &mut |_| on())?;
+        texts.iter_mut().zip(answers).for_each(|(text, answer)| text.extend(answer));
     }
     Ok(texts)
 }
@@ -58,42 +47,6 @@ pub fn beginnings(dir: &Path, vocab: usize, count: usize) -> Result<Vec<u32>, Mo
     Ok((1..=count).map(|i| (vocab * i / (count + 1)) as u32).collect())
 }
 
-/// A token by its probability among the likely ones; `at` is in 0..1.
-fn draw(logits: &[f32], at: f64) -> usize {
-    let top = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut likely: Vec<(usize, f64)> = logits.iter().map(|z| f64::from(z - top).exp()).enumerate().collect();
-    likely.sort_by(|x, y| y.1.total_cmp(&x.1));
-    let all: f64 = likely.iter().map(|(_, p)| p).sum();
-    let mut sum = 0.0;
-    let kept = likely.iter().take_while(|(_, p)| {
-        let before = sum;
-        sum += p / all;
-        before < NUCLEUS
-    });
-    let kept: Vec<(usize, f64)> = kept.copied().collect();
-    let mut left = at * kept.iter().map(|(_, p)| p).sum::<f64>();
-    for (token, p) in &kept {
-        left -= p;
-        if left <= 0.0 {
-            return *token;
-        }
-    }
-    kept.last().map_or(0, |(token, _)| *token)
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014).
-struct Random(u64);
-
-impl Random {
-    /// In 0..1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 /// Mean over positions of KL(p ‖ q) in nats, of two sets of logits [T, V].
 pub fn divergence(p: &[f32], q: &[f32], vocab: usize) -> f64 {
     let log_softmax = |row: &[f32]| -> Vec<f64> {
@@ -112,19 +65,6 @@ pub fn divergence(p: &[f32], q: &[f32], vocab: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn likely_tokens_are_drawn_by_their_share() {
-        // e³ : e² : e⁰ : e⁻⁹, of which the first two have over nine tenths.
-        let logits = [0.0, 3.0, -9.0, 2.0];
-        let mut random = Random(1);
-        let mut counts = [0usize; 4];
-        (0..20_000).for_each(|_| counts[draw(&logits, random.next())] += 1);
-        assert_eq!((counts[0], counts[2]), (0, 0), "{counts:?}");
-        let share = counts[1] as f64 / 20_000.0;
-        assert!((share - 3f64.exp() / (3f64.exp() + 2f64.exp())).abs() < 0.01, "{share}");
-        assert_eq!((draw(&logits, 0.0), draw(&logits, 1.0)), (1, 3));
-    }
 
     #[test]
     fn texts_begin_where_the_configuration_says() {

@@ -261,6 +261,9 @@ pub(crate) struct Workspace<B: Backend> {
     pub index: Indices<B>,
     pub streams: Vec<B::Buf>,
     pub acts: Vec<Acts<B::Buf>>,
+    /// Of one set of them, and how many there are when none are lent.
+    act_lens: Acts<usize>,
+    sets: usize,
     pub shared: Shared<B::Buf>,
     pub ropes: Vec<RopeTable<B>>,
     pub keep: Keep,
@@ -291,11 +294,39 @@ impl<B: Backend> Workspace<B> {
             },
             streams: (0..keep.streams()).map(|_| alloc(&(t * c.hidden))).collect::<Result<_, _>>()?,
             acts: (0..keep.sets).map(|_| lengths.map(alloc)).collect::<Result<_, _>>()?,
+            act_lens: lengths,
+            sets: keep.sets,
             shared: Shared::lengths(c, t, kept.1).map(alloc)?,
             ropes: c.ropes.iter().map(|r| rope_table(backend, &r.inv_freq, positions)).collect::<Result<_, _>>()?,
             keep,
             logit_rows: logit_rows(c.vocab, t),
         })
+    }
+}
+
+/// Between two passes activations hold nothing that anyone needs: all sets but one can make way for something else.
+impl<B: Backend> Workspace<B> {
+    /// Bytes that [`Workspace::lend`] frees.
+    pub fn lendable(&self) -> u64 {
+        (self.sets as u64 - 1) * self.act_lens.floats() * size_of::<f32>() as u64
+    }
+
+    /// Frees all sets of activations but one.
+    pub fn lend(&mut self) {
+        self.acts.truncate(1);
+        self.keep.sets = 1;
+    }
+
+    /// Allocates what was lent. Where the system refuses, passes go on with the sets that there are, to the same bits.
+    ///
+    /// # Errors
+    /// `OutOfMemory`
+    pub fn take_back(&mut self, backend: &B) -> Result<(), ModelError> {
+        while self.acts.len() < self.sets {
+            self.acts.push(self.act_lens.map(&mut |n| backend.alloc(*n))?);
+            self.keep.sets = self.acts.len();
+        }
+        Ok(())
     }
 }
 

@@ -155,18 +155,21 @@ fn contexts_and_places_that_cannot_be() {
     let cpu = Cpu::new(Some(1), Precision::F32).unwrap();
     let qkv = buf(&cpu, &vec![0.0; 2 * a.layout.ld]);
     let mut cache = buf(&cpu, &vec![0.0; Cpu::cache_len(&a, 32) + 9]);
-    let mut out = buf(&cpu, &[0.0; 16]);
+    let mut out = buf(&cpu, &[0.0; 47]);
     let places = |places: &[usize], cache: &mut Buf| cpu.cache_rows(&a, places, &qkv, cache).unwrap_err().to_string();
     assert_eq!(places(&[31, 32], &mut cache), "cache_rows: places: index 32 is outside 0..32");
     assert_eq!(places(&[0, 1, 2], &mut cache), "cache_rows: qkv: needs 111 elements, the buffer holds 74");
     let mut attend =
         |contexts: &[Range<usize>]| cpu.attention_cached(&a, contexts, &qkv, &cache, &mut out).unwrap_err().to_string();
     let context = "a context has at least one token and begins with a block of the cache:";
-    assert_eq!(attend(&[16..33]), "contexts: index 32 is outside 0..32");
-    assert_eq!(attend(&[8..12]), format!("{context} 8..12"));
-    assert_eq!(attend(&[16..16]), format!("{context} 16..16"));
-    assert_eq!(attend(&[0..1, 0..1]), "attention_cached: out: needs 32 elements, the buffer holds 16");
+    assert_eq!(attend(&[16..20, 16..33]), "contexts: index 32 is outside 0..32");
+    assert_eq!(attend(&[0..1, 8..12]), format!("{context} 8..12"));
+    assert_eq!(attend(&[0..1, 16..16]), format!("{context} 16..16"));
+    assert_eq!(attend(&[0..1, 0..1, 0..1]), "attention_cached: qkv: needs 111 elements, the buffer holds 74");
+    let (mut short, contexts) = (buf(&cpu, &[0.0; 16]), [0..1, 0..1]);
+    let error = cpu.attention_cached(&a, &contexts, &qkv, &cache, &mut short).unwrap_err();
+    assert_eq!(error.to_string(), "attention_cached: out: needs 32 elements, the buffer holds 16");
     let wrong = Attention { kv_heads: 3, ..a };
-    let error = cpu.attention_cached(&wrong, &[0..1], &qkv, &cache, &mut out).unwrap_err();
+    let error = cpu.attention_cached(&wrong, &[0..1, 0..1], &qkv, &cache, &mut out).unwrap_err();
     assert_eq!(error.to_string(), "2 query heads cannot share 3 key heads");
 }

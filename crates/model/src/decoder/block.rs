@@ -7,6 +7,7 @@
 //! ```
 
 use crate::adapters::{Builder, Cx, Fan, Gain};
+use crate::cache::Visit;
 use crate::config::layer_module;
 use crate::workspace::{Acts, RopeTable, Shared};
 use crate::{ModelConfig, ModelError};
@@ -159,6 +160,33 @@ impl<B: Backend> Block<B> {
         self.feed(cx, rows.left(), a, s, out)
     }
 
+    /// As [`Block::forward`], where `cache` takes the rows' keys and values, and what rows see is what `visit` says.
+    pub fn forward_cached(
+        &self,
+        cx: &mut Cx<B>,
+        rows: &Rows<B>,
+        (cache, visit): (&mut B::Buf, Visit),
+        x: &B::Buf,
+        a: &mut Acts<B::Buf>,
+        s: &mut Shared<B::Buf>,
+        out: &mut B::Buf,
+    ) -> Result<(), ModelError> {
+        self.project(cx, rows, x, a, s)?;
+        cx.backend.cache_rows(&self.attention, visit.places, &a.qkv, cache)?;
+        match visit.contexts {
+            None => cx.backend.attention(&self.attention, rows.cu, &a.qkv, &mut a.att, &mut a.lse)?,
+            Some(contexts) => cx.backend.attention_cached(&self.attention, contexts, &a.qkv, cache, &mut a.att)?,
+        }
+        self.rejoin(cx, rows, x, a, s)?;
+        self.gate(cx, rows.left(), a, s)?;
+        self.feed(cx, rows.left(), a, s, out)
+    }
+
+    /// Floats of this layer's keys and values of so many tokens.
+    pub fn cache_len(&self, tokens: usize) -> usize {
+        B::cache_len(&self.attention, tokens)
+    }
+
     /// Fills `a` again from the layer's input, to the same bits; `out` as in the forward pass.
     pub fn recompute(
         &self,
@@ -234,6 +262,20 @@ impl<B: Backend> Block<B> {
         a: &mut Acts<B::Buf>,
         s: &mut Shared<B::Buf>,
     ) -> Result<(), ModelError> {
+        self.project(cx, rows, x, a, s)?;
+        cx.backend.attention(&self.attention, rows.cu, &a.qkv, &mut a.att, &mut a.lse)?;
+        self.rejoin(cx, rows, x, a, s)
+    }
+
+    /// x → queries, keys and values as attention reads them, in `a.qkv`.
+    fn project(
+        &self,
+        cx: &mut Cx<B>,
+        rows: &Rows<B>,
+        x: &B::Buf,
+        a: &mut Acts<B::Buf>,
+        s: &mut Shared<B::Buf>,
+    ) -> Result<(), ModelError> {
         let (be, t, h) = (cx.backend, rows.t, self.hidden);
         self.normalise(cx, &self.norm_in, self.whole(t), mat(x, 0, h), mat_mut(&mut s.normed, 0, h), &mut a.rstd_in)?;
         let (ld, raw) = (self.attention.layout.ld, self.raw_cols());
@@ -249,9 +291,19 @@ impl<B: Backend> Block<B> {
         }
         let r = &rows.ropes[self.rope];
         let (turned, dim) = (self.turned_heads(), self.attention.head_dim);
-        be.rope(t, turned, dim, r.half, rows.positions, &r.cos, &r.sin, mat_mut(&mut a.qkv, 0, ld))?;
-        be.attention(&self.attention, rows.cu, &a.qkv, &mut a.att, &mut a.lse)?;
-        let left = rows.left();
+        Ok(be.rope(t, turned, dim, r.half, rows.positions, &r.cos, &r.sin, mat_mut(&mut a.qkv, 0, ld))?)
+    }
+
+    /// What attention returned, in `a.att`, → mid, and its norm in `s.normed`.
+    fn rejoin(
+        &self,
+        cx: &mut Cx<B>,
+        rows: &Rows<B>,
+        x: &B::Buf,
+        a: &mut Acts<B::Buf>,
+        s: &mut Shared<B::Buf>,
+    ) -> Result<(), ModelError> {
+        let (be, t, h, left) = (cx.backend, rows.t, self.hidden, rows.left());
         let att = self.attended(be, rows, &a.att, &mut s.d_qkv)?;
         let kept = mat_mut(&mut a.kept, self.o.kept_at(), self.kept);
         match &self.norm_attn_out {

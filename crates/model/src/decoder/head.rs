@@ -1,7 +1,7 @@
 //! Final norm, output head and cross-entropy, fused in chunks of rows: the last layer's output has only rows with a target,
 //! and the whole of the logits never exists. A chunk's backward pass follows its forward pass at once.
 
-use super::{Pass, Reach};
+use super::{Pass, Reach, See};
 use crate::adapters::{Cx, Fan, Gain, Mode};
 use crate::workspace::{Shared, Workspace};
 use crate::{ModelConfig, ModelError, StepKey};
@@ -72,20 +72,19 @@ impl<B: Backend> Head<B> {
         Ok(())
     }
 
-    pub fn logits(
-        &self,
-        cx: &mut Cx<B>,
-        w: &mut Workspace<B>,
-        pass: Pass,
-        out: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
+    /// Shows the soft-capped logits of each row in turn.
+    pub fn logits(&self, cx: &mut Cx<B>, w: &mut Workspace<B>, pass: Pass, see: &mut See) -> Result<(), ModelError> {
         let (size, last, v) = (w.logit_rows, w.keep.stream(w.keep.layers), self.fan.out_features());
+        let mut row = vec![0.0; v];
         for chunk in chunks(pass.targets, size) {
             self.forward(cx, chunk, &w.streams[last], &mut w.shared)?;
-            append(cx.backend, &w.shared.logits, chunk.rows * v, out)?;
-        }
-        if let Some(cap) = self.softcap {
-            out.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+            for r in 0..chunk.rows {
+                cx.backend.download(&w.shared.logits, r * v, &mut row)?;
+                if let Some(cap) = self.softcap {
+                    row.iter_mut().for_each(|z| *z = cap * (*z / cap).tanh());
+                }
+                see(chunk.first + r, &mut row)?;
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod bf16;
 mod combine;
 mod config;
 mod forward;
+mod generate;
 mod inspect;
 mod memory;
 mod nf4;
