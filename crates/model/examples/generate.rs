@@ -5,13 +5,44 @@
 //! Prompts are random ids, and nothing ends an answer early. For comparison it also writes one answer by whole passes,
 //! as without a cache.
 
-use model::{AdapterPlan, Batch, Decoding, Engine, IGNORE, Limits, ModelConfig, Optimizer, Precision, Quantize};
+use model::{
+    AdapterPlan, Batch, Decoding, Engine, IGNORE, Limits, ModelConfig, Optimizer, Precision, Progress, Quantize,
+};
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tokens of a pass.
 const PASS: usize = 2048;
+
+/// Time of passes, by whether they read prompts or wrote tokens.
+struct Spent {
+    reading: Duration,
+    writing: Duration,
+    /// When the pass that runs began, and what waited before it and the one before.
+    began: Instant,
+    waiting: usize,
+    read: bool,
+}
+
+impl Spent {
+    fn new(waiting: usize) -> Spent {
+        let (reading, writing) = (Duration::ZERO, Duration::ZERO);
+        Spent { reading, writing, began: Instant::now(), waiting, read: true }
+    }
+
+    /// A pass has ended, if it is not the first, and another begins. Which of the two it was shows in what waits now.
+    fn note(&mut self, p: Progress) {
+        self.read = p.waiting < self.waiting;
+        self.waiting = p.waiting;
+        self.end();
+    }
+
+    fn end(&mut self) {
+        *(if self.read { &mut self.reading } else { &mut self.writing }) += self.began.elapsed();
+        (self.began, self.read) = (Instant::now(), false);
+    }
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,21 +78,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let how = Decoding::greedy(answer, Vec::new());
     engine.generate(&prompts[..1], &Decoding::greedy(2.min(answer), Vec::new()), &mut |_| true)?;
-    let (mut read, mut seen) = (None, 0);
-    let began = Instant::now();
-    let answers = engine.generate(&prompts, &how, &mut |p| {
-        if p.waiting == 0 && read.is_none() && p.tokens > 0 {
-            (read, seen) = (Some(began.elapsed().as_secs_f64()), p.tokens);
-        }
+    let mut spent = Spent::new(count);
+    engine.generate(&prompts, &how, &mut |p| {
+        spent.note(p);
         true
     })?;
-    let all = began.elapsed().as_secs_f64();
-    let read = read.unwrap_or(all);
-    let written = answers.iter().map(Vec::len).sum::<usize>() - seen;
+    spent.end();
     println!(
         "{count} prompts of {prompt}, answers of {answer}, {precision:?}: read {:.0} tokens/s, wrote {:.1} tokens/s",
-        (prompt * count) as f64 / read,
-        written as f64 / (all - read)
+        (prompt * count) as f64 / spent.reading.as_secs_f64(),
+        ((answer - 1) * count) as f64 / spent.writing.as_secs_f64()
     );
     let mut text = prompts[0].clone();
     let (began, few) = (Instant::now(), answer.min(16));

@@ -10,7 +10,8 @@ use crate::engine::{Batch, Device, Engine, IGNORE};
 use crate::{Limits, ModelConfig, ModelError};
 use std::ops::Range;
 
-/// Texts that are written side by side, at most. Measured: with twice as many a pass is no faster for each of them.
+/// Texts that are written side by side, at most. Measured with 135 million parameters in bf16 on two cores: 1 writes 11
+/// tokens a second, 16 together 117, 64 together 170, 128 together 190.
 const SIDE_BY_SIDE: usize = 128;
 
 /// How the next token is chosen, and where an answer ends. The choices are transformers', in its order:
@@ -126,6 +127,7 @@ struct Desk<'a> {
     read: usize,
     running: Vec<Text>,
     answers: Vec<Vec<u32>>,
+    /// Of all answers.
     tokens: usize,
 }
 

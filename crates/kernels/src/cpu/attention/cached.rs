@@ -4,8 +4,8 @@
 //! are in blocks of [`CACHE_BLOCK`] tokens, the tokens of a block side by side for each of the head's dimensions: their
 //! scores grow in the lanes of a vector, without a sum across them. Values are row-major.
 //!
-//! Scores are sums over a head's dimensions in their order; a result is a sum over the tokens in theirs, in lanes of
-//! dimensions. Both depend on the context alone: not on where in the cache it lies, what other rows there are, or the
+//! Scores are sums over a head's dimensions in their order; a result is one over every other token in their order, and
+//! the rest. Both depend on the context alone: not on where in the cache it lies, what other rows there are, or the
 //! number of threads.
 
 use super::super::buf::{Rows, RowsMut, size};
@@ -154,7 +154,11 @@ fn heads<M: Fma, const G: usize>(head: &Head, queries: &[f32], scores: &mut [f32
     let scores = &mut scores[..G * each];
     let queries: [&[f32]; G] = std::array::from_fn(|g| &queries[g * head.dim..][..head.dim]);
     score::<M, G>(head, queries, scores);
-    let totals: [f32; G] = std::array::from_fn(|g| soften::<M>(head, &mut scores[g * each..][..each]));
+    // A loop: what `from_fn` calls would not be compiled for the level.
+    let mut totals = [0.0; G];
+    for g in 0..G {
+        totals[g] = soften::<M>(head, &mut scores[g * each..][..each]);
+    }
     let weights: [&[f32]; G] = std::array::from_fn(|g| &scores[g * each..][..head.seen.end]);
     let mut at = 0;
     while at + 32 <= head.dim {
@@ -218,20 +222,43 @@ fn average<M: Fma, const G: usize, const N: usize>(
     at: usize,
     out: &mut [f32],
 ) {
-    let mut acc = [[0.0f32; N]; G];
-    for t in head.seen.clone() {
-        let values = &head.values[t * head.dim + at..][..N];
-        for g in 0..G {
-            let w = weights[g][t];
-            for n in 0..N {
-                acc[g][n] = M::fma(w, values[n], acc[g][n]);
-            }
-        }
+    let (dim, seen) = (head.dim, head.seen.clone());
+    let values = &head.values[seen.start * dim..seen.end * dim];
+    let weights: [&[f32]; G] = std::array::from_fn(|g| &weights[g][seen.clone()]);
+    // Every other token's, so that one sum need not wait for the other.
+    let (mut even, mut odd) = ([[0.0f32; N]; G], [[0.0f32; N]; G]);
+    let pairs = values.chunks_exact(2 * dim);
+    let last = pairs.remainder();
+    for (i, pair) in pairs.enumerate() {
+        let (first, second) = pair.split_at(dim);
+        weigh::<M, G, N>(weights, 2 * i, &first[at..], &mut even);
+        weigh::<M, G, N>(weights, 2 * i + 1, &second[at..], &mut odd);
+    }
+    if !last.is_empty() {
+        weigh::<M, G, N>(weights, seen.len() - 1, &last[at..], &mut even);
     }
     for g in 0..G {
         let by = 1.0 / totals[g];
-        for (out, acc) in out[columns(0, g, head.dim)][at..at + N].iter_mut().zip(acc[g]) {
-            *out = acc * by;
+        let out = &mut out[columns(0, g, dim)][at..at + N];
+        for n in 0..N {
+            out[n] = (even[g][n] + odd[g][n]) * by;
+        }
+    }
+}
+
+/// acc += the i-th weight · value of each query head
+#[inline(always)]
+fn weigh<M: Fma, const G: usize, const N: usize>(
+    weights: [&[f32]; G],
+    i: usize,
+    value: &[f32],
+    acc: &mut [[f32; N]; G],
+) {
+    let value = &value[..N];
+    for g in 0..G {
+        let w = weights[g][i];
+        for n in 0..N {
+            acc[g][n] = M::fma(w, value[n], acc[g][n]);
         }
     }
 }
