@@ -302,7 +302,7 @@ impl Engine {
         let mut free = self.memory.limit.saturating_sub(self.memory.total);
         let lends = free < bytes(wanted);
         free += if lends { self.work.lendable() } else { 0 };
-        let room = usize::try_from(free / token).unwrap_or(usize::MAX);
+        let room = usize::try_from(free / token).unwrap_or(usize::MAX) / CACHE_BLOCK * CACHE_BLOCK;
         if room < least {
             let (need, limit) = (self.memory.limit - free + bytes(least), self.memory.limit);
             let fits = format!("a text of at most {room} tokens, with its prompt, would fit");
@@ -311,7 +311,7 @@ impl Engine {
         if lends {
             self.work.lend();
         }
-        let done = Cache::new(&self.backend, &self.decoder, wanted.min(room) / CACHE_BLOCK * CACHE_BLOCK)
+        let done = Cache::new(&self.backend, &self.decoder, wanted.min(room))
             .and_then(|mut cache| f(self, &mut cache, side_by_side));
         let back = self.work.take_back(&self.backend);
         let done = done?;

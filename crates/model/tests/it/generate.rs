@@ -325,14 +325,13 @@ fn memory_decides_how_many_are_written_at_once() {
 #[test]
 fn a_text_that_does_not_fit_says_what_would() {
     let total = stories(1 << 30, &AdapterPlan::None).memory().total;
-    // What is packed for the large limit may not be for the small one: find the plan's own total.
-    let room = 5 * 2 * 32 * 4 * 64u64;
-    let mut engine = stories(total + room, &AdapterPlan::None);
-    let left = engine.memory().limit - engine.memory().total;
-    assert_eq!(left, room);
+    let token = 5 * 2 * 32 * 4u64;
+    // Room for 71 tokens, which are four blocks of 16.
+    let mut engine = stories(total + 71 * token, &AdapterPlan::None);
+    assert_eq!(engine.memory().limit - engine.memory().total, 71 * token);
     let error = engine.generate(&[vec![1; 10]], &greedy(60), &mut go_on).expect_err("too long");
     let ModelError::DoesNotFit { need, limit, fits } = &error else { panic!("{error}") };
-    assert_eq!((*need, *limit), (total + room / 64 * 80, total + room));
+    assert_eq!((*need, *limit), (total + 80 * token, total + 71 * token));
     assert_eq!(fits, "a text of at most 64 tokens, with its prompt, would fit");
     assert_eq!(answers(&mut engine, &[vec![1; 10]], &greedy(55))[0].len(), 55);
 }
