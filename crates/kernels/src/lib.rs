@@ -376,6 +376,27 @@ pub trait Backend: Send + Sync + Sized + 'static {
         scale: Option<&Self::Buf>,
         out: &mut Self::Buf,
     ) -> Result<()>;
+    /// y[r, j] = alpha · scale[r] · x[r, j] (+ y)
+    fn scale_rows(
+        &self,
+        rows: usize,
+        cols: usize,
+        scale: &Self::Buf,
+        alpha: f32,
+        x: Mat<Self::Buf>,
+        y: MatMut<Self::Buf>,
+        write: Write,
+    ) -> Result<()>;
+    /// out[r] += alpha · Σ_j x[r, j] · y[r, j]
+    fn row_dots(
+        &self,
+        rows: usize,
+        cols: usize,
+        x: Mat<Self::Buf>,
+        y: Mat<Self::Buf>,
+        alpha: f32,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
     /// out[j] = ‖W_j‖², of the values that products use
     fn row_squares(&self, w: &Self::Weight, out: &mut Self::Buf) -> Result<()>;
     /// inverse[j] = 1 / ‖W_j + s · b_j A‖ and scale[j] = m[j] · inverse[j] for every row j, without W: from
@@ -560,6 +581,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
         importance: &mut Self::Buf,
         uncertainty: &mut Self::Buf,
     ) -> Result<()>;
+    /// The pull of what is anchored (Kirkpatrick et al. 2017) with the importance u[i] · v[j] of element (i, j) of `shape`:
+    /// g += λ · u vᵀ ∘ (p − anchor). Returns Σ u[i] v[j] (p − anchor)² in f64, one fixed order.
+    fn pull(
+        &self,
+        shape: (usize, usize),
+        lambda: f32,
+        importance: (&Self::Buf, &Self::Buf),
+        anchor: &Self::Buf,
+        p: &Self::Buf,
+        g: &mut Self::Buf,
+    ) -> Result<f64>;
     fn adamw(
         &self,
         len: usize,

@@ -14,6 +14,27 @@ pub(super) fn scale(cpu: &Cpu, scale: &[f32], (alpha, shift): (f32, f32), x: Row
     });
 }
 
+pub(super) fn scale_rows(cpu: &Cpu, scale: &[f32], alpha: f32, x: Rows, y: RowsMut, write: Write) {
+    par::rows(&cpu.pool, y, |r, y| {
+        let s = alpha * scale[r];
+        let terms = y.iter_mut().zip(x.row(r));
+        match write {
+            Write::Set => terms.for_each(|(y, x)| *y = s * x),
+            Write::Add => terms.for_each(|(y, x)| *y += s * x),
+        }
+    });
+}
+
+pub(super) fn row_dots(cpu: &Cpu, x: Rows, y: Rows, alpha: f32, out: &mut [f32]) {
+    par::row_blocks(&cpu.pool, RowsMut::dense(out, 1), x.cols(), |first, mut out| {
+        for i in 0..out.rows() {
+            let terms = x.row(first + i).iter().zip(y.row(first + i));
+            let sum: f64 = terms.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            out.row(i)[0] += (f64::from(alpha) * sum) as f32;
+        }
+    });
+}
+
 /// In f64: a row's share vanishes in a long sum.
 pub(super) fn dots(cpu: &Cpu, x: Rows, y: Rows, alpha: f32, scale: Option<&[f32]>, out: RowsMut) {
     par::stripes(&cpu.pool, out, |cols, mut out| {

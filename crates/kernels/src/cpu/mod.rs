@@ -433,6 +433,28 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn scale_rows(
+        &self,
+        n: usize,
+        cols: usize,
+        scale: &Buf,
+        alpha: f32,
+        x: Mat<Buf>,
+        y: MatMut<Buf>,
+        write: Write,
+    ) -> Result<()> {
+        let scale = head("scale_rows: scale", scale.values(), n)?;
+        let x = rows("scale_rows: x", x, (n, cols))?;
+        columns::scale_rows(self, scale, alpha, x, rows_mut("scale_rows: y", y, (n, cols))?, write);
+        Ok(())
+    }
+
+    fn row_dots(&self, n: usize, cols: usize, x: Mat<Buf>, y: Mat<Buf>, alpha: f32, out: &mut Buf) -> Result<()> {
+        let (x, y) = (rows("row_dots: x", x, (n, cols))?, rows("row_dots: y", y, (n, cols))?);
+        columns::row_dots(self, x, y, alpha, head_mut("row_dots: out", out.values_mut(), n)?);
+        Ok(())
+    }
+
     fn row_squares(&self, w: &Weight, out: &mut Buf) -> Result<()> {
         columns::row_squares(self, w, head_mut("row_squares: out", out.values_mut(), w.rows())?);
         Ok(())
@@ -688,6 +710,21 @@ impl Backend for Cpu {
         let uncertainty = head_mut("uncertainty", uncertainty.values_mut(), len)?;
         optim::smooth_importance(self, s, p, g, importance, uncertainty);
         Ok(())
+    }
+
+    fn pull(
+        &self,
+        (n, cols): (usize, usize),
+        lambda: f32,
+        (u, v): (&Buf, &Buf),
+        anchor: &Buf,
+        p: &Buf,
+        g: &mut Buf,
+    ) -> Result<f64> {
+        let (u, v) = (head("pull: u", u.values(), n)?, head("pull: v", v.values(), cols)?);
+        let len = size(n, cols);
+        let (anchor, p) = (head("pull: anchor", anchor.values(), len)?, head("pull: p", p.values(), len)?);
+        Ok(optim::pull(self, lambda, (u, v), anchor, p, head_mut("pull: g", g.values_mut(), len)?))
     }
 
     fn adamw(&self, len: usize, a: &AdamW, p: &mut Buf, g: &Buf, m: &mut Buf, v: &mut Buf) -> Result<()> {

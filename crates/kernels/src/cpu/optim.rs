@@ -45,6 +45,32 @@ pub(super) fn sum_squares(cpu: &Cpu, x: &[f32]) -> f64 {
     sums.iter().sum()
 }
 
+/// Row i of what is anchored is p[i · v.len()..], as long as v.
+pub(super) fn pull(cpu: &Cpu, lambda: f32, (u, v): (&[f32], &[f32]), anchor: &[f32], p: &[f32], g: &mut [f32]) -> f64 {
+    let (len, cols) = (g.len(), v.len().max(1));
+    let step = len.div_ceil(PIECES).next_multiple_of(1024);
+    let sums = [const { AtomicU64::new(0) }; PIECES];
+    par::elements_by(&cpu.pool, step, g, |at, g| {
+        let (mut sum, mut done) = (0.0f64, 0);
+        // A row at a time, or what of it lies in this piece.
+        while done < g.len() {
+            let (row, col) = ((at.start + done) / cols, (at.start + done) % cols);
+            let n = (cols - col).min(g.len() - done);
+            let from = at.start + done;
+            let terms = p[from..from + n].iter().zip(&anchor[from..from + n]).zip(&v[col..col + n]);
+            for (g, ((p, anchor), v)) in g[done..done + n].iter_mut().zip(terms) {
+                let (importance, moved) = (u[row] * v, p - anchor);
+                *g += lambda * importance * moved;
+                sum += f64::from(importance) * f64::from(moved) * f64::from(moved);
+            }
+            done += n;
+        }
+        sums[at.start / step].store(sum.to_bits(), Ordering::Relaxed);
+    });
+    let sums = sums.map(|s| f64::from_bits(s.into_inner()));
+    sums.iter().sum()
+}
+
 /// The factors of one update, as torch forms them: in f64, then used in f32.
 #[derive(Clone, Copy)]
 struct Factors {

@@ -68,10 +68,15 @@ pub(super) fn stripes(pool: &Pool, out: RowsMut, f: impl Fn(Range<usize>, RowsMu
 
 /// f(range, that part of x): for work on single elements.
 pub(super) fn elements(pool: &Pool, x: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+    elements_by(pool, GRAIN, x, f);
+}
+
+/// As [`elements`], in ranges of `step`, the last of what is left.
+pub(super) fn elements_by(pool: &Pool, step: usize, x: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
     let len = x.len();
     let x = RowsMut::dense(x, len);
-    pool.each(len.div_ceil(GRAIN), |i| {
-        let at = piece(i, GRAIN, len);
+    pool.each(len.div_ceil(step.max(1)), |i| {
+        let at = piece(i, step, len);
         // SAFETY: the pieces of different tasks share no element.
         f(at.clone(), unsafe { x.part(0..1, at) }.row(0));
     });

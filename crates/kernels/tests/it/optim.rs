@@ -48,3 +48,35 @@ fn squares_add_up_in_one_order() {
         assert!(sums.iter().all(|s| *s == sums[0]), "{n}");
     }
 }
+
+#[test]
+fn what_is_anchored_is_pulled_back() {
+    for (rows, cols) in [(1, 1), (1, 70_001), (301, 333), (5, 0)] {
+        let mut rng = Random::new(6);
+        let (u, v): (Vec<f32>, Vec<f32>) = (rng.values(rows), rng.values(cols));
+        let [p, anchor, g] = [0, 1, 2].map(|_| rng.values(rows * cols));
+        let (mut want, mut value) = (wide(&g), 0.0);
+        for i in 0..rows * cols {
+            let (importance, moved) = (u[i / cols] * v[i % cols], f64::from(p[i]) - f64::from(anchor[i]));
+            want[i] += 0.25 * f64::from(importance) * moved;
+            value += f64::from(importance) * moved * moved;
+        }
+        for (level, mut got) in everywhere(|cpu| {
+            let [u, v, p, anchor] = [&u, &v, &p, &anchor].map(|x| buf(cpu, x));
+            let mut g = buf(cpu, &g);
+            let value = cpu.pull((rows, cols), 0.25, (&u, &v), &anchor, &p, &mut g).unwrap();
+            // With the gradients, to the last bit of what f32 holds.
+            [values(cpu, &g), vec![value as f32]].concat()
+        }) {
+            let said = got.pop().unwrap_or_default();
+            assert!(
+                (f64::from(said) - value).abs() < 1e-5 * value.abs().max(1.0),
+                "{}: {said} for {value}",
+                level.name()
+            );
+            for (got, want) in got.iter().zip(&want) {
+                assert!((f64::from(*got) - want).abs() < 3e-7, "{}: {got} for {want}", level.name());
+            }
+        }
+    }
+}

@@ -157,6 +157,27 @@ fn columns_are_scaled_and_their_dots_are_the_scales_gradients() {
                 cpu.scale_columns(rows, cols, &scale, (0.5, -1.0), from, to, write).unwrap();
                 values(cpu, &y)
             });
+            let scale_of_rows = rng.values(rows);
+            let (mut by_row, mut of_rows) = (wide(&y), wide(&scale_of_rows));
+            for r in 0..rows {
+                for c in 0..cols {
+                    let (x, at) = (f64::from(x[r * (cols + 2) + c]), r * (cols + 1) + c);
+                    let kept = if write == Write::Add { by_row[at] } else { 0.0 };
+                    by_row[at] = kept + 0.5 * f64::from(scale_of_rows[r]) * x;
+                    of_rows[r] += 0.5 * x * f64::from(y[at]);
+                }
+            }
+            check("scale_rows", 3e-7, &by_row, |cpu| {
+                let (x, mut y, scale) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale_of_rows));
+                let (from, to) = (mat(&x, 0, cols + 2), mat_mut(&mut y, 0, cols + 1));
+                cpu.scale_rows(rows, cols, &scale, 0.5, from, to, write).unwrap();
+                values(cpu, &y)
+            });
+            check("row_dots", 1e-6, &of_rows, |cpu| {
+                let (x, y, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale_of_rows));
+                cpu.row_dots(rows, cols, mat(&x, 0, cols + 2), mat(&y, 0, cols + 1), 0.5, &mut out).unwrap();
+                values(cpu, &out)
+            });
             check("column_dots", 1e-6, &dots, |cpu| {
                 let (x, y, scale, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale), buf(cpu, &before));
                 let (x, y) = (mat(&x, 0, cols + 2), mat(&y, 0, cols + 1));
