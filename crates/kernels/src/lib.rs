@@ -387,7 +387,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         y: MatMut<Self::Buf>,
         write: Write,
     ) -> Result<()>;
-    /// out[r] += alpha · Σ_j x[r, j] · y[r, j]
+    /// out[first + r] += alpha · Σ_j x[r, j] · y[r, j]
     fn row_dots(
         &self,
         rows: usize,
@@ -395,6 +395,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         x: Mat<Self::Buf>,
         y: Mat<Self::Buf>,
         alpha: f32,
+        first: usize,
         out: &mut Self::Buf,
     ) -> Result<()>;
     /// out[j] = ‖W_j‖², of the values that products use

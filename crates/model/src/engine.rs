@@ -1,5 +1,6 @@
 //! The handle that training and evaluation hold. The backend is chosen here, once; nothing above knows it.
 
+use crate::adapters::ewc::{Anchors, Fisher, FisherOf, Sums};
 use crate::adapters::{
     AdaSchedule, AdapterFile, AdapterState, Allotment, BaseRecord, Builder, Built, Cx, MergedShape, Mode, Optimizer,
     Params, SlotScratch,
@@ -136,6 +137,9 @@ pub struct Engine {
     adapter: AdapterState<Device>,
     stream: Stream<Device>,
     work: Workspace<Device>,
+    /// While the Fisher is measured.
+    fisher: Option<Sums<Device>>,
+    anchors: Anchors<Device>,
 }
 
 impl Engine {
@@ -171,7 +175,22 @@ impl Engine {
         let stream = Stream::new(&backend, streamed, keep.lowest)?;
         let work = Workspace::new(&backend, &config, (limits.tokens_max, limits.seq_len_max), keep, kept)?;
         let (dir, limits) = (dir.to_owned(), *limits);
-        Ok(Engine { dir, config, limits, memory, backend, decoder, params, scratch, adapter, stream, work })
+        let (fisher, anchors) = (None, Anchors::default());
+        Ok(Engine {
+            dir,
+            config,
+            limits,
+            memory,
+            backend,
+            decoder,
+            params,
+            scratch,
+            adapter,
+            stream,
+            work,
+            fisher,
+            anchors,
+        })
     }
 
     pub fn config(&self) -> &ModelConfig {
@@ -361,9 +380,10 @@ impl Engine {
         f: impl FnOnce(&Decoder<Device>, &mut Cx<Device>, &mut Workspace<Device>, Pass) -> Result<R, ModelError>,
     ) -> Result<R, ModelError> {
         batch::check(batch, &self.config, &self.limits)?;
-        let Engine { backend, decoder, params, scratch, stream, work, .. } = self;
+        let Engine { backend, decoder, params, scratch, stream, work, fisher, .. } = self;
         let pass = batch::stage(backend, &mut work.index, batch, rows)?;
-        f(decoder, &mut Cx { backend, params, scratch, stream, mode }, work, pass)
+        let fisher = fisher.as_mut().filter(|sums| sums.of_base());
+        f(decoder, &mut Cx { backend, params, scratch, stream, mode, fisher }, work, pass)
     }
 
     // --- parameters ------------------------------------------------------------------------------
@@ -382,6 +402,74 @@ impl Engine {
     pub fn update_measured(&mut self, a: &AdamW) -> Result<(), ModelError> {
         let smoothing = self.adapter.smoothing(a.grad_scale);
         self.params.update(&self.backend, a, smoothing.as_ref())
+    }
+
+    // --- what is not to change -------------------------------------------------------------------
+
+    /// Begins to measure a Fisher; gradients become zero.
+    ///
+    /// # Errors
+    /// `NotAnchored` where the base's is asked for and its embedding or output head has a low-rank adapter.
+    pub fn begin_fisher(&mut self, of: FisherOf) -> Result<(), ModelError> {
+        self.zero_grad()?;
+        self.fisher = Some(Sums::new(&self.backend, of, &self.adapter, &self.params)?);
+        Ok(())
+    }
+
+    /// Adds one example, without dropout: forward and back, and the squares of the gradients of its mean loss per target.
+    /// Returns that loss; an example without a target adds nothing. Two examples in one batch would be squared together.
+    ///
+    /// # Errors
+    /// As [`Engine::accumulate`].
+    pub fn add_to_fisher(&mut self, batch: Batch) -> Result<f64, ModelError> {
+        let targets = batch.targets.iter().filter(|t| **t != IGNORE).count();
+        if targets == 0 {
+            return Ok(0.0);
+        }
+        let (reach, scale) = (self.decoder.reach(), (1.0 / targets as f64) as f32);
+        let loss = self.pass(batch, Rows::Targets, Mode::Eval, |decoder, cx, work, pass| {
+            back(decoder, cx, work, pass, scale, reach)?;
+            let losses = download(cx, work, pass)?;
+            Ok(losses.iter().map(|l| f64::from(*l)).sum::<f64>() / targets as f64)
+        })?;
+        if let Some(sums) = &mut self.fisher {
+            sums.end_sample(&self.backend, &self.params)?;
+        }
+        self.zero_grad()?;
+        Ok(loss)
+    }
+
+    /// What has been measured since [`Engine::begin_fisher`]; None without it.
+    ///
+    /// # Errors
+    /// The kernels'.
+    pub fn end_fisher(&mut self) -> Result<Option<Fisher>, ModelError> {
+        self.fisher.take().map(|sums| sums.fisher(&self.backend, &self.params)).transpose()
+    }
+
+    /// From now on [`Engine::pull`] holds what `fisher` is of with strength λ, beside what is held already.
+    ///
+    /// # Errors
+    /// `MissingTensor`, `UnknownTensor`, `Shape` where the Fisher is not of what is trained here; `NotAnchored`;
+    /// `AnchoredInStream`.
+    pub fn hold(&mut self, fisher: &Fisher, lambda: f64) -> Result<(), ModelError> {
+        let base = Checkpoint::open(&self.dir)?;
+        let Engine { backend, adapter, params, scratch, anchors, .. } = self;
+        anchors.hold(backend, (fisher, lambda), (adapter, params), scratch, &base)
+    }
+
+    /// Nothing is held any more.
+    pub fn let_go(&mut self) {
+        self.anchors = Anchors::default();
+    }
+
+    /// Adds the gradient of (λ/2) Σ F (θ − θ*)² over all that is held, once a step, before [`Engine::grad_norm`]; returns
+    /// its value, 0 where nothing is held.
+    ///
+    /// # Errors
+    /// The kernels'.
+    pub fn pull(&mut self) -> Result<f64, ModelError> {
+        self.anchors.pull(&self.backend, &self.adapter, &mut self.params)
     }
 
     // --- ranks -----------------------------------------------------------------------------------

@@ -91,6 +91,14 @@ pub enum ModelError {
     NameMatchesNothing { field: &'static str, name: String, modules: String },
     #[error("{module}: this method adapts the linear layers between embedding and output head alone")]
     LinearOnly { module: String },
+    #[error(
+        "{module} has a low-rank adapter, and what that changes of the base is not measured; leave it out of adapter.targets, or ewc out"
+    )]
+    NotAnchored { module: String },
+    #[error(
+        "{module}: DoRA's change cannot be held where layers are read for each pass; give train.memory more room, or leave ewc out"
+    )]
+    AnchoredInStream { module: String },
     #[error("rank {r} for {module}: a rank is from 1 to {max}")]
     Rank { module: String, r: usize, max: usize },
     #[error("adapter {adapter} was trained on another base: its copy of {tensor} differs from this model's")]

@@ -19,6 +19,7 @@ mod stored;
 mod stream;
 mod workspace;
 
+pub use adapters::ewc::{Fisher, FisherOf, FisherPart, Importance};
 pub use adapters::{
     AdaPlan, AdaSchedule, AdapterFile, AdapterPlan, Allotment, BASE_FILE, BaseRecord, BiasTraining, Combination,
     Combined, InitWeights, Keep, LoraPlan, Mix, ModuleChange, Optimizer, OtherBase, Part, Shrunk, Signs, Smaller, Span,

@@ -449,9 +449,19 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn row_dots(&self, n: usize, cols: usize, x: Mat<Buf>, y: Mat<Buf>, alpha: f32, out: &mut Buf) -> Result<()> {
+    fn row_dots(
+        &self,
+        n: usize,
+        cols: usize,
+        x: Mat<Buf>,
+        y: Mat<Buf>,
+        alpha: f32,
+        first: usize,
+        out: &mut Buf,
+    ) -> Result<()> {
         let (x, y) = (rows("row_dots: x", x, (n, cols))?, rows("row_dots: y", y, (n, cols))?);
-        columns::row_dots(self, x, y, alpha, head_mut("row_dots: out", out.values_mut(), n)?);
+        let out = head_mut("row_dots: out", out.values_mut(), first.saturating_add(n))?;
+        columns::row_dots(self, x, y, alpha, &mut out[first..]);
         Ok(())
     }
 

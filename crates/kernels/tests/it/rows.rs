@@ -158,13 +158,14 @@ fn columns_are_scaled_and_their_dots_are_the_scales_gradients() {
                 values(cpu, &y)
             });
             let scale_of_rows = rng.values(rows);
-            let (mut by_row, mut of_rows) = (wide(&y), wide(&scale_of_rows));
+            let behind = rng.values(rows + 3);
+            let (mut by_row, mut of_rows) = (wide(&y), wide(&behind));
             for r in 0..rows {
                 for c in 0..cols {
                     let (x, at) = (f64::from(x[r * (cols + 2) + c]), r * (cols + 1) + c);
                     let kept = if write == Write::Add { by_row[at] } else { 0.0 };
                     by_row[at] = kept + 0.5 * f64::from(scale_of_rows[r]) * x;
-                    of_rows[r] += 0.5 * x * f64::from(y[at]);
+                    of_rows[r + 3] += 0.5 * x * f64::from(y[at]);
                 }
             }
             check("scale_rows", 3e-7, &by_row, |cpu| {
@@ -174,8 +175,8 @@ fn columns_are_scaled_and_their_dots_are_the_scales_gradients() {
                 values(cpu, &y)
             });
             check("row_dots", 1e-6, &of_rows, |cpu| {
-                let (x, y, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &scale_of_rows));
-                cpu.row_dots(rows, cols, mat(&x, 0, cols + 2), mat(&y, 0, cols + 1), 0.5, &mut out).unwrap();
+                let (x, y, mut out) = (buf(cpu, &x), buf(cpu, &y), buf(cpu, &behind));
+                cpu.row_dots(rows, cols, mat(&x, 0, cols + 2), mat(&y, 0, cols + 1), 0.5, 3, &mut out).unwrap();
                 values(cpu, &out)
             });
             check("column_dots", 1e-6, &dots, |cpu| {

@@ -388,6 +388,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 self.remember(module, kind, &weight, (a, b), (magnitude.map(|m| m.m), None), (r, scale));
                 if let Some(adapted) = self.adapted.last_mut() {
                     adapted.principal = principal;
+                    adapted.norms = magnitude.map(|m| m.norms);
                 }
                 let dropout = plan.dropout as f32;
                 Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude, e: None })
@@ -544,8 +545,25 @@ impl<'a, B: Backend> Builder<'a, B> {
             (Kind::Embedding | Kind::Head, Matrix::Frozen(w)) => Some(Arc::clone(w)),
             _ => None,
         };
+        let frozen = match weight {
+            Matrix::Frozen(w) => Some(Arc::clone(w)),
+            _ => None,
+        };
         let module = module.to_owned();
-        self.adapted.push(Adapted { module, kind, a, b, r, scale, magnitude, e, principal: None, base });
+        self.adapted.push(Adapted {
+            module,
+            kind,
+            a,
+            b,
+            r,
+            scale,
+            magnitude,
+            e,
+            principal: None,
+            norms: None,
+            base,
+            frozen,
+        });
     }
 
     // --- refusals --------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ pub(super) const WIDTH: usize = 3;
 /// What is known of a matrix's rows, [out] each.
 pub(super) struct RowNorms<B: Backend> {
     /// ‖W‖²
-    squares: B::Buf,
+    pub(super) squares: B::Buf,
     /// g = m / ‖V‖, and 1 / ‖V‖
     scale: B::Buf,
     inverse: B::Buf,
@@ -74,7 +74,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
     ) -> Result<(), ModelError> {
         self.refresh(cx)?;
         let (n_in, n_out, r) = (self.slot.n_in, self.slot.n_out, self.lora.r);
-        let Cx { backend: be, params, scratch: SlotScratch { wide, dropped, norms, .. }, stream, mode } = cx;
+        let Cx { backend: be, params, scratch: SlotScratch { wide, dropped, norms, .. }, stream, mode, .. } = cx;
         let (w, b) = (frozen(self.slot, stream), mat(&params.get(self.lora.b).value, 0, r));
         let scale = &norms[self.magnitude.norms].scale;
         let Some((p, key)) = self.lora.dropout(*mode) else {
@@ -114,7 +114,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         write: Write,
     ) -> Result<(), ModelError> {
         let (n_in, n_out, r) = (self.slot.n_in, self.slot.n_out, self.lora.r);
-        let Cx { backend: be, params, scratch, stream, mode } = cx;
+        let Cx { backend: be, params, scratch, stream, mode, .. } = cx;
         let SlotScratch { wide, dropped, dxa, norms, .. } = &mut **scratch;
         let (w, a) = (frozen(self.slot, stream), mat(&params.get(self.lora.a).value, 0, n_in));
         let (g, dxa) = (&norms[self.magnitude.norms].scale, mat(&*dxa, self.at, self.ranks));
@@ -151,7 +151,7 @@ impl<'a, B: Backend> Decomposed<'a, B> {
         dy: Mat<B::Buf>,
     ) -> Result<(), ModelError> {
         let (n_in, n_out, r) = (self.slot.n_in, self.slot.n_out, self.lora.r);
-        let Cx { backend: be, params, scratch: SlotScratch { wide, dropped, norms, .. }, stream, mode } = cx;
+        let Cx { backend: be, params, scratch: SlotScratch { wide, dropped, norms, .. }, stream, mode, .. } = cx;
         let (w, b) = (frozen(self.slot, stream), mat(&params.get(self.lora.b).value, 0, r));
         let x = if self.lora.dropout(*mode).is_some() { mat(&*dropped, 0, n_in) } else { x };
         let part = Part { w, low_rank: Some(LowRank { r, z: xa, b }) };

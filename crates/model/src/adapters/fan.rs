@@ -145,6 +145,9 @@ impl<B: Backend> Fan<B> {
                 backend.gemm(g, dy, x, mat_mut(&mut cx.params.get_mut(*id).grad, 0, n_in))?;
             }
             let Some(l) = &slot.lora else { continue };
+            if let Some(sums) = &mut cx.fisher {
+                sums.add_pair(backend, l.place, (t, n_in, n_out), x, dy)?;
+            }
             let xa = Mat { off: kept.off + at.kept, ..kept };
             let decomposed = Decomposed::of(slot, at.kept, ranks);
             if let Some(d) = &decomposed {

@@ -7,6 +7,7 @@ mod combine;
 mod dora;
 mod embedding;
 mod estimate;
+pub mod ewc;
 mod fan;
 mod init;
 mod inspect;

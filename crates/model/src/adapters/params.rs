@@ -279,6 +279,19 @@ impl<B: Backend> Param<B> {
         self.read(backend, State::Value)
     }
 
+    /// Values that lie as this tensor's do, in the order of files.
+    pub(super) fn as_in_files(&self, values: Vec<f32>) -> Vec<f32> {
+        match self.layout {
+            Layout::AsSaved => values,
+            Layout::Transposed => transpose(self.info.shape[1], self.info.shape[0], &values),
+        }
+    }
+
+    /// Values in the order of files, as this tensor's lie in memory.
+    pub(super) fn as_in_memory<'a>(&self, values: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {
+        to_memory(self.layout, &self.info.shape, values)
+    }
+
     /// In files.
     fn shape(&self, state: State) -> Vec<usize> {
         match state {

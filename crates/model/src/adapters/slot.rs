@@ -1,6 +1,7 @@
 //! What a linear layer is made of: its weight, its bias, and what the adapter adds. [`Fan`](super::Fan) computes with it.
 
 use super::dora::{Magnitude, RowNorms};
+use super::ewc::Sums;
 use super::params::{ParamId, Params};
 use crate::stream::Stream;
 use crate::{ModelError, StepKey};
@@ -21,6 +22,8 @@ pub struct Cx<'a, B: Backend> {
     pub scratch: &'a mut SlotScratch<B>,
     pub stream: &'a mut Stream<B>,
     pub mode: Mode,
+    /// Where the base's Fisher is being measured.
+    pub fisher: Option<&'a mut Sums<B>>,
 }
 
 /// Memory shared by all slots.

@@ -3,6 +3,7 @@
 use super::adalora::AdaSchedule;
 use super::base::BaseRecord;
 use super::build::{PREFIX, Tied};
+use super::init;
 use super::params::{ParamId, Params};
 use super::pissa::Principal;
 use super::targets::{Kind, Rules, written_targets};
@@ -25,14 +26,34 @@ pub(super) struct Adapted<B: Backend> {
     pub b: ParamId,
     pub r: usize,
     pub scale: f64,
-    /// DoRA's
+    /// DoRA's, and where what is known of its matrix's rows is.
     pub magnitude: Option<ParamId>,
+    pub norms: Option<usize>,
     /// AdaLoRA's
     pub e: Option<ParamId>,
     /// PiSSA's start, without which the base is held.
     pub principal: Option<Principal>,
     /// The frozen base of an embedding or head, which is saved too.
     pub base: Option<Arc<B::Weight>>,
+    /// Its matrix, where that is frozen and in memory.
+    pub frozen: Option<Arc<B::Weight>>,
+}
+
+impl<B: Backend> Adapted<B> {
+    /// The base tensor that it changes.
+    pub(super) fn tensor(&self) -> String {
+        format!("{}.weight", self.module)
+    }
+
+    /// As its slot has it.
+    pub(super) fn place(&self) -> u64 {
+        init::place(&self.module)
+    }
+
+    /// Inputs and outputs.
+    pub(super) fn sides(&self, params: &Params<B>) -> (usize, usize) {
+        (params.get(self.a).info.shape[1], params.get(self.b).info.shape[0])
+    }
 }
 
 /// A base tensor that is trained as a whole.

@@ -3,6 +3,7 @@
 mod bf16;
 mod combine;
 mod config;
+mod ewc;
 mod forward;
 mod generate;
 mod inspect;
