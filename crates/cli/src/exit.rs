@@ -199,6 +199,12 @@ impl From<TrainError> for Failure {
             TrainError::QuantizedCopy { source } => Failure::new(Failure::from(*source).code, &sentence)
                 .hint("set `quantize_cache` to a folder that can be written and has room, or raise `train.memory`"),
             TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
+            TrainError::NoFisher { .. } | TrainError::EwcShape { .. } => {
+                say(Code::Model).hint("name what `athanor train` has written to a run's folder `ewc`")
+            }
+            TrainError::EwcBase { .. } => say(Code::Model).hint("measure it on this base: name `ewc.general`"),
+            TrainError::EwcData { .. } => say(Code::Data)
+                .hint("bring the run's data back, or name a Fisher that was measured on them (`ewc.fisher`)"),
             TrainError::PlanChanged { .. } | TrainError::DataChanged { .. } | TrainError::ModelChanged { .. } => {
                 say(Code::Plan).hint("put it back as it was, or train anew with another `out` (--set out=…)")
             }
@@ -423,6 +429,7 @@ impl From<ModelError> for Failure {
             ModelError::LinearOnly { .. } => {
                 say(Code::Plan).hint("leave it out of `adapter.targets`, or set `adapter.method: lora`")
             }
+            ModelError::NotAnchored { .. } | ModelError::AnchoredInStream { .. } => say(Code::Plan),
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
             ModelError::Decoding { field, .. } => say(Code::Plan).hint(format!("change `{field}`")),
             ModelError::EmptyPrompt { .. } => say(Code::Data).hint("give each prompt at least one token"),

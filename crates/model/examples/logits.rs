@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         precision: model::Precision::F32,
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
+        beside: 0,
     };
     let plan = AdapterPlan::Lora(Box::new(plan_from(Path::new(adapter), 0)?));
     let mut engine = Engine::load(Path::new(base), &plan, &limits)?;

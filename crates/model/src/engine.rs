@@ -108,6 +108,8 @@ pub struct Limits {
     pub precision: Precision,
     pub quantize: Quantize,
     pub optimizer: Optimizer,
+    /// Bytes that a run holds beside the model and what it trains: they count in the plan.
+    pub beside: u64,
 }
 
 /// How the frozen matrices of the layers are stored, where not in their file's type or in bf16. Embeddings, the output
@@ -458,6 +460,11 @@ impl Engine {
         anchors.hold(backend, (fisher, lambda), (adapter, params), scratch, &base)
     }
 
+    /// Whether anything is held.
+    pub fn holds(&self) -> bool {
+        !self.anchors.is_empty()
+    }
+
     /// Nothing is held any more.
     pub fn let_go(&mut self) {
         self.anchors = Anchors::default();
@@ -686,6 +693,7 @@ mod tests {
             precision: Precision::F32,
             quantize: Quantize::None,
             optimizer: Optimizer::AdamW,
+            beside: 0,
         };
         let ids: Vec<u32> = (3..).take(TOKENS).collect();
         let mut targets = [IGNORE; TOKENS];

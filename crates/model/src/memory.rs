@@ -34,6 +34,9 @@ pub struct MemoryPlan {
     pub adapter: u64,
     /// AdamW's two moments, and how much each element matters where that is measured.
     pub optimiser: u64,
+    /// What trained tensors are held to, and how firmly.
+    #[serde(default)]
+    pub anchors: u64,
     /// The residual stream between layers, and what layers keep for their backward pass.
     pub activations: u64,
     /// What layers and the output head share.
@@ -138,6 +141,7 @@ pub(crate) struct Needs<'a> {
     /// Packed weights take twice what they take plain or in bf16, and not four times, as those in 16 bits would for
     /// products in f32.
     worth_packing: bool,
+    beside: u64,
     positions: usize,
 }
 
@@ -182,8 +186,20 @@ impl<'a> Needs<'a> {
         let worth_packing = width * held <= 2 * plain.max(BF16 * held);
         // Nor can what an adapter's start was taken from.
         let layers = if as_held && estimate.principal == 0 { layers } else { Vec::new() };
-        let Limits { precision, quantize, seq_len_max: positions, .. } = *limits;
-        Ok(Needs { config, estimate, parameters, plain, packed, layers, precision, quantize, worth_packing, positions })
+        let Limits { precision, quantize, seq_len_max: positions, beside, .. } = *limits;
+        Ok(Needs {
+            config,
+            estimate,
+            parameters,
+            plain,
+            packed,
+            layers,
+            precision,
+            quantize,
+            worth_packing,
+            positions,
+            beside,
+        })
     }
 
     /// The widths of the slots' scratch, and the columns that adapters keep of a layer and of the head.
@@ -225,13 +241,14 @@ impl<'a> Needs<'a> {
             adapter: 2 * trained + F32 * self.estimate.principal,
             optimiser: self.estimate.moments + 2 * F32 * self.estimate.scored,
             scratch: F32 * self.scratch_floats(t) + index_bytes(t),
+            anchors: self.beside,
             program: PROGRAM + F32 * self.estimate.tensor_max,
             limit,
             layers_streamed: streamed,
             streamed: read,
             ..MemoryPlan::default()
         };
-        let fixed = plan.weights + plan.adapter + plan.optimiser + plan.scratch + plan.program + streams;
+        let fixed = plan.weights + plan.adapter + plan.optimiser + plan.anchors + plan.scratch + plan.program + streams;
         let fitting = limit.saturating_sub(fixed).checked_div(set).unwrap_or(0);
         let sets = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, Keep::sets_max(c.layers, lowest));
         plan.activations = streams + set * sets as u64;

@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         precision: Precision::F32,
         quantize: Quantize::None,
         optimizer: Optimizer::AdamW,
+        beside: 0,
     };
     let mut engine = Engine::load(&model, &AdapterPlan::None, &limits)?;
     let first = text.bos_id().unwrap_or(text.eos_id());

@@ -357,6 +357,7 @@ mod tests {
             precision: model::Precision::F32,
             quantize: model::Quantize::None,
             optimizer: model::Optimizer::AdamW,
+            beside: 0,
         };
         let mut engine = Engine::load(dir, &plan, &limits).unwrap();
         let temp = tempfile::tempdir().unwrap();

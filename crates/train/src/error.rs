@@ -53,6 +53,15 @@ pub enum TrainError {
     #[error("{}: there already", dir.display())]
     OutExists { dir: PathBuf },
 
+    #[error("{}: holds no Fisher", path.display())]
+    NoFisher { path: PathBuf },
+    #[error("{}: measured on another base (sha256 {was}, this one's is {now})", path.display())]
+    EwcBase { path: PathBuf, was: String, now: String },
+    #[error("{}: {tensor} is another adapter's", path.display())]
+    EwcShape { path: PathBuf, tensor: String },
+    #[error("{}: its training data are not what they were (sha256 {was}, now {now})", dir.display())]
+    EwcData { dir: PathBuf, was: String, now: String },
+
     #[error("the plan has changed since {}: {field} was {was}, is {now}", checkpoint.display())]
     PlanChanged { checkpoint: PathBuf, field: String, was: String, now: String },
     #[error("the data has changed since {}: its sha256 was {was}, is {now}", checkpoint.display())]

@@ -1,8 +1,9 @@
 //! How many tokens go through the model at once, so that the run fits its memory: decided before the model loads,
 //! from the longest row.
 
-use crate::{Plan, TrainError, TrainPlan, base};
-use data::{Dataset, Origin, Packing, Prepared};
+use crate::run::Read;
+use crate::{Plan, TrainError, TrainPlan, base, ewc};
+use data::{Dataset, Origin, Packing};
 use model::{Limits, MemoryPlan, Outline};
 
 /// Tokens in a pass when the plan leaves it open and memory allows: beyond this, matrix products gain nothing more
@@ -46,17 +47,17 @@ struct Longest {
 ///
 /// Layers are planned to be read from a copy in NF4 only where the base does not fit without: whether there is one never
 /// decides the pass, and with it the order of sums.
-pub(crate) fn fit(plan: &Plan, prepared: &Prepared) -> Result<Fit, TrainError> {
-    let held = fit_of(plan, prepared, Layers::Own)?;
+pub(crate) fn fit(plan: &Plan, read: &Read) -> Result<Fit, TrainError> {
+    let held = fit_of(plan, read, Layers::Own)?;
     if held.fits || plan.quantize_cache.is_none() || !base::can_be_copied(plan)? {
         return Ok(held);
     }
-    fit_of(plan, prepared, Layers::Copied)
+    fit_of(plan, read, Layers::Copied)
 }
 
-fn fit_of(plan: &Plan, prepared: &Prepared, layers: Layers) -> Result<Fit, TrainError> {
+fn fit_of(plan: &Plan, read: &Read, layers: Layers) -> Result<Fit, TrainError> {
     let measure = |plan: &Plan, tokens_max, seq_len_max| measure(plan, layers, tokens_max, seq_len_max);
-    let longest = longest_row(plan, prepared)?;
+    let longest = longest_row(plan, read)?;
     if let Some(given) = plan.train.micro_tokens {
         if given < longest.tokens {
             return Err(TrainError::RowOverPass {
@@ -99,11 +100,11 @@ fn fit_of(plan: &Plan, prepared: &Prepared, layers: Layers) -> Result<Fit, Train
 }
 
 /// Refuses a size over the limit, naming the row that asks for it and what would fit.
-pub(crate) fn require(fit: &Fit, plan: &Plan, prepared: &Prepared) -> Result<(), TrainError> {
+pub(crate) fn require(fit: &Fit, plan: &Plan, read: &Read) -> Result<(), TrainError> {
     if fit.fits {
         return Ok(());
     }
-    let longest = longest_row(plan, prepared)?;
+    let longest = longest_row(plan, read)?;
     Err(TrainError::Memory {
         origin: longest.name(),
         tokens: longest.tokens,
@@ -151,19 +152,25 @@ fn which_size_fits(plan: &Plan, longest: &Longest, fit: &Fit) -> Result<String, 
 
 fn measure(plan: &Plan, layers: Layers, tokens_max: usize, seq_len_max: usize) -> Result<Fit, TrainError> {
     let TrainPlan { memory, threads, precision, optimizer, .. } = plan.train;
-    let limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize: plan.quantize, optimizer };
+    let quantize = plan.quantize;
+    let mut limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize, optimizer, beside: 0 };
     let outline = match layers {
         Layers::Own => model::outline,
         Layers::Copied => model::outline_quantised,
     };
+    if !plan.ewc.is_empty() {
+        limits.beside = ewc::bytes(plan, outline(&plan.model, &plan.adapter, &limits)?.trainable);
+    }
     let Outline { memory, trainable, parameters } = outline(&plan.model, &plan.adapter, &limits)?;
     let fits = memory.total <= memory.limit;
     Ok(Fit { limits, memory, trainable, parameters, layers, fits })
 }
 
-fn longest_row(plan: &Plan, prepared: &Prepared) -> Result<Longest, TrainError> {
+fn longest_row(plan: &Plan, read: &Read) -> Result<Longest, TrainError> {
     let mut longest: Option<(&Dataset, usize, usize)> = None;
-    for data in std::iter::once(&prepared.train).chain(&prepared.valid) {
+    let prepared = &read.prepared;
+    let general = read.general.iter().flatten().map(|general| &general.data);
+    for data in std::iter::once(&prepared.train).chain(&prepared.valid).chain(general) {
         if let Some((index, tokens)) = data.longest()
             && longest.is_none_or(|(_, _, most)| tokens > most)
         {

@@ -154,6 +154,7 @@ fn limits(model: &Path, plan: &MergePlan, quantize: Quantize) -> Result<Limits, 
         precision: Precision::F32,
         quantize,
         optimizer: Optimizer::AdamW,
+        beside: 0,
     })
 }
 

@@ -21,7 +21,10 @@ pub(crate) struct StepMetrics {
     /// Nats per supervised token over the whole step.
     pub loss: f64,
     pub lr: f64,
-    /// Before clipping.
+    /// What is held on to adds to the loss (λ/2 Σ F (θ − θ*)²), which is not in `loss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
+    /// Of all that is added up, before clipping.
     pub grad_norm: f64,
     pub tokens: u64,
     pub supervised_tokens: u64,
@@ -118,6 +121,9 @@ impl<'a> Records<'a> {
         })?;
         for (tag, value) in [("train/loss", m.loss), ("train/lr", m.lr), ("train/grad_norm", m.grad_norm)] {
             self.events.scalar(tag, value, m.step, unix_ms)?;
+        }
+        if let Some(penalty) = m.penalty {
+            self.events.scalar("train/penalty", penalty, m.step, unix_ms)?;
         }
         Ok(())
     }

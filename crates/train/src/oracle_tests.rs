@@ -70,6 +70,7 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
         precision: Precision::F32,
         quantize: plan.quantize,
         optimizer: plan.train.optimizer,
+        beside: 0,
     };
     let AdapterPlan::Lora(lora) = &plan.adapter else { panic!("a LoRA") };
     let ranks = lora.ada.as_ref().map(|ada| ada.schedule(STEPS).unwrap());
@@ -180,13 +181,18 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
 
 /// The reference's training rows without their padding.
 fn rows_of(path: &Path) -> Vec<Segment> {
+    rows_under(path, "train.")
+}
+
+fn rows_under(path: &Path, prefix: &str) -> Vec<Segment> {
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let integers = |name: &str| -> Vec<i64> {
         file.tensor(name).unwrap().data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
     };
-    let (ids, labels, mask) = (integers("train.input_ids"), integers("train.labels"), integers("train.attention_mask"));
-    let width = file.tensor("train.input_ids").unwrap().shape()[1];
+    let [ids, labels, mask] =
+        ["input_ids", "labels", "attention_mask"].map(|name| integers(&format!("{prefix}{name}")));
+    let width = file.tensor(&format!("{prefix}input_ids")).unwrap().shape()[1];
     let rows = ids.chunks(width).zip(labels.chunks(width)).zip(mask.chunks(width));
     rows.enumerate()
         .map(|(row, ((ids, labels), mask))| {
@@ -200,8 +206,87 @@ fn rows_of(path: &Path) -> Vec<Segment> {
         .collect()
 }
 
+/// Task B after task A, held to A's adapter by its Fisher.
+#[test]
+fn ewc_after_an_earlier_task() {
+    let dir = fixtures().join("ewc");
+    let case: Value = serde_json::from_slice(&fs::read(dir.join("ewc.json")).unwrap()).unwrap();
+    let base = fixtures().join("models/llama");
+    let adapter = model::adapters::plan_from(&dir.join("adapter_a"), 0).unwrap();
+    let (adamw, steps) = (&case["adamw"], case["steps"].as_u64().unwrap());
+    let hyper = serde_json::json!({
+        "learning_rate": adamw["lr"], "warmup_steps": 0, "weight_decay": adamw["weight_decay"],
+        "adam_beta1": adamw["betas"][0], "adam_beta2": adamw["betas"][1], "adam_epsilon": adamw["eps"],
+        "max_grad_norm": case["clip"],
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let mut plan = plan_with(&base, Quantize::None, AdapterPlan::Lora(Box::new(adapter)), &hyper, temp.path());
+    plan.train = TrainPlan { length: RunLength::Steps(steps), schedule: Schedule::Constant, ..plan.train };
+    let limits = Limits {
+        tokens_max: 80,
+        seq_len_max: 20,
+        memory: None,
+        threads: Some(1),
+        precision: Precision::F32,
+        quantize: Quantize::None,
+        optimizer: plan.train.optimizer,
+        beside: 0,
+    };
+    let mut engine = Engine::load(&base, &plan.adapter, &limits).unwrap();
+    engine.begin_fisher(model::FisherOf::Adapter).unwrap();
+    for row in rows_under(&dir.join("data.safetensors"), "A.") {
+        let cu = [0, row.ids.len()];
+        engine.add_to_fisher(model::Batch { ids: &row.ids, targets: &row.targets, cu: &cu }).unwrap();
+    }
+    let fisher = engine.end_fisher().unwrap().unwrap();
+    engine.hold(&fisher, case["lambda"].as_f64().unwrap()).unwrap();
+
+    let rows = rows_under(&dir.join("data.safetensors"), "B.");
+    let mut feed = |cursor: Cursor| {
+        let first = cursor.unit as usize;
+        Ok((rows[first..first + ROWS_PER_STEP].to_vec(), Cursor { epoch: 0, unit: (first + ROWS_PER_STEP) as u64 }))
+    };
+    let (progress, clock) = (Progress { settled: true, ..Progress::default() }, FixedClock::default());
+    let mut training = Training {
+        plan: &plan,
+        fs: &RealFs,
+        dir: temp.path(),
+        stop: &AtomicBool::new(false),
+        engine: &mut engine,
+        feed: &mut feed,
+        valid: None,
+        steps,
+        ranks: None,
+        limits: EvalLimits { tokens_max: 80, seq_len_max: 20 },
+        identity: Identity::new(&plan, "data", "model").unwrap(),
+        store: checkpoint::store(temp.path(), 2),
+        records: Records::open(&RealFs, temp.path(), &clock, &progress).unwrap(),
+        progress,
+    };
+    steps::train(&mut training, &mut |_| {}).unwrap();
+    let metrics = fs::read_to_string(temp.path().join("metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let expected = case["train"].as_array().unwrap();
+    assert_eq!(lines.len(), expected.len());
+    for (ours, theirs) in lines.iter().zip(expected) {
+        let of = |v: &Value, key: &str| v[key].as_f64().unwrap();
+        let (penalty, want) = (of(ours, "penalty"), of(theirs, "penalty"));
+        assert!((of(ours, "loss") - of(theirs, "ce")).abs() <= LOSS, "{ours} {theirs}");
+        assert!((penalty - want).abs() <= 1e-4 * want, "{ours} {theirs}");
+        assert!((of(ours, "grad_norm") / of(theirs, "grad_norm") - 1.0).abs() <= GRAD_NORM, "{ours} {theirs}");
+    }
+    let mut ours = Vec::new();
+    let files = engine.adapter_files();
+    files.iter().find(|f| f.name == "adapter_model.safetensors").unwrap().write(&mut ours).unwrap();
+    compare_adapters("ewc", &ours, &fs::read(dir.join("adapter_b/adapter_model.safetensors")).unwrap());
+}
+
 fn plan_of(base: &Path, quantize: Quantize, dir: &Path, case: &Value, out: &Path) -> Plan {
-    let hyper = &case["hyper"];
+    let adapter = AdapterPlan::Lora(Box::new(lora_of(dir, &case["peft_config_input"])));
+    plan_with(base, quantize, adapter, &case["hyper"], out)
+}
+
+fn plan_with(base: &Path, quantize: Quantize, adapter: AdapterPlan, hyper: &Value, out: &Path) -> Plan {
     let number = |key: &str| hyper[key].as_f64().unwrap();
     Plan {
         quantize,
@@ -218,7 +303,8 @@ fn plan_of(base: &Path, quantize: Quantize, dir: &Path, case: &Value, out: &Path
             lengths: LengthPlan { seq_len_max: 20, over: OverLength::Refuse, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
         },
-        adapter: AdapterPlan::Lora(Box::new(lora_of(dir, &case["peft_config_input"]))),
+        ewc: Vec::new(),
+        adapter,
         train: TrainPlan {
             length: RunLength::Steps(20),
             batch: ROWS_PER_STEP,

@@ -20,6 +20,9 @@ pub struct Plan {
     pub quantize_cache: Option<PathBuf>,
     pub data: data::DataPlan,
     pub adapter: model::AdapterPlan,
+    /// What is held on to (elastic weight consolidation).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ewc: Vec<EwcPlan>,
     pub train: TrainPlan,
     /// Absolute.
     pub out: PathBuf,
@@ -84,6 +87,29 @@ pub struct EarlyStop {
     pub min_delta: f64,
 }
 
+/// Adds (λ/2) Σ F (θ − θ*)² to the loss of each step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EwcPlan {
+    pub of: EwcOf,
+    /// λ, against the mean loss per supervised token, with F the mean of squared gradients of examples' mean losses.
+    pub lambda: f64,
+    /// Examples that F is measured on, at most.
+    pub examples: usize,
+}
+
+/// What is held, and what F is measured on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EwcOf {
+    /// The base, on general data: whatever the adapter makes of it.
+    Base(Vec<data::Source>),
+    /// The adapter that is gone on from, on the training data of an earlier run; what that run held of its own adapter counts
+    /// on, `decay` times as much.
+    Run { dir: PathBuf, decay: f64 },
+    /// As a file of an earlier run has it.
+    File(PathBuf),
+}
+
 impl Plan {
     /// When AdaLoRA masks ranks in a run of so many steps; None: ranks stay.
     ///
@@ -144,6 +170,15 @@ impl Plan {
         require(t.checkpoint_every >= 1, "train.checkpoint_every", "at least 1 step")?;
         require(t.eval_every.is_none_or(|n| n >= 1), "train.eval_every", "at least 1 step")?;
         require(t.threads.is_none_or(|n| n >= 1), "train.threads", "at least 1")?;
+        for part in &self.ewc {
+            require(part.lambda.is_finite() && part.lambda >= 0.0, "ewc.lambda", "a number from 0 on")?;
+            require(part.examples >= 1, "ewc.examples", "at least 1")?;
+            if let EwcOf::Run { decay, .. } = part.of {
+                require((0.0..=1.0).contains(&decay), "ewc.decay", "from 0 to 1")?;
+                let goes_on = matches!(&self.adapter, AdapterPlan::Lora(lora) if lora.start_from.is_some());
+                require(goes_on, "ewc.run", "holds the adapter that adapter.start_from names; name that run's")?;
+            }
+        }
         if let Some(e) = t.early_stop {
             require(self.data.valid.is_some(), "train.early_stop", "needs data.valid")?;
             require(e.patience >= 1, "train.early_stop.patience", "at least 1 validation")?;

@@ -15,6 +15,8 @@ const RUN: &str = "run.json";
 /// What is known about a run before its first step.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Facts {
+    /// Of what is trained and validated on.
+    pub data_sha256: String,
     pub notes: Vec<String>,
     pub train_counts: Counts,
     pub valid_counts: Option<Counts>,
@@ -30,7 +32,6 @@ struct RunFile<'a> {
     os: &'static str,
     processor: &'static str,
     plan: &'a Plan,
-    data_sha256: &'a str,
     model_sha256: &'a str,
     #[serde(flatten)]
     facts: &'a Facts,
@@ -48,6 +49,21 @@ pub(crate) fn read_plan(fs: &dyn Fs, dir: &Path) -> Result<Plan, TrainError> {
     }
     let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
     serde_json::from_slice(&bytes).map_err(|e| TrainError::RunFile { path, why: e.to_string() })
+}
+
+/// What a finished run says of the data that it was trained on.
+pub(crate) fn data_hash(fs: &dyn Fs, dir: &Path) -> Result<String, TrainError> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        data_sha256: String,
+    }
+    let path = dir.join(RUN);
+    if !fs.exists(&path) {
+        return Err(TrainError::NoRun { dir: dir.to_owned() });
+    }
+    let bytes = fs.read(&path).map_err(|e| RunFsError::io("read", &path, e))?;
+    let said: Said = serde_json::from_slice(&bytes).map_err(|e| TrainError::RunFile { path, why: e.to_string() })?;
+    Ok(said.data_sha256)
 }
 
 pub(crate) fn write_plan(fs: &dyn Fs, dir: &Path, plan: &Plan) -> Result<(), TrainError> {
@@ -68,7 +84,6 @@ pub(crate) fn write_run(
         os: std::env::consts::OS,
         processor: std::env::consts::ARCH,
         plan,
-        data_sha256: &identity.data_sha256,
         model_sha256: &identity.model_sha256,
         facts,
         summary,

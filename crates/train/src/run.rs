@@ -4,6 +4,7 @@ use crate::base::{self, Making, QuantizedCopy};
 use crate::batch::{feed, steps_total};
 use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
+use crate::ewc::{self, General, Measuring};
 use crate::limits::{self, Fit, Layers};
 use crate::metrics::{self, Records};
 use crate::publish::{self, publish_result, result_name};
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "hash", "check", "quantise", "model", "train", "evaluate", "save"; "merge", "compare".
+    /// A phase begins: "data", "hash", "check", "quantise", "model", "fisher", "train", "evaluate", "save"; "merge", "compare".
     Phase(&'a str),
     Note(String),
     Preparing {
@@ -35,6 +36,11 @@ pub enum Event<'a> {
     Quantising {
         bytes: u64,
         bytes_total: u64,
+    },
+    /// Examples whose gradients have been squared for what is held on to.
+    Measuring {
+        examples: u64,
+        of: u64,
     },
     Start {
         steps: u64,
@@ -160,9 +166,10 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     let temp = std::env::temp_dir();
     let cache = tempfile::tempdir().map_err(|e| RunFsError::io("create", &temp, e))?;
     let setting = Setting { fs, stop };
-    let prepared = read_data(plan, cache.path(), 0, setting, on)?;
-    let fit = limits::fit(plan, &prepared)?;
-    limits::require(&fit, plan, &prepared)?;
+    let read = read_data(plan, cache.path(), 0, setting, on)?;
+    let fit = limits::fit(plan, &read)?;
+    limits::require(&fit, plan, &read)?;
+    let prepared = read.prepared;
     let steps = steps_of(plan, &prepared);
     plan.rank_schedule(steps)?;
     let copy = base::look(plan, fs)?;
@@ -220,9 +227,11 @@ fn set_up(
     let Setting { fs, stop } = setting;
     let dir = plan.out.clone();
     let step_saved = found.as_ref().map_or(0, |f| f.progress.step);
-    let prepared = read_data(&plan, &dir.join("cache"), step_saved, setting, on)?;
-    let fit = limits::fit(&plan, &prepared)?;
-    limits::require(&fit, &plan, &prepared)?;
+    let read = read_data(&plan, &dir.join("cache"), step_saved, setting, on)?;
+    let fit = limits::fit(&plan, &read)?;
+    limits::require(&fit, &plan, &read)?;
+    let data_hash = read.hash();
+    let Read { prepared, general } = read;
     let steps = steps_of(&plan, &prepared);
     let ranks = plan.rank_schedule(steps)?;
     // The cut into passes decides the order of sums, and free memory decides the cut: it is fixed here for every
@@ -232,7 +241,7 @@ fn set_up(
 
     let mut making = Making { fs, stop, step: step_saved, on };
     let model = base::identify(&plan, &mut making)?;
-    let identity = Identity::new(&plan, &prepared.data_hash, &model.sha256)?;
+    let identity = Identity::new(&plan, &data_hash, &model.sha256)?;
     if let Some(found) = &found {
         found.check(&identity)?;
     }
@@ -246,6 +255,9 @@ fn set_up(
         engine.set_schedule(ranks);
     }
     require_disk(&plan, &engine, found.is_some(), fs)?;
+    let tokens_max = fit.limits.seq_len_max;
+    let measuring = Measuring { fs, stop, model_sha256: &model.sha256, tokens_max, step: step_saved };
+    ewc::hold(&mut engine, &plan, &general, &measuring, on)?;
     let mut progress = Progress { settled: true, ..Progress::default() };
     if let Some(found) = found {
         found.restore(fs, &mut engine)?;
@@ -264,7 +276,7 @@ fn read_data(
     step_saved: u64,
     setting: Setting,
     on: &mut dyn FnMut(Event),
-) -> Result<Prepared, TrainError> {
+) -> Result<Read, TrainError> {
     // Reading may take an hour; what the model's config alone can refuse is refused before.
     let (seq_len_max, position_max) = (plan.data.lengths.seq_len_max, ModelConfig::read(&plan.model)?.position_max);
     if seq_len_max > position_max {
@@ -293,7 +305,34 @@ fn read_data(
     {
         return Err(none("validation", counts));
     }
-    Ok(prepared)
+    let mut progress = |rows, bytes, bytes_total| {
+        on(Event::Preparing { rows, bytes, bytes_total });
+        !setting.stop.load(Ordering::Relaxed)
+    };
+    let general = match ewc::read(plan, cache, setting.fs, &mut progress) {
+        Err(TrainError::Data(DataError::Interrupted)) => return Err(TrainError::Interrupted { step: step_saved }),
+        other => other?,
+    };
+    Ok(Read { prepared, general })
+}
+
+/// The data of a run.
+pub(crate) struct Read {
+    pub prepared: Prepared,
+    /// What Fishers are measured on, one for each part of the plan's `ewc`.
+    pub general: Vec<Option<General>>,
+}
+
+impl Read {
+    /// The identity of all of it.
+    fn hash(&self) -> String {
+        let own = &self.prepared.data_hash;
+        let general: Vec<&str> = self.general.iter().flatten().map(|general| general.hash.as_str()).collect();
+        match general.is_empty() {
+            true => own.clone(),
+            false => runfs::sha256_hex([&[own.as_str()], &general[..]].concat().join(" ").as_bytes()),
+        }
+    }
 }
 
 /// Refuses a run whose checkpoints and results would not fit on the disk: better now than at the first of them.
@@ -346,6 +385,7 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
     let seconds = metrics::seconds_trained(fs, dir)?;
     let summary = summarise(&plan, &training.progress, result, seconds);
     let facts = Facts {
+        data_sha256: prepared.data_hash.clone(),
         notes: prepared.notes.clone(),
         train_counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),

@@ -84,7 +84,8 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     let lr = learning_rate(t.plan.train.schedule, t.plan.train.warmup, t.plan.train.lr, step, t.steps);
     let (segments, cursor) = (t.feed)(t.progress.cursor)?;
     let sums = gradients(t.engine, &segments, t.limits.tokens_max, t.plan.train.seed, step)?;
-    for (what, value) in [("the loss", sums.loss), ("the gradient norm", sums.grad_norm)] {
+    let penalty = ("the penalty", sums.penalty.unwrap_or_default());
+    for (what, value) in [("the loss", sums.loss), penalty, ("the gradient norm", sums.grad_norm)] {
         if !value.is_finite() {
             t.engine.zero_grad()?;
             return Err(went_bad(t, step, what, value, &segments)?);
@@ -106,6 +107,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         step,
         loss: sums.loss,
         lr,
+        penalty: sums.penalty,
         grad_norm: sums.grad_norm,
         tokens: sums.tokens,
         supervised_tokens: sums.targets,
@@ -140,6 +142,8 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
 struct Sums {
     /// Nats per supervised token of the whole step.
     loss: f64,
+    /// None where nothing is held.
+    penalty: Option<f64>,
     grad_norm: f64,
     tokens: u64,
     targets: u64,
@@ -166,7 +170,8 @@ fn gradients(
         tokens += pass.ids.len() as u64;
     }
     engine.regularise()?;
-    Ok(Sums { loss: loss / targets as f64, grad_norm: engine.grad_norm()?, tokens, targets })
+    let penalty = engine.holds().then(|| engine.pull()).transpose()?;
+    Ok(Sums { loss: loss / targets as f64, penalty, grad_norm: engine.grad_norm()?, tokens, targets })
 }
 
 fn adamw(plan: &TrainPlan, lr: f64, step: u64, grad_norm: f64) -> AdamW {

@@ -98,14 +98,16 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
 
     page.title("memory");
     let m = &p.memory;
-    for (name, n) in [
+    let anchors = (m.anchors > 0).then_some(("held to (ewc)", m.anchors));
+    let parts = [
         ("weights", m.weights),
         ("adapter", m.adapter),
         ("optimiser", m.optimiser),
         ("activations", m.activations),
         ("scratch", m.scratch),
         ("program", m.program),
-    ] {
+    ];
+    for (name, n) in parts.into_iter().chain(anchors) {
         page.row(name, &format!("{:>10}", bytes(n)));
     }
     if m.weights_packed {

@@ -3,7 +3,7 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, OneOrMany, PlanFile, PrecisionFile,
+    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EwcFile, OneOrMany, PlanFile, PrecisionFile,
     QuantizeFile, RanksFile, SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
@@ -11,7 +11,7 @@ use model::adapters::plan_from;
 use model::{AdaPlan, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Span, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use train::{EarlyStop, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+use train::{EarlyStop, EwcOf, EwcPlan, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
 
 const R: u64 = 8;
 const R_MAX: u64 = 4096;
@@ -35,6 +35,8 @@ const CHECKPOINTS_KEEP_MAX: u64 = 10_000;
 const STEPS_MAX: u64 = 1 << 40;
 const LAYERS_MAX: u64 = 100_000;
 const THREADS_MAX: u64 = 4096;
+const EWC_EXAMPLES: u64 = 200;
+const EWC_EXAMPLES_MAX: u64 = 1 << 40;
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const RECORD_BYTES_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
@@ -73,6 +75,7 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
         quantize,
         quantize_cache,
         data: cx.data(file.data, &model, seq_len_max)?,
+        ewc: file.ewc.map_or(Ok(Vec::new()), |parts| cx.ewc(parts.0, &adapter))?,
         adapter: AdapterPlan::Lora(Box::new(adapter)),
         train: cx.train(file.train, seed, seq_len_max)?,
         out: normal(&roots.outputs.join(&file.out)),
@@ -531,6 +534,37 @@ impl Cx<'_> {
             patience: u32::try_from(patience).unwrap_or(u32::MAX),
             min_delta: self.number("train.early_stop.min_delta", file.min_delta, 0.0, "0 or more", |x| x >= 0.0)?,
         })
+    }
+
+    fn ewc(&self, files: Vec<EwcFile>, adapter: &LoraPlan) -> Result<Vec<EwcPlan>, PlanError> {
+        let one = |(i, file): (usize, EwcFile)| {
+            let item = self.item_key("ewc", i);
+            let key = |name: &str| format!("{item}.{name}");
+            let of = match (file.general, file.run, file.fisher) {
+                (Some(_), Some(_), _) => return Err(self.exclusive(&key("general"), &key("run"))),
+                (Some(_), _, Some(_)) => return Err(self.exclusive(&key("general"), &key("fisher"))),
+                (_, Some(_), Some(_)) => return Err(self.exclusive(&key("run"), &key("fisher"))),
+                (None, None, None) => return Err(self.missing(&key("general"))),
+                (Some(sources), None, None) => EwcOf::Base(self.sources(&key("general"), sources.0)?),
+                (None, None, Some(path)) => EwcOf::File(self.input(&path)),
+                (None, Some(_), None) if adapter.start_from.is_none() => {
+                    return Err(self.needs(&key("run"), "adapter.start_from"));
+                }
+                (None, Some(dir), None) => EwcOf::Run {
+                    dir: self.input(&dir),
+                    decay: self.number(&key("decay"), file.decay, 1.0, "from 0 to 1", |x| (0.0..=1.0).contains(&x))?,
+                },
+            };
+            if file.decay.is_some() && !matches!(of, EwcOf::Run { .. }) {
+                return Err(self.needs(&key("decay"), &key("run")));
+            }
+            Ok(EwcPlan {
+                of,
+                lambda: self.number(&key("lambda"), Some(file.lambda), 0.0, "0 or more", |x| x >= 0.0)?,
+                examples: as_usize(self.whole(&key("examples"), file.examples, EWC_EXAMPLES, 1..=EWC_EXAMPLES_MAX)?),
+            })
+        };
+        files.into_iter().enumerate().map(one).collect()
     }
 
     fn input(&self, path: &Path) -> PathBuf {

@@ -21,6 +21,7 @@ pub struct PlanFile {
     pub data: DataFile,
     #[serde(default)]
     pub adapter: AdapterFile,
+    pub ewc: Option<OneOrMany<EwcFile>>,
     #[serde(default)]
     pub train: TrainFile,
     pub out: PathBuf,
@@ -67,6 +68,17 @@ impl ValidFile {
         let ValidFile { share: _, path, format, columns, dataset_info, name } = self;
         SourceFile { path, format, columns, dataset_info, name }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {general: {path: general.jsonl}, lambda: 1000}")]
+pub struct EwcFile {
+    pub general: Option<OneOrMany<SourceFile>>,
+    pub run: Option<PathBuf>,
+    pub fisher: Option<PathBuf>,
+    pub lambda: f64,
+    pub examples: Option<u64>,
+    pub decay: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -123,6 +123,7 @@ fn phase_name(phase: &str) -> &str {
         "evaluate" => "validating",
         "save" => "saving",
         "quantise" => "quantising",
+        "fisher" => "measuring what is to be kept",
         "merge" => "merging",
         "combine" => "combining the adapters",
         "duplicates" => "comparing the rows",
@@ -150,6 +151,9 @@ impl Bar {
             }
             Event::Hashing { bytes, bytes_total } | Event::Quantising { bytes, bytes_total } => {
                 self.fill(*bytes, *bytes_total);
+            }
+            Event::Measuring { examples, of } => {
+                self.message(&format!("measuring what is to be kept: {} of {} examples", count(*examples), count(*of)))
             }
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.above(&start_line(*steps, *first_step, *trainable, *parameters))?;
@@ -246,6 +250,12 @@ impl Lines {
                     return Ok(());
                 }
                 format!("quantised {} of {}", bytes(*done), bytes(*bytes_total))
+            }
+            Event::Measuring { examples, of } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("measured {} of {} examples", count(*examples), count(*of))
             }
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.started = Instant::now();

@@ -59,6 +59,7 @@ fn neither_threads_nor_recomputation_change_a_bit() {
             precision: Precision::Bf16,
             quantize: model::Quantize::None,
             optimizer: model::Optimizer::AdamW,
+            beside: 0,
         };
         let (loss, gradient) = gradient(&dir, &plan, &limits, &rows);
         (loss.to_bits(), bits(&gradient))

@@ -18,6 +18,7 @@ fn sized(tokens_max: usize, memory: u64) -> Limits {
         precision: Precision::F32,
         quantize: model::Quantize::None,
         optimizer: Optimizer::AdamW,
+        beside: 0,
     }
 }
 

@@ -174,6 +174,7 @@ pub fn limits() -> Limits {
         precision: model::Precision::F32,
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
+        beside: 0,
     }
 }
 

@@ -60,6 +60,7 @@ pub fn bench() -> Bench {
             lengths: LengthPlan { seq_len_max: 64, over: OverLength::Refuse, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
         },
+        ewc: Vec::new(),
         adapter: AdapterPlan::Lora(Box::new(lora())),
         train: TrainPlan {
             length: RunLength::Steps(7),

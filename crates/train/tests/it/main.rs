@@ -2,6 +2,7 @@
 
 mod base;
 mod common;
+mod ewc;
 mod faults;
 mod merge;
 mod quantise;

@@ -1,6 +1,7 @@
 //! However a run is cut, it ends in the same bytes.
 
 use crate::common::{Bench, assert_same, bench, json_lines, promised, resume};
+use crate::ewc::{after_an_earlier_task, base_held};
 use crate::tfevents;
 use data::Packing;
 use model::Span;
@@ -42,6 +43,16 @@ fn killed_anywhere_with_dropout_and_packing() {
     b.plan.train.batch = 1;
     b.plan.train.micro_tokens = Some(64);
     kill_everywhere(&b, 7);
+}
+
+#[test]
+fn killed_anywhere_while_the_base_is_held() {
+    kill_everywhere(&base_held(1e3), 7);
+}
+
+#[test]
+fn killed_anywhere_while_an_earlier_task_is_held() {
+    kill_everywhere(&after_an_earlier_task(), 7);
 }
 
 #[test]
@@ -138,6 +149,7 @@ fn killed_anywhere_with_layers_on_the_disk() {
         precision: train::Precision::F32,
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
+        beside: 0,
     };
     let mut memory = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     // Rows are shorter than 64 tokens, so the run may need less than that.
@@ -170,6 +182,7 @@ fn less_memory_on_resume_changes_no_byte() {
         precision: train::Precision::F32,
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
+        beside: 0,
     };
     let least = model::outline(&b.plan.model, &b.plan.adapter, &limits).unwrap().memory;
     assert!(least.layers_recomputed > 0);

@@ -62,7 +62,11 @@ fn the_folder_holds_what_it_should() {
             Event::Valid { step, .. } => told.push(format!("valid {step}")),
             Event::Checkpoint { step, .. } => told.push(format!("checkpoint {step}")),
             Event::Start { steps, first_step, .. } => told.push(format!("start {first_step} of {steps}")),
-            Event::Note(_) | Event::Preparing { .. } | Event::Hashing { .. } | Event::Quantising { .. } => {}
+            Event::Note(_)
+            | Event::Preparing { .. }
+            | Event::Hashing { .. }
+            | Event::Measuring { .. }
+            | Event::Quantising { .. } => {}
         })
         .unwrap();
     let expected = "data, hash, model, start 1 of 7, train, step 1 of 7, step 2 of 7, evaluate, valid 2, train, step 3 of 7, \

@@ -1,0 +1,268 @@
+//! What a run holds on to while it learns: Fishers, measured before its first step or read from a file.
+//!
+//! Each is kept in the run's folder, `ewc/K.safetensors`, with a key of everything it depends on: a resumed run reads the
+//! same bytes, and a later one may name the file. `importance.NAME` or `rows.NAME` and `columns.NAME`; `anchor.NAME` where
+//! the weights are not held at the base's own values.
+
+use crate::batch::Segment;
+use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, record};
+use data::{DataPlan, Dataset, Permutation, Purpose};
+use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Importance};
+use runfs::{Fs, RunFsError};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use weights::Checkpoint;
+
+const FOLDER: &str = "ewc";
+const ROWS: &str = "rows.";
+const COLUMNS: &str = "columns.";
+const IMPORTANCE: &str = "importance.";
+const ANCHOR: &str = "anchor.";
+/// In the file's metadata.
+const KEY: &str = "key";
+const BASE: &str = "base_sha256";
+const OF: &str = "of";
+const SAMPLES: &str = "samples";
+
+/// The examples that a Fisher is measured on.
+pub(crate) struct General {
+    pub data: Dataset,
+    pub hash: String,
+}
+
+/// Prepares the data of every part of the plan that measures, in `cache`; None for those that read a file.
+///
+/// # Errors
+/// As [`data::prepare`]; `EwcRun` where an earlier run's data are no longer what it was trained on.
+pub(crate) fn read(
+    plan: &Plan,
+    cache: &Path,
+    fs: &dyn Fs,
+    on: &mut dyn FnMut(u64, u64, u64) -> bool,
+) -> Result<Vec<Option<General>>, TrainError> {
+    let one = |(i, part): (usize, &EwcPlan)| -> Result<Option<General>, TrainError> {
+        let (plan, seed, was) = match &part.of {
+            EwcOf::File(_) => return Ok(None),
+            EwcOf::Base(sources) => {
+                (DataPlan { train: sources.clone(), valid: None, ..plan.data.clone() }, plan.train.seed, None)
+            }
+            EwcOf::Run { dir, .. } => {
+                let of_run = record::read_plan(fs, dir)?;
+                (of_run.data, of_run.train.seed, Some((dir, record::data_hash(fs, dir)?)))
+            }
+        };
+        let prepared = data::prepare(&plan, seed, &cache.join(format!("ewc-{}", i + 1)), on)?;
+        if let Some((dir, was)) = was.filter(|(_, was)| *was != prepared.data_hash) {
+            return Err(TrainError::EwcData { dir: dir.clone(), was, now: prepared.data_hash });
+        }
+        if prepared.train.is_empty() {
+            let (rows, aside) = (prepared.train_counts.rows, prepared.train_counts.aside);
+            return Err(TrainError::NoExamples { what: "general", rows, aside });
+        }
+        Ok(Some(General { data: prepared.train, hash: prepared.data_hash }))
+    };
+    plan.ewc.iter().enumerate().map(one).collect()
+}
+
+/// What measuring needs around it.
+pub(crate) struct Measuring<'a> {
+    pub fs: &'a dyn Fs,
+    pub stop: &'a AtomicBool,
+    pub model_sha256: &'a str,
+    /// Tokens of an example that are looked at, at most.
+    pub tokens_max: usize,
+    /// The step that a resumed run goes on from.
+    pub step: u64,
+}
+
+/// Measures what is not there yet, with the engine as the run begins, and holds all of it from now on.
+///
+/// # Errors
+/// `EwcBase` where a file is of another base; `Interrupted`; what the engine refuses.
+pub(crate) fn hold(
+    engine: &mut Engine,
+    plan: &Plan,
+    general: &[Option<General>],
+    m: &Measuring,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), TrainError> {
+    for (i, (part, general)) in plan.ewc.iter().zip(general).enumerate() {
+        let fisher = match (&part.of, general) {
+            (EwcOf::File(path), _) => read_file(path, m.model_sha256)?.0,
+            (_, None) => continue,
+            (of, Some(general)) => {
+                let path = plan.out.join(FOLDER).join(format!("{}.safetensors", i + 1));
+                let key = key(plan, part, general, m)?;
+                match m.fs.exists(&path).then(|| read_file(&path, m.model_sha256)) {
+                    Some(Ok((fisher, was))) if was == key => fisher,
+                    _ => {
+                        let mut fisher = measure(engine, plan, (part, general), m, on)?;
+                        if let EwcOf::Run { dir, decay } = of {
+                            add_earlier(&mut fisher, dir, *decay, m)?;
+                        }
+                        write(m.fs, &path, &fisher, &[(KEY, &key), (BASE, m.model_sha256)])?;
+                        fisher
+                    }
+                }
+            }
+        };
+        engine.hold(&fisher, part.lambda)?;
+    }
+    Ok(())
+}
+
+/// Everything that the numbers depend on.
+fn key(plan: &Plan, part: &EwcPlan, general: &General, m: &Measuring) -> Result<String, TrainError> {
+    let what = json!([
+        m.model_sha256,
+        general.hash,
+        part.examples,
+        plan.adapter,
+        plan.train.seed,
+        plan.train.precision,
+        plan.quantize,
+        m.tokens_max,
+        matches!(part.of, EwcOf::Base(_)),
+        if let EwcOf::Run { decay, .. } = part.of { decay } else { 0.0 },
+    ]);
+    Ok(runfs::sha256_hex(what.to_string().as_bytes()))
+}
+
+fn measure(
+    engine: &mut Engine,
+    plan: &Plan,
+    (part, general): (&EwcPlan, &General),
+    m: &Measuring,
+    on: &mut dyn FnMut(Event),
+) -> Result<Fisher, TrainError> {
+    on(Event::Phase("fisher"));
+    engine.begin_fisher(if matches!(part.of, EwcOf::Base(_)) { FisherOf::Base } else { FisherOf::Adapter })?;
+    let order = Permutation::new(general.data.len() as u64, plan.train.seed, 0, Purpose::Shuffle);
+    let wanted = (part.examples as u64).min(general.data.len() as u64);
+    for i in 0..wanted {
+        if m.stop.load(Ordering::Relaxed) {
+            return Err(TrainError::Interrupted { step: m.step });
+        }
+        let example = general.data.example(order.at(i) as usize)?;
+        let n = example.ids.len().min(m.tokens_max);
+        let Segment { ids, targets, .. } = Segment::cut(&example, 0..n);
+        engine.add_to_fisher(Batch { ids: &ids, targets: &targets, cu: &[0, n] })?;
+        on(Event::Measuring { examples: i + 1, of: wanted });
+    }
+    let fisher = engine.end_fisher()?.unwrap_or_else(|| unreachable!("a Fisher was begun"));
+    match fisher.samples {
+        0 => {
+            let aside = BTreeMap::new();
+            Err(TrainError::NoExamples { what: "supervised general", rows: general.data.len() as u64, aside })
+        }
+        _ => Ok(fisher),
+    }
+}
+
+/// Online EWC (Schwarz et al. 2018): what the earlier run itself held of its adapter counts on, `decay` times as much; all
+/// is held where the adapter is now.
+fn add_earlier(fisher: &mut Fisher, dir: &Path, decay: f64, m: &Measuring) -> Result<(), TrainError> {
+    let folder = dir.join(FOLDER);
+    if decay == 0.0 || !m.fs.exists(&folder) {
+        return Ok(());
+    }
+    for name in m.fs.list(&folder).map_err(|e| RunFsError::io("list", &folder, e))? {
+        let path = folder.join(name);
+        let (earlier, _) = read_file(&path, m.model_sha256)?;
+        let values: BTreeMap<&str, &Importance> =
+            earlier.parts.iter().map(|part| (part.name.as_str(), &part.importance)).collect();
+        for part in fisher.parts.iter_mut().filter(|_| earlier.of == FisherOf::Adapter) {
+            match (&mut part.importance, values.get(part.name.as_str())) {
+                (Importance::Elements { values, shape }, Some(Importance::Elements { values: before, shape: of }))
+                    if shape == of =>
+                {
+                    values.iter_mut().zip(before).for_each(|(now, was)| *now += (decay * f64::from(*was)) as f32);
+                }
+                _ => return Err(TrainError::EwcShape { path, tensor: part.name.clone() }),
+            }
+        }
+    }
+    Ok(())
+}
+
+// --- files -------------------------------------------------------------------------------------------
+
+fn write(fs: &dyn Fs, path: &Path, fisher: &Fisher, more: &[(&str, &str)]) -> Result<(), TrainError> {
+    if let Some(folder) = path.parent() {
+        runfs::create_dir_durable(fs, folder)?;
+    }
+    let mut list: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
+    for FisherPart { name, importance, anchor } in &fisher.parts {
+        let shape = match importance {
+            Importance::Elements { shape, values } => {
+                list.push((format!("{IMPORTANCE}{name}"), shape.clone(), values));
+                shape.clone()
+            }
+            Importance::Outer { rows, columns } => {
+                list.push((format!("{ROWS}{name}"), vec![rows.len()], rows));
+                list.push((format!("{COLUMNS}{name}"), vec![columns.len()], columns));
+                vec![rows.len(), columns.len()]
+            }
+        };
+        if let Some(anchor) = anchor {
+            list.push((format!("{ANCHOR}{name}"), shape, anchor));
+        }
+    }
+    let of = match fisher.of {
+        FisherOf::Adapter => "adapter",
+        FisherOf::Base => "base",
+    };
+    let (of, samples) = ((OF.to_owned(), of.to_owned()), (SAMPLES.to_owned(), fisher.samples.to_string()));
+    let more = more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let metadata = [of, samples].into_iter().chain(more).collect();
+    let bytes = weights::safetensors_bytes(&list, &metadata)?;
+    Ok(runfs::publish_file(fs, path, &bytes)?)
+}
+
+/// The Fisher and its key.
+fn read_file(path: &Path, model_sha256: &str) -> Result<(Fisher, String), TrainError> {
+    let file = Checkpoint::open_file(path)?;
+    let said = |key: &str| file.metadata().get(key).cloned().unwrap_or_default();
+    let no_fisher = || TrainError::NoFisher { path: path.to_owned() };
+    let of = match said(OF).as_str() {
+        "adapter" => FisherOf::Adapter,
+        "base" => FisherOf::Base,
+        _ => return Err(no_fisher()),
+    };
+    if said(BASE) != model_sha256 {
+        return Err(TrainError::EwcBase { path: path.to_owned(), was: said(BASE), now: model_sha256.to_owned() });
+    }
+    let samples = said(SAMPLES).parse().map_err(|_| no_fisher())?;
+    let values = |name: String| -> Result<Option<Vec<f32>>, TrainError> {
+        if file.contains(&name) { Ok(Some(file.get(&name)?.to_f32()?)) } else { Ok(None) }
+    };
+    let names: BTreeSet<&str> =
+        file.names().filter_map(|name| name.strip_prefix(ROWS).or(name.strip_prefix(IMPORTANCE))).collect();
+    let part = |name: &str| -> Result<FisherPart, TrainError> {
+        let whole = format!("{IMPORTANCE}{name}");
+        let outer = (values(format!("{ROWS}{name}"))?, values(format!("{COLUMNS}{name}"))?);
+        let importance = match (values(whole.clone())?, outer) {
+            (Some(values), _) => Importance::Elements { shape: file.get(&whole)?.shape.to_vec(), values },
+            (None, (Some(rows), Some(columns))) => Importance::Outer { rows, columns },
+            _ => return Err(no_fisher()),
+        };
+        Ok(FisherPart { name: name.to_owned(), importance, anchor: values(format!("{ANCHOR}{name}"))? })
+    };
+    let parts = names.into_iter().map(part).collect::<Result<_, _>>()?;
+    Ok((Fisher { of, samples, parts }, said(KEY)))
+}
+
+/// Bytes that what is held takes beside the model: the anchors and importances of tensors that are trained.
+pub(crate) fn bytes(plan: &Plan, trainable: u64) -> u64 {
+    let whole = matches!(&plan.adapter, model::AdapterPlan::Lora(lora) if lora.full);
+    let floats = |part: &EwcPlan| match part.of {
+        EwcOf::Run { .. } => 2 * trainable,
+        EwcOf::Base(_) if whole => trainable,
+        // Which of the two a file is of is not known yet: the larger.
+        EwcOf::File(_) => 2 * trainable,
+        EwcOf::Base(_) => 0,
+    };
+    4 * plan.ewc.iter().map(floats).sum::<u64>()
+}
