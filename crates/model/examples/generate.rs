@@ -70,6 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         precision,
         quantize: Quantize::None,
         optimizer: Optimizer::AdamW,
+        beside: 0,
     };
     let vocab = ModelConfig::read(&model)?.vocab;
     let mut engine = Engine::load(&model, &AdapterPlan::None, &limits)?;

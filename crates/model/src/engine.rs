@@ -368,7 +368,7 @@ impl Engine {
         let Engine { backend, decoder, params, scratch, stream, work, .. } = self;
         let pass = batch::stage_tokens(backend, &mut work.index, ids, contexts)?;
         let places: Vec<usize> = contexts.iter().map(|context| context.end - 1).collect();
-        let cx = &mut Cx { backend, params, scratch, stream, mode: Mode::Eval };
+        let cx = &mut Cx { backend, params, scratch, stream, mode: Mode::Eval, fisher: None };
         decoder.forward_cached(cx, work, pass, (cache, Visit { places: &places, contexts: Some(contexts) }))?;
         decoder.logits(cx, work, pass, see)
     }
