@@ -96,7 +96,7 @@ pub enum ModelError {
     )]
     NotAnchored { module: String },
     #[error(
-        "{module}: DoRA's change cannot be held where layers are read for each pass; give train.memory more room, or leave ewc out"
+        "{module}: what its rows' magnitudes change can only be held with its matrix in memory, and layers are read for each pass here; give train.memory more room, or leave ewc out"
     )]
     AnchoredInStream { module: String },
     #[error("rank {r} for {module}: a rank is from 1 to {max}")]
