@@ -8,7 +8,8 @@ const FAULTS_SHOWN: usize = 3;
 
 fn main() {
     for path in std::env::args_os().skip(1) {
-        let source = Source { path: path.into(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new() };
+        let source =
+            Source { path: path.into(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new(), task: None };
         match look(&source) {
             Ok(said) => println!("{}: {said}", source.path.display()),
             Err(e) => println!("refused: {e}"),

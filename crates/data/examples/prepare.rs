@@ -16,7 +16,13 @@ fn main() -> Result<(), DataError> {
     };
     let lengths = LengthPlan { seq_len_max: 512, over: OverLength::Truncate, packing: Packing::Bfd };
     let plan = DataPlan {
-        train: vec![Source { path: file.into(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new() }],
+        train: vec![Source {
+            path: file.into(),
+            format: None,
+            columns: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            task: None,
+        }],
         valid: None,
         text: TextPlan {
             model_dir: model_dir.into(),
@@ -26,6 +32,8 @@ fn main() -> Result<(), DataError> {
         },
         lengths,
         bad_rows: BadRows::Stop,
+        mix: None,
+        replay: None,
     };
     let start = Instant::now();
     let prepared = prepare(&plan, 0, Path::new(cache_dir), &mut |_, _, _| true)?;

@@ -232,18 +232,7 @@ fn sync_dir(dir: &Path) -> Result<(), DataError> {
 
 /// The manifest of a cache whose every file has the length and hash it names; `None` when there is no valid cache.
 pub(crate) fn verified(dir: &Path) -> Result<Option<Manifest>, DataError> {
-    let path = dir.join(MANIFEST);
-    match std::fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DataError::io("read", &path)(e)),
-        Ok(meta) if meta.len() > MANIFEST_BYTES_MAX => return Ok(None),
-        Ok(_) => {}
-    }
-    let bytes = std::fs::read(&path).map_err(DataError::io("read", &path))?;
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { return Ok(None) };
-    if manifest.layout != LAYOUT_VERSION {
-        return Ok(None);
-    }
+    let Some(manifest) = manifest(dir)? else { return Ok(None) };
     for (name, mark) in &manifest.files {
         match hash_file(&dir.join(name), &mut |_| true) {
             Ok((bytes, sha256)) if bytes == mark.bytes && sha256 == mark.sha256 => {}
@@ -254,12 +243,33 @@ pub(crate) fn verified(dir: &Path) -> Result<Option<Manifest>, DataError> {
     Ok(Some(manifest))
 }
 
-/// Reads one side of a cache. Holds four bytes an example (its length); everything else stays on disk.
+/// What a folder's manifest says; `None` where there is none of this layout.
+pub(crate) fn manifest(dir: &Path) -> Result<Option<Manifest>, DataError> {
+    let path = dir.join(MANIFEST);
+    match std::fs::metadata(&path) {
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(DataError::io("read", &path)(e)),
+        Ok(meta) if meta.len() > MANIFEST_BYTES_MAX => return Ok(None),
+        Ok(_) => {}
+    }
+    let bytes = std::fs::read(&path).map_err(DataError::io("read", &path))?;
+    let manifest = serde_json::from_slice::<Manifest>(&bytes).ok();
+    Ok(manifest.filter(|m| m.layout == LAYOUT_VERSION))
+}
+
+/// Reads one side of a cache. Holds eight bytes an example (its tokens and how many are supervised); everything else stays on
+/// disk.
 pub(crate) struct CacheReader {
     dir: PathBuf,
     tokens: File,
     index: File,
     pub lengths: Vec<u32>,
+    /// Supervised tokens that count in the loss of the whole example.
+    pub supervised: Vec<u32>,
+    /// The first example of each source that has one, and the source's place in the plan.
+    pub files: Vec<(usize, usize)>,
     pub longest: Option<(usize, usize)>,
     sources: Vec<Arc<str>>,
 }
@@ -270,7 +280,9 @@ impl CacheReader {
         let (tokens, index) = (open(TOKENS)?, open(&index_name(side))?);
         let sources: Vec<Arc<str>> = manifest.inputs.iter().map(|i| Arc::from(i.path.to_string_lossy())).collect();
         let token_count = tokens.metadata().map_err(DataError::io("read", dir))?.len() / 4;
-        let mut lengths = Vec::with_capacity(entry_count(&dir.join(index_name(side)))? as usize);
+        let count = entry_count(&dir.join(index_name(side)))? as usize;
+        let (mut lengths, mut supervised) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut files: Vec<(usize, usize)> = Vec::new();
         let mut longest: Option<(usize, usize)> = None;
         for (i, entry) in entries(dir, side)?.enumerate() {
             let entry = entry?;
@@ -282,30 +294,46 @@ impl CacheReader {
             if longest.is_none_or(|(_, len)| entry.len as usize > len) {
                 longest = Some((i, entry.len as usize));
             }
+            if files.last().is_none_or(|(_, file)| *file != entry.file as usize) {
+                files.push((i, entry.file as usize));
+            }
             lengths.push(entry.len);
+            supervised.push(entry.supervised);
         }
-        Ok(Self { dir: dir.to_owned(), tokens, index, lengths, longest, sources })
+        Ok(Self { dir: dir.to_owned(), tokens, index, lengths, supervised, files, longest, sources })
     }
 
     pub fn example(&self, index: usize) -> Result<Example, DataError> {
+        let entry = self.entry(index)?;
+        // The length held in memory was checked against the file when it was opened.
+        let mut words = vec![0; self.lengths[index] as usize * 4];
+        read_exact_at(&self.tokens, &mut words, entry.offset * 4).map_err(DataError::io("read", &self.dir))?;
+        let words = words.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+        let (ids, supervised) = words.map(|w| (w & !SUPERVISED, w & SUPERVISED != 0)).unzip();
+        Ok(Example { ids, supervised, origin: self.origin_of(entry)? })
+    }
+
+    pub fn origin(&self, index: usize) -> Result<Origin, DataError> {
+        self.origin_of(self.entry(index)?)
+    }
+
+    fn entry(&self, index: usize) -> Result<Entry, DataError> {
         if index >= self.lengths.len() {
             return Err(DataError::OutOfRange { what: "example", index, len: self.lengths.len() });
         }
         let mut bytes = [0; ENTRY_BYTES];
         read_exact_at(&self.index, &mut bytes, (index * ENTRY_BYTES) as u64)
             .map_err(DataError::io("read", &self.dir))?;
-        let entry = Entry::from_bytes(&bytes);
-        // The length held in memory was checked against the file when it was opened.
-        let mut words = vec![0; self.lengths[index] as usize * 4];
-        read_exact_at(&self.tokens, &mut words, entry.offset * 4).map_err(DataError::io("read", &self.dir))?;
-        let words = words.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
-        let (ids, supervised) = words.map(|w| (w & !SUPERVISED, w & SUPERVISED != 0)).unzip();
+        Ok(Entry::from_bytes(&bytes))
+    }
+
+    fn origin_of(&self, entry: Entry) -> Result<Origin, DataError> {
         let file = self.sources.get(entry.file as usize).cloned().ok_or_else(|| DataError::Cache {
             path: self.dir.clone(),
             expected: format!("a file below {}", self.sources.len()),
             got: format!("{entry:?}"),
         })?;
-        Ok(Example { ids, supervised, origin: Origin { file, line: entry.line } })
+        Ok(Origin { file, line: entry.line })
     }
 }
 

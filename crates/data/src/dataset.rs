@@ -2,7 +2,7 @@
 
 use crate::DataError;
 use crate::cache::CacheReader;
-use std::path::Path;
+use crate::mixture::{Mixture, REPLAY, Rows};
 use std::sync::Arc;
 
 /// Where a record came from.
@@ -43,24 +43,63 @@ pub struct Prepared {
     pub valid: Option<Dataset>,
     pub train_counts: Counts,
     pub valid_counts: Option<Counts>,
+    pub replay_counts: Option<Counts>,
     /// sha256 over the bytes of every input file, the tokenizer and the template: the identity of the data.
     pub data_hash: String,
     /// Lines such as `train.csv: csv, prompt_completion (as told: prompt=text, completion=category)`
     pub notes: Vec<String>,
 }
 
-/// One side of a token cache, open for reading from any thread. Holds four bytes an example.
+/// The examples of one side, open for reading from any thread: those of its token cache, and of the training side also those of
+/// the replay's. Holds eight bytes an example.
 pub struct Dataset {
-    reader: CacheReader,
+    /// Examples are numbered through all of them.
+    parts: Vec<CacheReader>,
+    tasks: Vec<String>,
+    /// The first example of each stretch, and its task.
+    stretches: Vec<(usize, Option<usize>)>,
+    mixture: Option<Mixture>,
 }
 
 impl Dataset {
-    pub(crate) fn open(dir: &Path, side: &str, manifest: &crate::cache::Manifest) -> Result<Self, DataError> {
-        Ok(Self { reader: CacheReader::open(dir, side, manifest)? })
+    /// `labels` are the tasks of the sources.
+    pub(crate) fn new(reader: CacheReader, labels: &[Option<&str>]) -> Self {
+        let mut tasks: Vec<String> = Vec::new();
+        let stretches = reader.files.iter().map(|&(first, source)| {
+            let name = labels.get(source).copied().flatten();
+            (first, name.map(|name| place_of(&mut tasks, name)))
+        });
+        let stretches = stretches.collect();
+        Self { parts: vec![reader], tasks, stretches, mixture: None }
+    }
+
+    /// Adds the examples of a replay behind the others.
+    pub(crate) fn with_replay(mut self, reader: CacheReader) -> Self {
+        let task = place_of(&mut self.tasks, REPLAY);
+        self.stretches.push((self.len(), Some(task)));
+        self.parts.push(reader);
+        self
+    }
+
+    pub(crate) fn with_mixture(mut self, mixture: Mixture) -> Self {
+        self.mixture = Some(mixture);
+        self
+    }
+
+    /// The examples of each of these tasks.
+    pub(crate) fn rows_of(&self, names: &[&str]) -> Vec<Rows> {
+        let ends = self.stretches.iter().skip(1).map(|(first, _)| *first).chain([self.len()]);
+        let ranges: Vec<_> = self.stretches.iter().zip(ends).map(|(&(first, task), end)| (first..end, task)).collect();
+        let of = |name: &&str| {
+            let task = self.tasks.iter().position(|t| t == name);
+            let own = ranges.iter().filter(|(_, t)| t.is_some() && *t == task);
+            Rows::Ranges(own.map(|(range, _)| range.clone()).collect())
+        };
+        names.iter().map(of).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.reader.lengths.len()
+        self.parts.iter().map(|part| part.lengths.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -69,12 +108,36 @@ impl Dataset {
 
     /// Tokens of an example, from memory; 0 where there is no such example.
     pub fn token_len(&self, index: usize) -> usize {
-        self.reader.lengths.get(index).map_or(0, |len| *len as usize)
+        self.part(index).and_then(|(part, i)| part.lengths.get(i)).map_or(0, |len| *len as usize)
     }
 
-    /// The longest example's index and token count.
+    /// Tokens of an example that count in its loss while it is whole, from memory; 0 where there is no such example.
+    pub fn supervised_len(&self, index: usize) -> usize {
+        self.part(index).and_then(|(part, i)| part.supervised.get(i)).map_or(0, |len| *len as usize)
+    }
+
+    /// The longest example's index and token count, of those that can come.
     pub fn longest(&self) -> Option<(usize, usize)> {
-        self.reader.longest
+        let own = self.parts.first().and_then(|part| part.longest);
+        let replayed = self.mixture.iter().flat_map(Mixture::replay_rows).map(|row| (row, self.token_len(row)));
+        // Of equally long ones the first.
+        own.into_iter().chain(replayed).reduce(|most, other| if other.1 > most.1 { other } else { most })
+    }
+
+    /// The tasks that sources name, in the order in which they are named first; a replay is the last.
+    pub fn tasks(&self) -> &[String] {
+        &self.tasks
+    }
+
+    /// Which of [`Dataset::tasks`] an example belongs to.
+    pub fn task_of(&self, index: usize) -> Option<usize> {
+        let at = self.stretches.partition_point(|(first, _)| *first <= index);
+        self.stretches.get(at.checked_sub(1)?).and_then(|(_, task)| *task)
+    }
+
+    /// How the tasks are mixed; None where all examples stand in one shuffled order.
+    pub fn mixture(&self) -> Option<&Mixture> {
+        self.mixture.as_ref()
     }
 
     /// Reads one example back from the cache.
@@ -82,6 +145,33 @@ impl Dataset {
     /// # Errors
     /// `OutOfRange`, `Io`, or `Cache` when the cache was damaged after it was opened.
     pub fn example(&self, index: usize) -> Result<Example, DataError> {
-        self.reader.example(index)
+        let (part, i) = self.part(index).ok_or(DataError::OutOfRange { what: "example", index, len: self.len() })?;
+        part.example(i)
     }
+
+    /// Where an example came from, without its tokens.
+    ///
+    /// # Errors
+    /// As [`Dataset::example`].
+    pub fn origin(&self, index: usize) -> Result<Origin, DataError> {
+        let (part, i) = self.part(index).ok_or(DataError::OutOfRange { what: "example", index, len: self.len() })?;
+        part.origin(i)
+    }
+
+    fn part(&self, mut index: usize) -> Option<(&CacheReader, usize)> {
+        for part in &self.parts {
+            match index.checked_sub(part.lengths.len()) {
+                None => return Some((part, index)),
+                Some(rest) => index = rest,
+            }
+        }
+        None
+    }
+}
+
+fn place_of(tasks: &mut Vec<String>, name: &str) -> usize {
+    tasks.iter().position(|t| t == name).unwrap_or_else(|| {
+        tasks.push(name.to_owned());
+        tasks.len() - 1
+    })
 }

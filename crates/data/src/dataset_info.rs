@@ -83,7 +83,7 @@ impl Entry<'_> {
         };
         // An entry that says nothing may be alpaca or a txt file; looking decides better than the name of a default.
         let format = (self.fields.contains_key("formatting") || !columns.is_empty()).then_some(format);
-        Ok(Source { path, format, columns, tags })
+        Ok(Source { path, format, columns, tags, task: None })
     }
 
     fn path(&self) -> Result<PathBuf, DataError> {

@@ -45,6 +45,10 @@ pub enum DataError {
         "a validation share of {share} leaves one side empty: {rows} rows; expected at least 2 rows and a share above 0 and below 1"
     )]
     Share { share: f64, rows: u64 },
+    #[error("`{key}`: {why}")]
+    Mixture { key: &'static str, why: String },
+    #[error("{}: not what the run in {} was trained on (sha256 {got}, then {expected}), so replaying it would rehearse something else", path.display(), run.display())]
+    ReplayChanged { path: PathBuf, run: PathBuf, expected: String, got: String },
     #[error("{}: changed while it was being read", path.display())]
     ChangedWhileReading { path: PathBuf },
     #[error("{}: token cache: {got}; expected {expected}", path.display())]

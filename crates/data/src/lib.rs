@@ -3,25 +3,34 @@
 mod cache;
 mod dataset;
 pub mod dataset_info;
+mod epoch;
 mod error;
 mod hashing;
 mod lengths;
+mod mixture;
 mod order;
 mod packing;
 mod plan;
 mod prepare;
 mod records;
+mod replay;
 pub mod text;
 
 pub use dataset::{Counts, Dataset, Example, Origin, Prepared};
+pub use epoch::{Delivered, Epoch, Leg};
 pub use error::{DataError, Position, RowFault};
+pub use mixture::{Choice, Mixture, REPLAY, Task};
 pub use order::{Permutation, Purpose};
-pub use packing::{Epoch, PACK_WINDOW, Piece, pack};
-pub use plan::{BadRows, DataPlan, Format, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
+pub use packing::{PACK_WINDOW, Piece, pack};
+pub use plan::{
+    BadRows, Choose, DataPlan, EarlierRun, Format, LengthPlan, LossOn, MixPlan, OverLength, Packing, ReplayPlan,
+    Shares, Source, TaskPlan, Template, TextPlan, Valid,
+};
 pub use prepare::prepare;
 pub use records::csv_bytes::{fields as table_fields, text as table_text};
 pub use records::decode::{Encoding, gb18030};
 pub use records::mend::{Broken as BrokenJson, Mended as MendedJson, mended as mended_json};
 pub use records::raw::{ByteBody, ByteRow, ByteRows, Kind};
 pub use records::{DEPTH_MAX, Found, Record, Records, Speaker, Tags, too_deep};
+pub use replay::{REPLAY_BUFFER, source_hashes};
 pub use text::{Content, Control, Conversation, Encoded, Message, TextError, TextPipeline};

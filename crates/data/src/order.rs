@@ -13,6 +13,12 @@ pub enum Purpose {
     Split,
     /// The order of the packed rows inside one packing window.
     Window(u64),
+    /// The order of one task's examples, by its place; `epoch` counts how often it was gone through.
+    Task(u64),
+    /// The same of the replay rows, by the number of their choice.
+    Replay(u64),
+    /// Which replay rows are used.
+    Pool,
 }
 
 const ROUNDS: usize = 8;
@@ -88,13 +94,16 @@ impl Purpose {
             Purpose::Shuffle => 1,
             Purpose::Split => 2,
             Purpose::Window(_) => 3,
+            Purpose::Task(_) => 4,
+            Purpose::Replay(_) => 5,
+            Purpose::Pool => 6,
         }
     }
 
     fn detail(self) -> u64 {
         match self {
-            Purpose::Shuffle | Purpose::Split => 0,
-            Purpose::Window(w) => w,
+            Purpose::Shuffle | Purpose::Split | Purpose::Pool => 0,
+            Purpose::Window(detail) | Purpose::Task(detail) | Purpose::Replay(detail) => detail,
         }
     }
 }

@@ -12,6 +12,84 @@ pub struct DataPlan {
     pub lengths: LengthPlan,
     /// Set bad rows aside (counted, written to quarantine.jsonl) instead of stopping at the first.
     pub bad_rows: BadRows,
+    /// Tasks in shares of their own. None: all rows in one shuffled order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixPlan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayPlan>,
+}
+
+/// How tasks are mixed. Shares are of supervised tokens, as packed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MixPlan {
+    /// Every task that a training source names, in the order in which they are named first.
+    pub tasks: Vec<TaskPlan>,
+    pub shares: Shares,
+    /// An epoch lasts until the smallest task (in supervised tokens) was used so many times. None: until every task was
+    /// used once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlan {
+    pub name: String,
+    /// Most examples in an epoch, which ends before it would need more; a task also counts as no larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shares {
+    /// In proportion to its supervised tokens: an epoch goes through everything once.
+    Size,
+    /// In proportion to these, one a task.
+    Weights(Vec<f64>),
+    /// In proportion to its supervised tokens to this power: 1 is by size, 0 gives all tasks the same.
+    Temperature(f64),
+}
+
+/// Older or general data, mixed into every stretch of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplayPlan {
+    pub sources: Vec<Source>,
+    /// Where the sources are those of an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierRun>,
+    /// Of an epoch's supervised tokens.
+    pub share: f64,
+    pub choose: Choose,
+    /// Most rows of the sources that are used. None: all with `Choose::Random`, else [`REPLAY_BUFFER`](crate::REPLAY_BUFFER).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<u64>,
+}
+
+/// What an earlier run says of its training sources.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlierRun {
+    /// Its folder, for messages.
+    pub dir: PathBuf,
+    /// sha256 of each source's file when it was trained on.
+    pub sha256: Vec<String>,
+    /// The share of the rows that it held back for validation, and its seed: they are not replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<(f64, u64)>,
+}
+
+/// Which rows of the replay sources are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choose {
+    /// Any.
+    #[default]
+    Random,
+    /// Rows whose lengths are spread as the training's.
+    Length,
+    /// Rows that are as different from each other as there are (MinHash, farthest first).
+    Diversity,
+    /// At first any; from each validation on the half of them whose loss has risen most since before the first step.
+    Forgotten,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +102,9 @@ pub struct Source {
     pub columns: BTreeMap<String, String>,
     /// An entry of a LLaMA-Factory dataset_info.json already resolved into path/format/columns/tags by `data::dataset_info`.
     pub tags: BTreeMap<String, String>,
+    /// Which task its rows belong to, in mixtures and in losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

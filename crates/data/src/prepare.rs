@@ -1,13 +1,15 @@
 //! From files to token caches: one pass over each file, in bounded memory, with the same result for any number of threads.
 
-use crate::cache::{self, Entry, Index, IndexWriter, Input, Manifest, TokenWriter};
+use crate::cache::{self, CacheReader, Entry, Index, IndexWriter, Input, Manifest, TokenWriter};
 use crate::dataset::{Counts, Dataset, Prepared};
 use crate::error::{DataError, RowFault};
 use crate::hashing::{HashingWriter, Seen, hash_file, hex_of};
 use crate::lengths::{self, Fate};
+use crate::mixture::REPLAY;
 use crate::order::{Permutation, Purpose};
-use crate::plan::{BadRows, DataPlan, LengthPlan, Packing, Source, Template, Valid};
+use crate::plan::{BadRows, DataPlan, LengthPlan, Packing, ReplayPlan, Source, Valid};
 use crate::records::{self, Found, RawRow, Shape};
+use crate::replay::{self, labels};
 use crate::text::{TextError, TextPipeline};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -43,12 +45,17 @@ pub fn prepare(
         Some(Valid::Share(share)) => (Some(*share), &[][..]),
         Some(Valid::Source(sources)) => (None, sources.as_slice()),
     };
-    let mut job = Job { plan, text: &text, cache_dir, progress: Progress::new(&plan.train, valid_sources, progress)? };
+    let replay_sources = plan.replay.as_ref().map_or(&[][..], |r| &r.sources);
+    let progress = Progress::new([&plan.train, valid_sources, replay_sources], progress)?;
+    let mut job = Job { plan, text: &text, cache_dir, progress };
     let (train_dir, train) = job.cache(&plan.train, share.map(|share| (share, seed)))?;
     let valid = if valid_sources.is_empty() { None } else { Some(job.cache(valid_sources, None)?) };
+    let replay = plan.replay.as_ref().map(|replay| job.replay(replay)).transpose()?;
 
     let mut identity = String::new();
-    for (side, manifest) in [(TRAIN, Some(&train)), (VALID, valid.as_ref().map(|(_, m)| m))] {
+    let sides =
+        [(TRAIN, Some(&train)), (VALID, valid.as_ref().map(|(_, m)| m)), (REPLAY, replay.as_ref().map(|(_, m)| m))];
+    for (side, manifest) in sides {
         for input in manifest.iter().flat_map(|m| &m.inputs) {
             identity += &format!("{side} {}\n", input.sha256);
         }
@@ -64,12 +71,19 @@ pub fn prepare(
         .notes
         .iter()
         .cloned()
-        .chain(valid.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("valid: {n}"))));
+        .chain(valid.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("valid: {n}"))))
+        .chain(replay.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("replay: {n}"))));
+    let valid_labels = if valid.is_some() { labels(valid_sources) } else { labels(&plan.train) };
+    let replay_reader = replay.as_ref().map(|(dir, manifest)| CacheReader::open(dir, TRAIN, manifest)).transpose()?;
     Ok(Prepared {
-        train: Dataset::open(&train_dir, TRAIN, &train)?,
-        valid: valid_side.map(|(dir, side, manifest)| Dataset::open(dir, side, manifest)).transpose()?,
+        train: replay::mixed(CacheReader::open(&train_dir, TRAIN, &train)?, plan, seed, replay_reader, &text)?,
+        valid: valid_side
+            .map(|(dir, side, manifest)| CacheReader::open(dir, side, manifest))
+            .transpose()?
+            .map(|reader| Dataset::new(reader, &valid_labels)),
         train_counts: counts(&train, TRAIN),
         valid_counts: valid_side.map(|(_, side, manifest)| counts(manifest, side)),
+        replay_counts: replay.as_ref().map(|(_, manifest)| counts(manifest, TRAIN)),
         data_hash: hex_of(identity.as_bytes()),
         notes: notes.chain(text.describe().iter().cloned()).collect(),
     })
@@ -84,13 +98,9 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(
-        train: &[Source],
-        valid: &[Source],
-        report: &'a mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Result<Self, DataError> {
+    fn new(sides: [&[Source]; 3], report: &'a mut dyn FnMut(u64, u64, u64) -> bool) -> Result<Self, DataError> {
         let mut bytes_total = 0;
-        for source in train.iter().chain(valid) {
+        for source in sides.into_iter().flatten() {
             bytes_total += stamp(&source.path)?.0;
         }
         Ok(Self { rows: 0, bytes_before: 0, bytes_total, report })
@@ -144,6 +154,23 @@ impl Job<'_> {
         Ok((dir, manifest))
     }
 
+    /// The cache of the replay's rows; those of an earlier run only as it had them.
+    fn replay(&mut self, replay: &ReplayPlan) -> Result<(PathBuf, Manifest), DataError> {
+        let earlier = replay.earlier.as_ref();
+        let (dir, manifest) = self.cache(&replay.sources, earlier.and_then(|e| e.held_back))?;
+        for (input, expected) in manifest.inputs.iter().zip(earlier.iter().flat_map(|e| &e.sha256)) {
+            if input.sha256 != *expected {
+                return Err(DataError::ReplayChanged {
+                    path: input.path.clone(),
+                    run: earlier.map(|e| e.dir.clone()).unwrap_or_default(),
+                    expected: expected.clone(),
+                    got: input.sha256.clone(),
+                });
+            }
+        }
+        Ok((dir, manifest))
+    }
+
     /// Everything besides the bytes of the inputs that decides what the cache holds.
     fn recipe(&self, sources: &[Source], split: Option<(f64, u64)>) -> serde_json::Value {
         let LengthPlan { seq_len_max, over, packing } = self.plan.lengths;
@@ -153,7 +180,7 @@ impl Job<'_> {
         };
         serde_json::json!({
             "layout": cache::LAYOUT_VERSION,
-            "sources": sources,
+            "sources": sources.iter().map(|s| Source { task: None, ..s.clone() }).collect::<Vec<_>>(),
             "text": self.text.identity(),
             "record_bytes_max": self.plan.text.record_bytes_max,
             "lengths": lengths,
@@ -256,7 +283,7 @@ impl<'a> Build<'a> {
     fn new(plan: &'a DataPlan, text: &'a TextPipeline, dir: &'a Path) -> Result<Self, DataError> {
         let path = dir.join(cache::QUARANTINE);
         let quarantine = File::create(&path).map_err(DataError::io("create", &path))?;
-        let shape = if matches!(plan.text.template, Template::Plain(_)) { Shape::Plain } else { Shape::Chat };
+        let shape = Shape::of(&plan.text.template);
         Ok(Self {
             plan,
             text,

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rest: Vec<String> = args.collect();
     let columns: BTreeMap<String, String> =
         rest.iter().filter_map(|arg| arg.split_once('=')).map(|(role, name)| (role.into(), name.into())).collect();
-    let source = Source { path: path.into(), format: None, columns, tags: BTreeMap::new() };
+    let source = Source { path: path.into(), format: None, columns, tags: BTreeMap::new(), task: None };
     let folder = tempfile::tempdir()?;
     let records = Records::open(&source, 1 << 26, folder.path())?;
     println!("{}", records.note);

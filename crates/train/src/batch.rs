@@ -5,7 +5,7 @@
 //! (data, plan, [`Cursor`]) alone.
 
 use crate::{RunLength, TrainError};
-use data::{Dataset, Epoch, Example, LengthPlan, Origin};
+use data::{Dataset, Epoch, Example, Leg, LengthPlan, Origin};
 use model::IGNORE;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     /// The token that each position must predict, or [`IGNORE`].
     pub targets: Vec<i32>,
     pub origin: Origin,
+    /// Which of several sums its loss is also part of, such as its task's.
+    pub label: Option<usize>,
 }
 
 impl Segment {
@@ -38,7 +40,11 @@ impl Segment {
                 targets[t - 1] = ids[t] as i32;
             }
         }
-        Segment { ids, targets, origin: example.origin.clone() }
+        Segment { ids, targets, origin: example.origin.clone(), label: None }
+    }
+
+    pub fn labelled(self, label: Option<usize>) -> Segment {
+        Segment { label, ..self }
     }
 }
 
@@ -51,11 +57,42 @@ pub(crate) struct Pass {
     pub targets: Vec<i32>,
     /// [segments + 1]
     pub cu: Vec<usize>,
+    /// [segments]
+    pub labels: Vec<Option<usize>>,
+}
+
+/// The losses of those segments that have one label.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct LabelSum {
+    /// Nats.
+    pub loss: f64,
+    pub targets: u64,
+}
+
+impl LabelSum {
+    /// Nats per supervised token; None without one.
+    pub fn mean(&self) -> Option<f64> {
+        (self.targets > 0).then(|| self.loss / self.targets as f64)
+    }
 }
 
 impl Pass {
     pub fn batch(&self) -> model::Batch<'_> {
         model::Batch { ids: &self.ids, targets: &self.targets, cu: &self.cu }
+    }
+
+    /// Adds the losses of the pass's targets, which are in order of position, to the sums of their segments' labels.
+    pub fn add_by_label(&self, losses: &[f32], sums: &mut [LabelSum]) {
+        let mut rest = losses;
+        for (bounds, label) in self.cu.windows(2).zip(&self.labels) {
+            let targets = count_targets(&self.targets[bounds[0]..bounds[1]]);
+            let (own, others) = rest.split_at((targets as usize).min(rest.len()));
+            rest = others;
+            if let Some(sum) = label.and_then(|label| sums.get_mut(label)) {
+                sum.loss += own.iter().map(|l| f64::from(*l)).sum::<f64>();
+                sum.targets += targets;
+            }
+        }
     }
 
     fn push(&mut self, segment: &Segment) {
@@ -65,6 +102,7 @@ impl Pass {
         self.ids.extend_from_slice(&segment.ids);
         self.targets.extend_from_slice(&segment.targets);
         self.cu.push(self.ids.len());
+        self.labels.push(segment.label);
     }
 }
 
@@ -90,9 +128,9 @@ pub(crate) fn count_targets(targets: &[i32]) -> u64 {
     targets.iter().filter(|t| **t != IGNORE).count() as u64
 }
 
-/// Where steps get their segments: the batch at a cursor and the cursor after it. A pure function to its callers;
-/// `FnMut` because it keeps the current epoch's order.
-pub(crate) type Feed<'a> = dyn FnMut(Cursor) -> Result<(Vec<Segment>, Cursor), TrainError> + 'a;
+/// Where steps get their segments: the batch at a cursor and the cursor after it, along the legs of a replay whose rows are
+/// chosen under way. A pure function to its callers; `FnMut` because it keeps the current epoch's order.
+pub(crate) type Feed<'a> = dyn FnMut(Cursor, &[Leg]) -> Result<(Vec<Segment>, Cursor), TrainError> + 'a;
 
 /// The feed of a prepared dataset.
 pub(crate) fn feed<'a>(
@@ -100,14 +138,16 @@ pub(crate) fn feed<'a>(
     lengths: &'a LengthPlan,
     seed: u64,
     batch: usize,
-) -> impl FnMut(Cursor) -> Result<(Vec<Segment>, Cursor), TrainError> + 'a {
-    let mut current: Option<(u64, Epoch<'a>)> = None;
-    move |mut cursor| {
+) -> impl FnMut(Cursor, &[Leg]) -> Result<(Vec<Segment>, Cursor), TrainError> + 'a {
+    let mut held: Option<(Vec<Leg>, Epoch<'a>)> = None;
+    move |mut cursor, legs| {
         loop {
-            if current.as_ref().is_none_or(|(epoch, _)| *epoch != cursor.epoch) {
-                current = Some((cursor.epoch, Epoch::new(data, lengths, seed, cursor.epoch)));
-            }
-            let Some((_, epoch)) = &current else { continue };
+            let epoch = match held.take() {
+                Some((old, epoch)) if old == legs && epoch.number() == cursor.epoch => epoch,
+                Some((old, epoch)) if old == legs && epoch.number() + 1 == cursor.epoch => epoch.following(legs),
+                _ => Epoch::along(data, lengths, seed, cursor.epoch, legs)?,
+            };
+            let (_, epoch) = held.insert((legs.to_vec(), epoch));
             if epoch.is_empty() {
                 return Err(TrainError::NoExamples {
                     what: "training",
@@ -124,7 +164,8 @@ pub(crate) fn feed<'a>(
             let mut segments = Vec::new();
             for unit in first..last {
                 for piece in epoch.unit(unit)? {
-                    segments.push(Segment::cut(&data.example(piece.example)?, piece.tokens));
+                    let segment = Segment::cut(&data.example(piece.example)?, piece.tokens);
+                    segments.push(segment.labelled(data.task_of(piece.example)));
                 }
             }
             return Ok((segments, Cursor { epoch: cursor.epoch, unit: last as u64 }));
@@ -132,21 +173,24 @@ pub(crate) fn feed<'a>(
     }
 }
 
-/// Optimizer steps of a run: as given, or ⌈epochs · steps of an epoch⌉. With packing, epochs differ in their number
-/// of rows, so that each whole epoch is counted for itself.
+/// Optimizer steps of a run: as given, or ⌈epochs · steps of an epoch⌉. With packing and in mixtures, epochs differ in their
+/// number of rows, so that each whole epoch is counted for itself; where a replay's rows are chosen under way, as if all of
+/// them stayed.
 pub(crate) fn steps_total(length: RunLength, data: &Dataset, lengths: &LengthPlan, seed: u64, batch: usize) -> u64 {
-    match length {
-        RunLength::Steps(n) => n,
-        RunLength::Epochs(epochs) => {
-            let steps_of = |epoch: u64| Epoch::new(data, lengths, seed, epoch).len().div_ceil(batch) as u64;
-            let whole = epochs.floor() as u64;
-            let mut steps: u64 = (0..whole).map(steps_of).sum();
-            let part = epochs - epochs.floor();
-            if part > 0.0 {
-                steps += (part * steps_of(whole) as f64).ceil() as u64;
-            }
-            steps
+    let epochs = match length {
+        RunLength::Steps(n) => return n,
+        RunLength::Epochs(epochs) => epochs,
+    };
+    let mut epoch = Epoch::new(data, lengths, seed, 0);
+    let mut steps = 0;
+    loop {
+        let of_epoch = epoch.len().div_ceil(batch) as u64;
+        let left = epochs - epoch.number() as f64;
+        if left <= 1.0 {
+            return steps + (left.max(0.0) * of_epoch as f64).ceil() as u64;
         }
+        steps += of_epoch;
+        epoch = epoch.following(&[]);
     }
 }
 

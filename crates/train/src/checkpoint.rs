@@ -5,6 +5,7 @@
 //! machine: the same run always writes the same bytes.
 
 use crate::batch::Cursor;
+use crate::forgotten::Forgotten;
 use crate::{Event, Plan, TrainError};
 use model::{Engine, Held, State};
 use runfs::{Checkpoints, Fs, RunFsError};
@@ -58,6 +59,9 @@ pub(crate) struct Progress {
     /// Of AdaLoRA, by module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_ranks: Option<BTreeMap<String, Vec<bool>>>,
+    /// Where a replay's rows are chosen by what is forgotten: what was measured and chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Forgotten>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,6 +26,10 @@ pub enum TrainError {
     #[error("{}: {why}", path.display())]
     RunFile { path: PathBuf, why: String },
 
+    /// An earlier run whose data cannot be known to be what it was trained on.
+    #[error("{}: {why}", dir.display())]
+    EarlierRun { dir: PathBuf, why: &'static str },
+
     #[error("no {what} example is left of {rows} rows{}", list_aside(aside))]
     NoExamples { what: &'static str, rows: u64, aside: BTreeMap<String, u64> },
     #[error(

@@ -1,12 +1,12 @@
-//! The validation loss: every example of the set, one weight per supervised token.
+//! Losses of sets of examples, one weight per supervised token.
 
 use crate::TrainError;
-use crate::batch::{Segment, count_targets, passes};
+use crate::batch::{LabelSum, Segment, count_targets, passes};
 use data::Dataset;
 use model::Engine;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How validation cuts its set into forward passes.
+/// How a set is cut into forward passes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EvalLimits {
     /// Most tokens in one pass.
@@ -15,32 +15,83 @@ pub(crate) struct EvalLimits {
     pub seq_len_max: usize,
 }
 
+/// What is read.
+#[derive(Clone, Copy)]
+pub(crate) enum Set<'a> {
+    /// Every example, with sums by task.
+    Whole(&'a Dataset),
+    /// These examples, with a sum for each.
+    Rows(&'a Dataset, &'a [u32]),
+}
+
 pub(crate) enum Validation {
-    /// Nats per supervised token over the whole set.
-    Loss(f64),
+    Losses {
+        /// Nats per supervised token over the whole set.
+        loss: f64,
+        /// [tasks] or [rows]
+        by_label: Vec<LabelSum>,
+    },
     /// The stop flag was raised before the end: nothing is known.
     Stopped,
     /// NaN or infinity, and the rows of the pass that gave it.
     Bad { value: f64, segments: Vec<Segment> },
 }
 
-/// Every example of `valid` once, without dropout.
+impl<'a> Set<'a> {
+    fn data(&self) -> &'a Dataset {
+        match self {
+            Set::Whole(data) | Set::Rows(data, _) => data,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Set::Whole(data) => data.len(),
+            Set::Rows(_, rows) => rows.len(),
+        }
+    }
+
+    fn labels(&self) -> usize {
+        match self {
+            Set::Whole(data) => data.tasks().len(),
+            Set::Rows(_, rows) => rows.len(),
+        }
+    }
+
+    /// The example at a place of the set, and which sum is its.
+    fn at(&self, place: usize) -> (usize, Option<usize>) {
+        match self {
+            Set::Whole(data) => (place, data.task_of(place)),
+            Set::Rows(_, rows) => (rows[place] as usize, Some(place)),
+        }
+    }
+}
+
+/// Every example of the set once, without dropout.
 pub(crate) fn validate(
     engine: &mut Engine,
-    valid: &Dataset,
+    set: Set,
     limits: EvalLimits,
     stop: &AtomicBool,
 ) -> Result<Validation, TrainError> {
+    let data = set.data();
     let (mut sum, mut count) = (0.0f64, 0u64);
+    let mut by_label = vec![LabelSum::default(); set.labels()];
     let mut next = 0;
-    while next < valid.len() {
+    while next < set.len() {
         let mut segments = Vec::new();
         let mut tokens = 0;
-        while next < valid.len() && (tokens == 0 || tokens + valid.token_len(next) <= limits.tokens_max) {
-            let example = valid.example(next)?;
+        while next < set.len() {
+            let (index, label) = set.at(next);
+            if tokens > 0 && tokens + data.token_len(index) > limits.tokens_max {
+                break;
+            }
+            let example = data.example(index)?;
             tokens += example.ids.len();
-            let starts = (0..example.ids.len()).step_by(limits.seq_len_max);
-            segments.extend(starts.map(|s| Segment::cut(&example, s..example.ids.len().min(s + limits.seq_len_max))));
+            for start in (0..example.ids.len()).step_by(limits.seq_len_max) {
+                let end = example.ids.len().min(start + limits.seq_len_max);
+                segments.push(Segment::cut(&example, start..end).labelled(label));
+            }
             next += 1;
         }
         for pass in passes(&segments, limits.tokens_max) {
@@ -51,10 +102,12 @@ pub(crate) fn validate(
             if targets == 0 {
                 continue;
             }
-            let losses: f64 = engine.losses(pass.batch())?.iter().map(|l| f64::from(*l)).sum();
+            let each = engine.losses(pass.batch())?;
+            let losses: f64 = each.iter().map(|l| f64::from(*l)).sum();
             if !losses.is_finite() {
                 return Ok(Validation::Bad { value: losses, segments });
             }
+            pass.add_by_label(&each, &mut by_label);
             sum += losses;
             count += targets;
         }
@@ -62,9 +115,9 @@ pub(crate) fn validate(
     if count == 0 {
         return Err(TrainError::NoExamples {
             what: "supervised validation",
-            rows: valid.len() as u64,
+            rows: set.len() as u64,
             aside: Default::default(),
         });
     }
-    Ok(Validation::Loss(sum / count as f64))
+    Ok(Validation::Losses { loss: sum / count as f64, by_label })
 }

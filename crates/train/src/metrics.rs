@@ -2,20 +2,48 @@
 //! and TensorBoard's event files. Times never stand in metrics.jsonl, which is the same bytes for the same run.
 
 use crate::TrainError;
+use crate::batch::LabelSum;
 use crate::checkpoint::Progress;
 use crate::tensorboard::{self, EventFile};
 use model::Streamed;
 use runfs::{Clock, Fs, Journal, RunFsError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::path::Path;
 
 const METRICS: &str = "metrics.jsonl";
 const TIMINGS: &str = "timings.jsonl";
 const TENSORBOARD: &str = "tensorboard";
+/// What the tags of everything begin with that a validation writes.
+const VALID_TAGS: &str = "valid/";
+
+/// The loss of one task's examples, where the plan names tasks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskLoss {
+    #[serde(skip)]
+    pub task: String,
+    /// Nats per supervised token of the task.
+    pub loss: f64,
+    pub supervised_tokens: u64,
+}
+
+impl TaskLoss {
+    /// Of those tasks that have a supervised token; `sums` are one a name.
+    pub(crate) fn of(names: &[String], sums: &[LabelSum]) -> Vec<TaskLoss> {
+        let of = |(name, sum): (&String, &LabelSum)| {
+            Some(TaskLoss { task: name.clone(), loss: sum.mean()?, supervised_tokens: sum.targets })
+        };
+        names.iter().zip(sums).filter_map(of).collect()
+    }
+}
+
+/// As an object by the tasks' names.
+fn by_name<S: Serializer>(tasks: &[TaskLoss], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(tasks.iter().map(|t| (&t.task, t)))
+}
 
 /// One optimiser step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct StepMetrics {
     pub step: u64,
     /// Nats per supervised token over the whole step.
@@ -31,12 +59,22 @@ pub(crate) struct StepMetrics {
     /// AdaLoRA's ranks that the last masking kept, of all modules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
+    pub tasks: Vec<TaskLoss>,
 }
 
-#[derive(Serialize)]
-struct ValidMetrics {
-    step: u64,
-    valid_loss: f64,
+/// One validation.
+#[derive(Debug, Serialize)]
+pub(crate) struct ValidMetrics {
+    pub step: u64,
+    /// Nats per supervised token.
+    pub valid_loss: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
+    pub tasks: Vec<TaskLoss>,
+    /// By how much the loss of the rows that may be replayed has risen since before the first step, on average, where they are
+    /// chosen by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_rise: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -96,11 +134,9 @@ impl<'a> Records<'a> {
             })?;
         }
         let board = dir.join(TENSORBOARD);
-        tensorboard::cut_back(
-            fs,
-            &board,
-            |tag, step| if tag == "valid/loss" { keeps_valid(step) } else { step <= progress.step },
-        )?;
+        tensorboard::cut_back(fs, &board, |tag, step| {
+            if tag.starts_with(VALID_TAGS) { keeps_valid(step) } else { step <= progress.step }
+        })?;
         Ok(Records {
             metrics: Journal::open(fs, &dir.join(METRICS))?,
             timings: Journal::open(fs, &dir.join(TIMINGS))?,
@@ -125,12 +161,23 @@ impl<'a> Records<'a> {
         if let Some(penalty) = m.penalty {
             self.events.scalar("train/penalty", penalty, m.step, unix_ms)?;
         }
+        for TaskLoss { task, loss, .. } in &m.tasks {
+            self.events.scalar(&format!("train/loss/{task}"), *loss, m.step, unix_ms)?;
+        }
         Ok(())
     }
 
-    pub fn valid(&mut self, step: u64, valid_loss: f64) -> Result<(), TrainError> {
-        self.metrics.append(&ValidMetrics { step, valid_loss })?;
-        self.events.scalar("valid/loss", valid_loss, step, self.clock.now_unix_ms())
+    pub fn valid(&mut self, m: &ValidMetrics) -> Result<(), TrainError> {
+        let unix_ms = self.clock.now_unix_ms();
+        self.metrics.append(m)?;
+        self.events.scalar(&format!("{VALID_TAGS}loss"), m.valid_loss, m.step, unix_ms)?;
+        for TaskLoss { task, loss, .. } in &m.tasks {
+            self.events.scalar(&format!("{VALID_TAGS}loss/{task}"), *loss, m.step, unix_ms)?;
+        }
+        match m.replay_rise {
+            Some(rise) => self.events.scalar(&format!("{VALID_TAGS}replay_rise"), rise, m.step, unix_ms),
+            None => Ok(()),
+        }
     }
 
     /// Everything so far is on the disk: a checkpoint may refer to it.

@@ -88,7 +88,7 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
             progress = found.progress;
             assert_eq!(progress.step, from);
         }
-        let mut feed = |cursor: Cursor| {
+        let mut feed = |cursor: Cursor, _: &[data::Leg]| {
             let first = cursor.unit as usize;
             Ok((rows[first..first + ROWS_PER_STEP].to_vec(), Cursor { epoch: 0, unit: (first + ROWS_PER_STEP) as u64 }))
         };
@@ -100,6 +100,8 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
             stop: &stop,
             engine: &mut engine,
             feed: &mut feed,
+            tasks: &[],
+            rehearsal: None,
             valid: None,
             steps: STEPS,
             ranks,
@@ -201,7 +203,12 @@ fn rows_under(path: &Path, prefix: &str) -> Vec<Segment> {
                 kept.iter().skip(1).map(|t| if labels[*t] < 0 { IGNORE } else { labels[*t] as i32 }).collect();
             targets.push(IGNORE);
             let ids = kept.iter().map(|t| ids[*t] as u32).collect();
-            Segment { ids, targets, origin: Origin { file: "data.safetensors".into(), line: row as u64 + 1 } }
+            Segment {
+                ids,
+                targets,
+                origin: Origin { file: "data.safetensors".into(), line: row as u64 + 1 },
+                label: None,
+            }
         })
         .collect()
 }
@@ -302,6 +309,8 @@ fn plan_with(base: &Path, quantize: Quantize, adapter: AdapterPlan, hyper: &Valu
             },
             lengths: LengthPlan { seq_len_max: 20, over: OverLength::Refuse, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
+            mix: None,
+            replay: None,
         },
         ewc: Vec::new(),
         adapter,

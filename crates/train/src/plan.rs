@@ -179,6 +179,19 @@ impl Plan {
                 require(goes_on, "ewc.run", "holds the adapter that adapter.start_from names; name that run's")?;
             }
         }
+        if let Some(replay) = &self.data.replay {
+            require(replay.share > 0.0 && replay.share < 1.0, "replay.share", "a share between 0 and 1")?;
+            require(!replay.sources.is_empty(), "replay", "needs at least one source")?;
+            require(replay.buffer.is_none_or(|n| n >= 1), "replay.buffer", "at least 1 row")?;
+            let measured = replay.choose != data::Choose::Forgotten || self.data.valid.is_some();
+            require(measured, "replay.choose", "forgotten needs data.valid: rows are measured at each validation")?;
+        }
+        if let Some(mix) = &self.data.mix {
+            require(mix.uses.is_none_or(|n| n >= 1), "data.mix.uses", "at least 1")?;
+            require(mix.tasks.iter().all(|t| t.cap.is_none_or(|n| n >= 1)), "data.train.cap", "at least 1 example")?;
+            let power = if let data::Shares::Temperature(t) = mix.shares { t } else { 1.0 };
+            require((0.0..=1.0).contains(&power), "data.mix.temperature", "from 0 (all alike) to 1 (by size)")?;
+        }
         if let Some(e) = t.early_stop {
             require(self.data.valid.is_some(), "train.early_stop", "needs data.valid")?;
             require(e.patience >= 1, "train.early_stop.patience", "at least 1 validation")?;

@@ -5,8 +5,10 @@ use crate::batch::{feed, steps_total};
 use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
 use crate::ewc::{self, General, Measuring};
+use crate::forgotten::Rehearsal;
 use crate::limits::{self, Fit, Layers};
-use crate::metrics::{self, Records};
+use crate::metrics::{self, Records, TaskLoss};
+use crate::mix::{self, TaskShare};
 use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
 use crate::steps::{self, Training};
@@ -56,11 +58,13 @@ pub enum Event<'a> {
         grad_norm: f64,
         tokens: u64,
         tokens_per_second: f64,
+        tasks: &'a [TaskLoss],
     },
     Valid {
         step: u64,
         loss: f64,
         best: bool,
+        tasks: &'a [TaskLoss],
     },
     Checkpoint {
         step: u64,
@@ -147,6 +151,9 @@ pub struct Preview {
     pub steps: u64,
     pub counts: data::Counts,
     pub valid_counts: Option<data::Counts>,
+    pub replay_counts: Option<data::Counts>,
+    /// Where tasks are mixed or a replay is: what the first epoch holds of each.
+    pub tasks: Vec<TaskShare>,
     pub trainable: u64,
     pub parameters: u64,
     pub memory: model::MemoryPlan,
@@ -187,6 +194,8 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         steps,
         counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),
+        replay_counts: prepared.replay_counts.clone(),
+        tasks: mix::shares(&prepared.train, &plan.data.lengths, plan.train.seed)?,
         trainable: fit.trainable,
         parameters: fit.parameters,
         memory: fit.memory,
@@ -199,9 +208,9 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
 
 /// What every stage of a run is given.
 #[derive(Clone, Copy)]
-struct Setting<'a> {
-    fs: &'a dyn Fs,
-    stop: &'a AtomicBool,
+pub(crate) struct Setting<'a> {
+    pub fs: &'a dyn Fs,
+    pub stop: &'a AtomicBool,
 }
 
 /// Everything before the first step.
@@ -270,7 +279,7 @@ fn steps_of(plan: &Plan, prepared: &Prepared) -> u64 {
     steps_total(plan.train.length, &prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch)
 }
 
-fn read_data(
+pub(crate) fn read_data(
     plan: &Plan,
     cache: &Path,
     step_saved: u64,
@@ -368,6 +377,8 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         stop,
         engine: &mut engine,
         feed: &mut feed,
+        tasks: prepared.train.tasks(),
+        rehearsal: Rehearsal::of(&plan.data, &prepared.train, plan.train.seed),
         valid: prepared.valid.as_ref(),
         steps,
         ranks,
@@ -389,6 +400,7 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         notes: prepared.notes.clone(),
         train_counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),
+        replay_counts: prepared.replay_counts.clone(),
         memory: fit.memory,
         micro_tokens: fit.limits.tokens_max,
         trainable: fit.trainable,

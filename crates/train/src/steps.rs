@@ -4,10 +4,11 @@
 //! [`Progress`] and the engine's tensors. So a run may be cut anywhere: what lies past the last checkpoint is
 //! computed again, to the same bytes.
 
-use crate::batch::{Feed, Segment, count_targets, passes};
+use crate::batch::{Feed, LabelSum, Segment, count_targets, passes};
 use crate::checkpoint::{self, Best, Identity, Progress};
-use crate::evaluate::{EvalLimits, Validation, validate};
-use crate::metrics::{Reading, Records, StepMetrics, rate};
+use crate::evaluate::{EvalLimits, Set, Validation, validate};
+use crate::forgotten::Rehearsal;
+use crate::metrics::{Reading, Records, StepMetrics, TaskLoss, ValidMetrics, rate};
 use crate::publish::publish_result;
 use crate::schedule::learning_rate;
 use crate::{Event, Plan, TrainError, TrainPlan};
@@ -31,6 +32,10 @@ pub(crate) struct Training<'a> {
     pub stop: &'a AtomicBool,
     pub engine: &'a mut Engine,
     pub feed: &'a mut Feed<'a>,
+    /// Of the training's examples.
+    pub tasks: &'a [String],
+    /// Where the replay is chosen by what is forgotten.
+    pub rehearsal: Option<Rehearsal<'a>>,
     pub valid: Option<&'a Dataset>,
     pub steps: u64,
     /// AdaLoRA's.
@@ -44,6 +49,12 @@ pub(crate) struct Training<'a> {
 
 /// Trains to the last step or an early stop. Whatever ends it sooner leaves a folder that `resume` goes on from.
 pub(crate) fn train(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    if t.rehearsal.is_some() && t.progress.forgotten.is_none() {
+        on(Event::Phase("evaluate"));
+        let Some(losses) = rehearsed(t)? else { return interrupt(t, on) };
+        t.progress.forgotten = t.rehearsal.as_ref().map(|rehearsal| rehearsal.begin(&losses));
+        on(Event::Phase("train"));
+    }
     loop {
         if !t.progress.settled {
             settle(t, on)?;
@@ -82,8 +93,9 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     let (started, read_before) = (Instant::now(), t.engine.streamed());
     let step = t.progress.step + 1;
     let lr = learning_rate(t.plan.train.schedule, t.plan.train.warmup, t.plan.train.lr, step, t.steps);
-    let (segments, cursor) = (t.feed)(t.progress.cursor)?;
-    let sums = gradients(t.engine, &segments, t.limits.tokens_max, t.plan.train.seed, step)?;
+    let legs = t.progress.forgotten.as_ref().map_or(&[][..], |forgotten| &forgotten.legs);
+    let (segments, cursor) = (t.feed)(t.progress.cursor, legs)?;
+    let sums = gradients(t.engine, &segments, t.limits.tokens_max, (t.plan.train.seed, step), t.tasks.len())?;
     let penalty = ("the penalty", sums.penalty.unwrap_or_default());
     for (what, value) in [("the loss", sums.loss), penalty, ("the gradient norm", sums.grad_norm)] {
         if !value.is_finite() {
@@ -112,6 +124,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         tokens: sums.tokens,
         supervised_tokens: sums.targets,
         ranks: kept_ranks.as_ref().map(|kept| kept.values().flatten().filter(|k| **k).count()),
+        tasks: TaskLoss::of(t.tasks, &sums.by_task),
     };
     let seconds = started.elapsed().as_secs_f64();
     let streams = t.engine.memory().layers_streamed > 0;
@@ -134,6 +147,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         grad_norm: sums.grad_norm,
         tokens: sums.tokens,
         tokens_per_second: rate(sums.tokens, seconds),
+        tasks: &metrics.tasks,
     });
     Ok(())
 }
@@ -147,6 +161,8 @@ struct Sums {
     grad_norm: f64,
     tokens: u64,
     targets: u64,
+    /// [tasks]
+    by_task: Vec<LabelSum>,
 }
 
 /// Forward and backward over a step's segments. Every pass is scaled by the targets of the *whole* step, so that
@@ -155,8 +171,8 @@ fn gradients(
     engine: &mut Engine,
     segments: &[Segment],
     tokens_max: usize,
-    seed: u64,
-    step: u64,
+    (seed, step): (u64, u64),
+    tasks: usize,
 ) -> Result<Sums, TrainError> {
     let targets: u64 = segments.iter().map(|s| count_targets(&s.targets)).sum();
     if targets == 0 {
@@ -165,13 +181,16 @@ fn gradients(
     }
     let scale = (1.0 / targets as f64) as f32;
     let (mut loss, mut tokens) = (0.0, 0);
+    let (mut each, mut by_task) = (Vec::new(), vec![LabelSum::default(); tasks]);
     for (micro, pass) in passes(segments, tokens_max).iter().enumerate() {
-        loss += engine.accumulate(pass.batch(), scale, StepKey { seed, step, micro: micro as u64 })?;
+        let key = StepKey { seed, step, micro: micro as u64 };
+        loss += engine.accumulate_each(pass.batch(), scale, key, &mut each)?;
+        pass.add_by_label(&each, &mut by_task);
         tokens += pass.ids.len() as u64;
     }
     engine.regularise()?;
     let penalty = engine.holds().then(|| engine.pull()).transpose()?;
-    Ok(Sums { loss: loss / targets as f64, penalty, grad_norm: engine.grad_norm()?, tokens, targets })
+    Ok(Sums { loss: loss / targets as f64, penalty, grad_norm: engine.grad_norm()?, tokens, targets, by_task })
 }
 
 fn adamw(plan: &TrainPlan, lr: f64, step: u64, grad_norm: f64) -> AdamW {
@@ -219,8 +238,14 @@ fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError>
         }
         on(Event::Phase("evaluate"));
         let Some(valid) = t.valid else { return Ok(()) };
-        match validate(t.engine, valid, t.limits, t.stop)? {
-            Validation::Loss(loss) => judge(t, loss, on)?,
+        match validate(t.engine, Set::Whole(valid), t.limits, t.stop)? {
+            Validation::Losses { loss, by_label } => {
+                // Everything that a signal may cut short comes before anything is recorded.
+                let rehearsed = if t.finished() { Some(Vec::new()) } else { rehearsed(t)? };
+                let Some(rehearsed) = rehearsed else { return interrupt(t, on) };
+                let rise = rehearse(t, &rehearsed)?;
+                judge(t, loss, TaskLoss::of(valid.tasks(), &by_label), rise, on)?;
+            }
             Validation::Stopped => return interrupt(t, on),
             Validation::Bad { value, segments } => {
                 return Err(went_bad(t, t.progress.step, "the validation loss", value, &segments)?);
@@ -235,9 +260,37 @@ fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError>
     Ok(())
 }
 
+/// The losses of the rows that may be replayed, where that decides which of them are; None after a stop signal.
+fn rehearsed(t: &mut Training) -> Result<Option<Vec<LabelSum>>, TrainError> {
+    let Some(rehearsal) = &t.rehearsal else { return Ok(Some(Vec::new())) };
+    match validate(t.engine, Set::Rows(rehearsal.data, &rehearsal.rows), t.limits, t.stop)? {
+        Validation::Losses { by_label, .. } => Ok(Some(by_label)),
+        Validation::Stopped => Ok(None),
+        Validation::Bad { value, segments } => {
+            Err(went_bad(t, t.progress.step, "the loss of replay rows", value, &segments)?)
+        }
+    }
+}
+
+/// Chooses what is replayed next; returns how much the losses have risen.
+fn rehearse(t: &mut Training, losses: &[LabelSum]) -> Result<Option<f64>, TrainError> {
+    let (Some(rehearsal), Some(known), false) = (&t.rehearsal, &t.progress.forgotten, losses.is_empty()) else {
+        return Ok(None);
+    };
+    let (forgotten, rise) = rehearsal.choose(known, losses, t.progress.cursor)?;
+    t.progress.forgotten = Some(forgotten);
+    Ok(Some(rise))
+}
+
 /// Records a validation, keeps the adapter if it is the best so far, and counts towards the early stop.
 /// The best is the lowest loss; patience is only renewed by an improvement of more than `min_delta`.
-fn judge(t: &mut Training, loss: f64, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+fn judge(
+    t: &mut Training,
+    loss: f64,
+    tasks: Vec<TaskLoss>,
+    replay_rise: Option<f64>,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), TrainError> {
     let step = t.progress.step;
     let before = t.progress.best;
     let best = before.is_none_or(|b| loss < b.valid_loss);
@@ -251,8 +304,9 @@ fn judge(t: &mut Training, loss: f64, on: &mut dyn FnMut(Event)) -> Result<(), T
     t.progress.stopped_early =
         step < t.steps && t.plan.train.early_stop.is_some_and(|e| t.progress.stale >= e.patience);
     t.progress.valid_loss = Some(loss);
-    t.records.valid(step, loss)?;
-    on(Event::Valid { step, loss, best });
+    let metrics = ValidMetrics { step, valid_loss: loss, tasks, replay_rise };
+    t.records.valid(&metrics)?;
+    on(Event::Valid { step, loss, best, tasks: &metrics.tasks });
     Ok(())
 }
 

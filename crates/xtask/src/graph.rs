@@ -9,11 +9,12 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ("runfs", &[]),
     ("kernels", &[]),
     ("weights", &[]),
-    ("data", &["runfs"]),
     ("model", &["kernels", "weights"]),
     // The generator of test data knows nothing of what is tested with it; only tests use it.
     ("planted", &[]),
     ("measures", &["planted"]),
+    // `measures` for how alike replay rows are.
+    ("data", &["measures", "runfs"]),
     ("scan", &["data", "measures", "planted", "runfs"]),
     ("report", &[]),
     // `weights` for the format of the tensors in a checkpoint and the hash of the base model.

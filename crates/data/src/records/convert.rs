@@ -3,7 +3,7 @@
 use super::look::Found;
 use super::roles;
 use crate::error::RowFault;
-use crate::plan::Format;
+use crate::plan::{Format, Template};
 use crate::text::{Content, Conversation, Message};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -15,6 +15,12 @@ pub(crate) enum Shape {
     Chat,
     /// A plain template: it names the fields itself.
     Plain,
+}
+
+impl Shape {
+    pub fn of(template: &Template) -> Shape {
+        if matches!(template, Template::Plain(_)) { Shape::Plain } else { Shape::Chat }
+    }
 }
 
 /// The content of a row.

@@ -4,7 +4,7 @@ use super::{Found, RowReader, Shape, Use, bad_row, content, look, open};
 use crate::dataset::Origin;
 use crate::error::DataError;
 use crate::hashing::Seen;
-use crate::plan::Source;
+use crate::plan::{Source, Template};
 use crate::text::Content;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct Records {
     path: PathBuf,
     file: Arc<str>,
     found: Found,
+    shape: Shape,
     reader: Box<dyn RowReader>,
     ended: bool,
 }
@@ -39,7 +40,13 @@ impl Records {
         drop(first);
         let reader = open(&source.path, record_bytes_max, spool_dir, &Seen::default())?.reader;
         let file = Arc::from(source.path.to_string_lossy());
-        Ok(Self { note: found.note.clone(), path: source.path.clone(), file, found, reader, ended: false })
+        let shape = Shape::Chat;
+        Ok(Self { note: found.note.clone(), path: source.path.clone(), file, found, shape, reader, ended: false })
+    }
+
+    /// With the content that this template takes: a plain one names the fields itself.
+    pub fn for_template(self, template: &Template) -> Self {
+        Self { shape: Shape::of(template), ..self }
     }
 }
 
@@ -58,7 +65,7 @@ impl Iterator for Records {
             }
         };
         let made = row.body.value().and_then(|value| {
-            content(&self.found, Shape::Chat, value).map_err(|fault| (fault.clone(), row.body.column_of(&fault)))
+            content(&self.found, self.shape, value).map_err(|fault| (fault.clone(), row.body.column_of(&fault)))
         });
         let origin = Origin { file: self.file.clone(), line: row.line };
         Some(match made {

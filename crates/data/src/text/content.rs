@@ -20,6 +20,48 @@ pub enum Content {
     Text(String),
 }
 
+impl Content {
+    /// The same as a row of a jsonl file that Athanor reads back to it: `text`, `prompt` and `completion`, `messages`, or the fields
+    /// under their own names.
+    pub fn into_row(self) -> Map<String, Value> {
+        let mut row = Map::new();
+        let mut put = |name: &str, value: Value| {
+            if !value.is_null() {
+                row.insert(name.to_owned(), value);
+            }
+        };
+        match self {
+            Content::Text(text) => put("text", text.into()),
+            Content::PromptCompletion { prompt, completion } => {
+                put("prompt", prompt.into());
+                put("completion", completion.into());
+            }
+            Content::PromptCompletionChat { prompt, completion, tools } => {
+                put("prompt", list(prompt));
+                put("completion", list(completion));
+                put("tools", tools.unwrap_or_default());
+            }
+            Content::Chat(chat) => {
+                put("messages", list(chat.messages));
+                put("tools", chat.tools.unwrap_or_default());
+            }
+            Content::Fields(fields) => fields.into_iter().for_each(|(name, value)| put(&name, value.into())),
+        }
+        row
+    }
+}
+
+fn list(messages: Vec<Message>) -> Value {
+    let message = |m: Message| {
+        let mut object = Map::new();
+        object.insert("role".into(), m.role.into());
+        object.extend(m.content.map(|content| ("content".to_owned(), content)));
+        object.extend(m.fields);
+        Value::Object(object)
+    };
+    messages.into_iter().map(message).collect()
+}
+
 /// Messages and the tools they may call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {

@@ -37,7 +37,7 @@ impl File {
             return Err(DataError::NotAFile { path: path.to_owned() });
         }
         let absolute = std::path::absolute(path).map_err(io)?;
-        let source = Source { path: absolute, format, columns: BTreeMap::new(), tags: BTreeMap::new() };
+        let source = Source { path: absolute, format, columns: BTreeMap::new(), tags: BTreeMap::new(), task: None };
         let shown = path.display().to_string();
         Ok(Self { index, source, shown, bytes: meta.len(), modified: meta.modified().ok() })
     }

@@ -1,6 +1,9 @@
 //! A small run to begin with, and what is asked of finished ones.
 
-use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
+use data::{
+    BadRows, Choose, DataPlan, LengthPlan, LossOn, MixPlan, OverLength, Packing, ReplayPlan, Shares, Source, TaskPlan,
+    Template, TextPlan, Valid,
+};
 use model::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets};
 use runfs::RealFs;
 use serde_json::Value;
@@ -59,6 +62,8 @@ pub fn bench() -> Bench {
             },
             lengths: LengthPlan { seq_len_max: 64, over: OverLength::Refuse, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
+            mix: None,
+            replay: None,
         },
         ewc: Vec::new(),
         adapter: AdapterPlan::Lora(Box::new(lora())),
@@ -94,7 +99,7 @@ fn rows(rows: &[(&str, &str)]) -> String {
 }
 
 pub fn source(path: &Path) -> Source {
-    Source { path: path.to_owned(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new() }
+    Source { path: path.to_owned(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new(), task: None }
 }
 
 pub fn lora() -> LoraPlan {
@@ -140,6 +145,34 @@ impl Bench {
         let lora = self.lora_mut();
         (lora.full, lora.ensure_weight_tying, lora.modules_to_save) = (true, true, vec![String::new()]);
         lora.targets = Targets::Names(Vec::new());
+    }
+
+    /// The first five training rows are one task and the others another, in even shares, with a replay of rows from a file
+    /// of its own; the validation rows are of the first.
+    pub fn mix(&mut self, choose: Choose) {
+        let file = |name: &str, text: String| {
+            let path = self.temp.path().join(name);
+            fs::write(&path, text).unwrap();
+            source(&path)
+        };
+        let task = |source: Source, name: &str| Source { task: Some(name.into()), ..source };
+        let replayed: Vec<(String, String)> =
+            (0..24).map(|i| (format!("It was day {i} and"), "the cat saw a bird ".repeat(1 + i % 3))).collect();
+        let replayed: Vec<(&str, &str)> = replayed.iter().map(|(p, c)| (p.as_str(), c.as_str())).collect();
+        let data = &mut self.plan.data;
+        data.train = vec![
+            task(file("short.jsonl", rows(&ROWS[..5])), "short"),
+            task(file("long.jsonl", rows(&ROWS[5..])), "long"),
+        ];
+        data.valid = Some(Valid::Source(vec![task(file("held.jsonl", rows(VALID_ROWS)), "short")]));
+        let plan = |name: &str| TaskPlan { name: name.into(), cap: None };
+        data.mix = Some(MixPlan {
+            tasks: vec![plan("short"), plan("long")],
+            shares: Shares::Weights(vec![1.0, 1.0]),
+            uses: None,
+        });
+        let sources = vec![file("general.jsonl", rows(&replayed))];
+        data.replay = Some(ReplayPlan { sources, earlier: None, share: 0.3, choose, buffer: Some(12) });
     }
 
     pub fn write_train(&self, text: &str) {

@@ -5,6 +5,7 @@ mod common;
 mod ewc;
 mod faults;
 mod merge;
+mod mix;
 mod quantise;
 mod refusals;
 mod resume;

@@ -19,7 +19,7 @@ fn every_event(e: &Event) -> Option<String> {
     }
 }
 
-fn kill_everywhere(b: &Bench, last_step: u64) {
+pub fn kill_everywhere(b: &Bench, last_step: u64) {
     let images = b.run_imaged(every_event);
     let whole = promised(b.out(), last_step);
     assert!(images.len() > 15);

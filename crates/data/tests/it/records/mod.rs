@@ -5,6 +5,7 @@ mod formats;
 mod fuzz;
 #[cfg(target_os = "linux")]
 mod memory;
+mod mixture;
 mod packing;
 mod prepare;
 
@@ -15,7 +16,7 @@ use std::path::Path;
 pub const RECORD_BYTES_MAX: u64 = 1 << 16;
 
 pub fn source(path: &Path) -> Source {
-    Source { path: path.to_owned(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new() }
+    Source { path: path.to_owned(), format: None, columns: BTreeMap::new(), tags: BTreeMap::new(), task: None }
 }
 
 pub fn words(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

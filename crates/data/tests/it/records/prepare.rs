@@ -40,6 +40,8 @@ impl Case {
             },
             lengths: LengthPlan { seq_len_max: 1024, over: OverLength::Truncate, packing: Packing::Examples },
             bad_rows: BadRows::Stop,
+            mix: None,
+            replay: None,
         };
         Self { dir: tempfile::tempdir().unwrap(), plan }
     }
