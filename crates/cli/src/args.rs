@@ -44,6 +44,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Write the rows of an epoch in their order, each with the file and line it is from
+    Mix {
+        #[command(flatten)]
+        mix: MixArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Fold an adapter into its base, and measure what that changes
     Merge {
         #[command(flatten)]
@@ -101,6 +108,7 @@ impl Command {
             Command::Train { output, .. }
             | Command::Resume { output, .. }
             | Command::Plan { output, .. }
+            | Command::Mix { output, .. }
             | Command::Merge { output, .. }
             | Command::Inspect { output, .. }
             | Command::Shrink { output, .. }
@@ -144,6 +152,20 @@ impl PlanArgs {
         }
         sets
     }
+}
+
+#[derive(Debug, Args)]
+pub struct MixArgs {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+
+    /// The new file, as jsonl; it appears whole or not at all
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+
+    /// Which epoch, from 1
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub epoch: u64,
 }
 
 #[derive(Debug, Args)]

@@ -198,6 +198,7 @@ impl From<TrainError> for Failure {
             ),
             TrainError::QuantizedCopy { source } => Failure::new(Failure::from(*source).code, &sentence)
                 .hint("set `quantize_cache` to a folder that can be written and has room, or raise `train.memory`"),
+            TrainError::EarlierRun { .. } => say(Code::Plan).hint("change `replay.run`, or use `replay.path`"),
             TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
             TrainError::NoFisher { .. } | TrainError::EwcShape { .. } => {
                 say(Code::Model).hint("name what `athanor train` has written to a run's folder `ewc`")
@@ -231,8 +232,11 @@ impl From<DataError> for Failure {
             DataError::Text(e) => e.into(),
             DataError::Interrupted => say(Code::Interrupted),
             DataError::Io { .. } => say(Code::Disk),
-            DataError::NoSuchFile { .. } | DataError::NotAFile { .. } => {
-                say(Code::Data).hint("change `path` in `data.train` or `data.valid`; it is relative to the plan's file")
+            DataError::NoSuchFile { .. } | DataError::NotAFile { .. } => say(Code::Data)
+                .hint("change `path` in `data.train`, `data.valid` or `replay`; it is relative to the plan's file"),
+            DataError::Mixture { key, .. } => say(Code::Plan).hint(format!("change `{key}`")),
+            DataError::ReplayChanged { .. } => {
+                say(Code::Data).hint("put the file back as it was, or name what is to be replayed in `replay.path`")
             }
             DataError::UnknownFileKind { .. } => say(Code::Data).hint("rename the file by its kind"),
             DataError::Encoding { .. } => say(Code::Data).hint("convert the file, such as with iconv -t UTF-8"),

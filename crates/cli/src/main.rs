@@ -31,6 +31,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Resume { run, output } => commands::train::resume(run, output.look()),
         Command::Plan { plan: Some(plan), output, .. } => commands::plan::show(plan, output.look()),
         Command::Plan { plan: None, .. } => commands::plan::keys(),
+        Command::Mix { mix, output } => commands::mix::mix(mix, output.look()),
         Command::Quantize { quantize, output } => commands::quantize::quantize(quantize, output.look()),
         Command::Scan { scan, output } => commands::scan::scan(scan, output.look()),
         Command::Merge { merge, output } => commands::merge::merge(merge, output.look()),

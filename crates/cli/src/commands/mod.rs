@@ -3,6 +3,7 @@ pub mod completions;
 pub mod doctor;
 pub mod inspect;
 pub mod merge;
+pub mod mix;
 pub mod plan;
 pub mod quantize;
 pub mod scan;

@@ -11,7 +11,7 @@ use data::Counts;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use train::{Event, Plan, Preview, QuantizedCopy, Schedule, Warmup};
+use train::{Event, Plan, Preview, QuantizedCopy, Schedule, TaskShare, Warmup};
 use unicode_width::UnicodeWidthStr;
 
 /// Most columns of text shown of the one example.
@@ -62,6 +62,8 @@ fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
         "trainable": p.trainable,
         "train": p.counts,
         "valid": p.valid_counts,
+        "replay": p.replay_counts,
+        "tasks": p.tasks,
         "memory": p.memory,
         "pace": p.pace,
         "quantized_copy": p.copy,
@@ -92,8 +94,15 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         Some(valid) => counts(&mut page, "valid", valid),
         None => page.row("valid", "none (data.valid): no best checkpoint, no early stop"),
     }
+    if let Some(replay) = &p.replay_counts {
+        counts(&mut page, "replay", replay);
+    }
     for note in &p.notes {
         page.row("note", &visible(note));
+    }
+    if !p.tasks.is_empty() {
+        page.title("mixture of an epoch, in supervised tokens");
+        p.tasks.iter().for_each(|task| page.row(&shortened(&task.task, LABEL - 1), &task_line(task)));
     }
 
     page.title("memory");
@@ -141,6 +150,18 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         sample(&mut page, p);
     }
     page.text
+}
+
+fn task_line(t: &TaskShare) -> String {
+    let uses = t.epoch_examples as f64 / t.examples.max(1) as f64;
+    format!(
+        "{:.1} % asked, {:.1} % delivered: {} of {} tokens, {} rows used {uses:.2} times",
+        100.0 * t.share_asked,
+        100.0 * t.share_delivered,
+        count(t.epoch_supervised_tokens),
+        count(t.supervised_tokens),
+        count(t.examples)
+    )
 }
 
 /// What moments in 8 bits take of what they would in f32.

@@ -36,6 +36,8 @@ pub enum PlanError {
     NotAPlan { at: Place, expected: String, got: String },
     #[error("{at}: {source}")]
     DatasetInfo { at: Place, source: Box<data::DataError> },
+    #[error("{at}: {source}")]
+    EarlierRun { at: Place, source: Box<train::TrainError> },
     #[error("the current folder cannot be read: {source}")]
     CurrentDir { source: std::io::Error },
 }
@@ -68,6 +70,9 @@ impl PlanError {
             }
             PlanError::MethodNotYet { .. } => "set `adapter.method` to one of them".into(),
             PlanError::NotAPlan { .. } => "begin with `model:`, `data:` and `out:`; `athanor plan --keys` lists every key".into(),
+            PlanError::EarlierRun { .. } => {
+                "set `replay.run` to the `out` folder of a run that was trained, or name files in `replay.path`".into()
+            }
             PlanError::DatasetInfo { .. } | PlanError::CurrentDir { .. } => return None,
         })
     }

@@ -3,6 +3,7 @@
 mod de;
 mod error;
 pub mod keys;
+mod mix;
 mod node;
 mod resolve;
 mod suggest;

@@ -4,7 +4,7 @@ use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
     AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EwcFile, OneOrMany, PlanFile, PrecisionFile,
-    QuantizeFile, RanksFile, SourceFile, TemplateFile, TrainFile, ValidFile,
+    QuantizeFile, RanksFile, ReplayFile, SourceFile, TemplateFile, TrainFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
@@ -74,7 +74,7 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
     Ok(Plan {
         quantize,
         quantize_cache,
-        data: cx.data(file.data, &model, seq_len_max)?,
+        data: cx.data(file.data, file.replay, &model, seq_len_max)?,
         ewc: file.ewc.map_or(Ok(Vec::new()), |parts| cx.ewc(parts.0, &adapter))?,
         adapter: AdapterPlan::Lora(Box::new(adapter)),
         train: cx.train(file.train, seed, seq_len_max)?,
@@ -139,13 +139,19 @@ fn pairs<A, B>(list: Vec<(String, A)>, value: impl Fn(A) -> B) -> Vec<(String, B
     list.into_iter().map(|(key, a)| (key, value(a))).collect()
 }
 
-struct Cx<'a> {
-    tree: &'a Node,
-    roots: &'a Roots<'a>,
+pub(super) struct Cx<'a> {
+    pub(super) tree: &'a Node,
+    pub(super) roots: &'a Roots<'a>,
 }
 
 impl Cx<'_> {
-    fn data(&self, file: DataFile, model: &Path, seq_len_max: usize) -> Result<DataPlan, PlanError> {
+    fn data(
+        &self,
+        file: DataFile,
+        replay: Option<ReplayFile>,
+        model: &Path,
+        seq_len_max: usize,
+    ) -> Result<DataPlan, PlanError> {
         let packing = file.packing.unwrap_or(Packing::Examples);
         if matches!(packing, Packing::BfdSplit | Packing::Wrapped) && self.tree.has("data.over_length") {
             // These two cut every example to fit, so nothing is ever over the length.
@@ -157,6 +163,8 @@ impl Cx<'_> {
         };
         let record_max = file.record_max.map(|s| s.0);
         Ok(DataPlan {
+            mix: self.mix(file.mix, &file.train.0)?,
+            replay: replay.map(|replay| self.replay(replay)).transpose()?,
             train: self.sources("data.train", file.train.0)?,
             valid: file.valid.map(|v| self.valid(v)).transpose()?,
             text: TextPlan {
@@ -185,14 +193,15 @@ impl Cx<'_> {
     }
 
     /// `data.train.0` in a list, `data.train` where one source stands alone.
-    fn item_key(&self, key: &str, index: usize) -> String {
+    pub(super) fn item_key(&self, key: &str, index: usize) -> String {
         let item = format!("{key}.{index}");
         if self.tree.has(&item) { item } else { key.to_owned() }
     }
 
-    fn source(&self, key: &str, file: SourceFile) -> Result<Source, PlanError> {
+    pub(super) fn source(&self, key: &str, mut file: SourceFile) -> Result<Source, PlanError> {
         let part = |name: &str| format!("{key}.{name}");
-        match (file.path, file.dataset_info) {
+        let task = file.task.take().map(|name| self.task(&part("task"), name)).transpose()?;
+        let source = match (file.path, file.dataset_info) {
             (Some(_), Some(_)) => Err(self.exclusive(&part("path"), &part("dataset_info"))),
             (None, None) => Err(self.missing(&part("path"))),
             (Some(_), None) if file.name.is_some() => Err(self.needs(&part("name"), &part("dataset_info"))),
@@ -201,6 +210,7 @@ impl Cx<'_> {
                 format: file.format,
                 columns: file.columns,
                 tags: Default::default(),
+                task: None,
             }),
             (None, Some(_)) if file.format.is_some() => Err(self.exclusive(&part("format"), &part("dataset_info"))),
             (None, Some(_)) if !file.columns.is_empty() => Err(self.exclusive(&part("columns"), &part("dataset_info"))),
@@ -211,7 +221,8 @@ impl Cx<'_> {
                     source: Box::new(e),
                 })
             }
-        }
+        }?;
+        Ok(Source { task, ..source })
     }
 
     fn valid(&self, files: OneOrMany<ValidFile>) -> Result<Valid, PlanError> {
@@ -571,11 +582,17 @@ impl Cx<'_> {
         normal(&self.roots.inputs.join(path))
     }
 
-    fn whole(&self, key: &str, typed: Option<u64>, default: u64, range: RangeInclusive<u64>) -> Result<u64, PlanError> {
+    pub(super) fn whole(
+        &self,
+        key: &str,
+        typed: Option<u64>,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, PlanError> {
         self.optional_whole(key, typed, range).map(|value| value.unwrap_or(default))
     }
 
-    fn optional_whole(
+    pub(super) fn optional_whole(
         &self,
         key: &str,
         typed: Option<u64>,
@@ -590,11 +607,11 @@ impl Cx<'_> {
         }
     }
 
-    fn positive(&self, key: &str, typed: Option<f64>, default: f64) -> Result<f64, PlanError> {
+    pub(super) fn positive(&self, key: &str, typed: Option<f64>, default: f64) -> Result<f64, PlanError> {
         self.number(key, typed, default, "a number above 0", |x| x > 0.0)
     }
 
-    fn number(
+    pub(super) fn number(
         &self,
         key: &str,
         typed: Option<f64>,
@@ -609,19 +626,19 @@ impl Cx<'_> {
         }
     }
 
-    fn out_of_range(&self, key: &str, expected: &str, got: &str) -> PlanError {
+    pub(super) fn out_of_range(&self, key: &str, expected: &str, got: &str) -> PlanError {
         PlanError::OutOfRange { at: self.tree.place(key), key: key.into(), expected: expected.into(), got: got.into() }
     }
 
-    fn exclusive(&self, one: &str, other: &str) -> PlanError {
+    pub(super) fn exclusive(&self, one: &str, other: &str) -> PlanError {
         PlanError::Exclusive { at: self.tree.place(other), one: one.into(), other: other.into() }
     }
 
-    fn missing(&self, key: &str) -> PlanError {
+    pub(super) fn missing(&self, key: &str) -> PlanError {
         PlanError::Missing { at: self.tree.place(key), key: key.into() }
     }
 
-    fn needs(&self, key: &str, needs: &str) -> PlanError {
+    pub(super) fn needs(&self, key: &str, needs: &str) -> PlanError {
         PlanError::Needs { at: self.tree.place(key), key: key.into(), needs: needs.into() }
     }
 }
@@ -633,6 +650,6 @@ fn as_usize(value: u64) -> usize {
 
 /// `a/b/../c` → `a/c`, by name alone. Symbolic links are followed by the system when the path is opened, so `..` is only
 /// folded when nothing on the way is one; else the path is left as written.
-fn normal(path: &Path) -> PathBuf {
+pub(super) fn normal(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.components().collect())
 }

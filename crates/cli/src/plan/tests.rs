@@ -108,6 +108,8 @@ fn a_key_left_out_means_its_documented_default() {
         let extra: &[&str] = match key.path {
             "train.early_stop.min_delta" => &["data.valid={path: v}", "train.early_stop.patience=3"],
             path if path.starts_with("adapter.ranks.") => &["adapter.method=adalora"],
+            path if path.starts_with("replay.") => &["replay.path=g.jsonl"],
+            "data.mix.temperature" => &["data.mix.by=temperature", "data.train.task=a"],
             _ => &[],
         };
         let with = good(SMALL, &[extra, &[&set]].concat());
@@ -174,9 +176,15 @@ fn every_key_of_the_table_is_known_and_every_known_key_is_in_the_table() {
         assert!(!message.contains(&format!("unknown key `{path}`")), "{message}");
     }
     // serde lists what it knows in the refusal of an unknown key.
-    for (section, inside) in
-        [("", ""), ("data", "data."), ("adapter", "adapter."), ("train", "train."), ("data.train", "data.train[].")]
-    {
+    for (section, inside) in [
+        ("", ""),
+        ("data", "data."),
+        ("adapter", "adapter."),
+        ("train", "train."),
+        ("data.train", "data.train[]."),
+        ("data.mix", "data.mix."),
+        ("replay", "replay."),
+    ] {
         let set = if section.is_empty() { "zzzz=1".to_owned() } else { format!("{section}.zzzz=1") };
         let Err(PlanError::UnknownKey { known, .. }) = load(SMALL, &[&set]) else { panic!("{set} is known") };
         for name in known {
@@ -431,4 +439,82 @@ fn hostile_yaml_is_refused_in_bounded_time() {
 fn control_characters_of_a_plan_are_shown_and_not_sent() {
     let got = refusal(SMALL, &["train.schedule=\"\\e[31mred\""]);
     assert!(got.contains("\\u{1b}[31mred") && !got.contains('\u{1b}'), "{got}");
+}
+
+const TASKS: &str = "model: m
+data:
+  train:
+    - {path: a.jsonl, task: bank, weight: 2}
+    - {path: b.jsonl, task: math, weight: 1, cap: 500}
+    - {path: c.jsonl, task: bank}
+  valid: {path: v.jsonl, task: bank}
+out: runs/x
+replay: {path: g.jsonl, share: 0.1, choose: forgotten, buffer: 64}
+";
+
+#[test]
+fn tasks_and_replays_as_typed() {
+    let plan = good(TASKS, &[]).data;
+    let labels: Vec<_> = plan.train.iter().map(|s| s.task.as_deref()).collect();
+    assert_eq!(labels, [Some("bank"), Some("math"), Some("bank")]);
+    let Some(Valid::Source(valid)) = &plan.valid else { panic!("{:?}", plan.valid) };
+    assert_eq!(valid[0].task.as_deref(), Some("bank"));
+    let mix = plan.mix.unwrap();
+    assert_eq!(mix.tasks.iter().map(|t| (&*t.name, t.cap)).collect::<Vec<_>>(), [("bank", None), ("math", Some(500))]);
+    assert_eq!((&mix.shares, mix.uses), (&data::Shares::Weights(vec![2.0, 1.0]), None));
+    let replay = plan.replay.unwrap();
+    assert_eq!(replay.sources[0].path, Path::new("/in/g.jsonl"));
+    assert_eq!((replay.share, replay.choose, replay.buffer), (0.1, data::Choose::Forgotten, Some(64)));
+
+    let of = |sets: &[&str]| good(SMALL, &[&["data.train.task=a"], sets].concat()).data.mix.unwrap().shares;
+    assert_eq!(of(&[]), data::Shares::Size);
+    assert_eq!(of(&["data.mix.by=temperature"]), data::Shares::Temperature(0.5));
+    assert_eq!(of(&["data.mix.temperature=0"]), data::Shares::Temperature(0.0));
+    assert_eq!(of(&["data.train.weight=3"]), data::Shares::Weights(vec![3.0]));
+    assert_eq!(good(SMALL, &[]).data.mix, None);
+    assert_eq!(good(SMALL, &["replay.path=g.jsonl"]).data.replay.unwrap().share, 0.08);
+}
+
+#[test]
+fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
+    let changed = |from: &str, to: &str| {
+        assert!(TASKS.contains(from), "{from}");
+        refusal(&TASKS.replace(from, to), &[])
+    };
+    for (from, to, expected) in [
+        (", task: math, weight: 1, cap: 500", "", "plan.yaml:5:7: `data.train.1.task` is missing"),
+        ("weight: 1, ", "", "plan.yaml:5:7: `data.train.1.weight` is missing"),
+        ("cap: 500", "cap: 0", "plan.yaml:5:54: `data.train.1.cap` must be from 1 to"),
+        ("weight: 2", "weight: -2", "plan.yaml:4:42: `data.train.0.weight` must be a number above 0, not -2"),
+        (
+            "task: bank}\n  valid",
+            "task: bank, weight: 1}\n  valid",
+            "plan.yaml:6:42: `data.train.0.weight` and `data.train.2.weight` exclude each other",
+        ),
+        ("task: math", "task: my math", "`data.train.1.task` must be of letters, digits, `_` and `-`, not \"my math\""),
+        ("task: math", "task: replay", "`data.train.1.task` must be another name: replay rows have this one"),
+        ("out:", "  mix: {by: size}\nout:", "`data.mix.by: size` and `data.train.0.weight` exclude each other"),
+        ("out:", "  mix: {by: sizes}\nout:", "plan.yaml:8:13: `data.mix.by` must be one of size, weights, temperature"),
+        ("out:", "  mix: {uses: 0}\nout:", "plan.yaml:8:15: `data.mix.uses` must be from 1 to 1000000, not 0"),
+        (
+            "out:",
+            "  mix: {temperature: 1, by: weights}\nout:",
+            "plan.yaml:8:22: `data.mix.temperature` needs `data.mix.by: temperature`",
+        ),
+        ("share: 0.1", "share: 1", "plan.yaml:9:31: `replay.share` must be a share between 0 and 1, not 1"),
+        ("choose: forgotten", "choose: best", "`replay.choose` must be one of random, length, diversity, forgotten"),
+        ("buffer: 64", "buffer: 0", "`replay.buffer` must be from 1 to 100000, not 0"),
+        ("path: g.jsonl", "run: runs/none", "plan.yaml:9:15: /cwd/runs/none: no run here (no plan.json)"),
+        ("path: g.jsonl", "path: g.jsonl, run: runs/a", "`replay.run` and `replay.path` exclude each other"),
+        ("path: g.jsonl, ", "", "`replay.path` is missing"),
+        ("  valid: {path: v.jsonl, task: bank}\n", "", "`replay.choose: forgotten` needs `data.valid`"),
+    ] {
+        let message = changed(from, to);
+        assert!(message.contains(expected), "{to}:\n{message}");
+    }
+    let message = refusal(SMALL, &["data.train.task=a", "data.mix.temperature=1.5"]);
+    assert!(
+        message.contains("`data.mix.temperature` must be from 0 (all tasks alike) to 1 (by size), not 1.5"),
+        "{message}"
+    );
 }

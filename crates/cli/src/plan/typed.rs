@@ -1,7 +1,7 @@
 //! The plan as typed: one struct a section, every key optional that has a default. Nothing here knows a default or a
 //! range; `resolve` does.
 
-use data::{Format, LossOn, OverLength, Packing};
+use data::{Choose, Format, LossOn, OverLength, Packing};
 use model::{BiasTraining, InitWeights};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -19,6 +19,7 @@ pub struct PlanFile {
     pub double_quant: Option<bool>,
     pub quantize_cache: Option<CacheFile>,
     pub data: DataFile,
+    pub replay: Option<ReplayFile>,
     #[serde(default)]
     pub adapter: AdapterFile,
     pub ewc: Option<OneOrMany<EwcFile>>,
@@ -38,6 +39,38 @@ pub struct DataFile {
     pub packing: Option<Packing>,
     pub quarantine: Option<bool>,
     pub record_max: Option<Size>,
+    pub mix: Option<MixFile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {by: weights}")]
+pub struct MixFile {
+    pub by: Option<MixBy>,
+    pub temperature: Option<f64>,
+    pub uses: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixBy {
+    Size,
+    Weights,
+    Temperature,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {path: general.jsonl, share: 0.08}")]
+pub struct ReplayFile {
+    pub path: Option<PathBuf>,
+    pub format: Option<Format>,
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+    pub dataset_info: Option<PathBuf>,
+    pub name: Option<String>,
+    pub run: Option<PathBuf>,
+    pub share: Option<f64>,
+    pub choose: Option<Choose>,
+    pub buffer: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +82,9 @@ pub struct SourceFile {
     pub columns: BTreeMap<String, String>,
     pub dataset_info: Option<PathBuf>,
     pub name: Option<String>,
+    pub task: Option<String>,
+    pub weight: Option<f64>,
+    pub cap: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,12 +97,13 @@ pub struct ValidFile {
     pub columns: BTreeMap<String, String>,
     pub dataset_info: Option<PathBuf>,
     pub name: Option<String>,
+    pub task: Option<String>,
 }
 
 impl ValidFile {
     pub fn source(self) -> SourceFile {
-        let ValidFile { share: _, path, format, columns, dataset_info, name } = self;
-        SourceFile { path, format, columns, dataset_info, name }
+        let ValidFile { share: _, path, format, columns, dataset_info, name, task } = self;
+        SourceFile { path, format, columns, dataset_info, name, task, weight: None, cap: None }
     }
 }
 

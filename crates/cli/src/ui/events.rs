@@ -1,7 +1,7 @@
 //! `--json`: each event of a run as one object a line on stdout.
 
 use serde_json::{Value, json};
-use train::Event;
+use train::{Event, TaskLoss};
 
 pub fn json(event: &Event<'_>) -> Value {
     match event {
@@ -20,11 +20,25 @@ pub fn json(event: &Event<'_>) -> Value {
         Event::Start { steps, first_step, trainable, parameters } => json!({
             "event": "start", "steps": steps, "first_step": first_step, "trainable": trainable, "parameters": parameters,
         }),
-        Event::Step { step, steps, loss, lr, grad_norm, tokens, tokens_per_second } => json!({
-            "event": "step", "step": step, "steps": steps, "loss": loss, "lr": lr, "grad_norm": grad_norm,
-            "tokens": tokens, "tokens_per_second": tokens_per_second,
-        }),
-        Event::Valid { step, loss, best } => json!({"event": "valid", "step": step, "valid_loss": loss, "best": best}),
+        Event::Step { step, steps, loss, lr, grad_norm, tokens, tokens_per_second, tasks } => with_tasks(
+            json!({
+                "event": "step", "step": step, "steps": steps, "loss": loss, "lr": lr, "grad_norm": grad_norm,
+                "tokens": tokens, "tokens_per_second": tokens_per_second,
+            }),
+            tasks,
+        ),
+        Event::Valid { step, loss, best, tasks } => {
+            with_tasks(json!({"event": "valid", "step": step, "valid_loss": loss, "best": best}), tasks)
+        }
         Event::Checkpoint { step, path } => json!({"event": "checkpoint", "step": step, "path": path}),
     }
+}
+
+/// The losses of tasks by their names, where the plan names some.
+fn with_tasks(mut event: Value, tasks: &[TaskLoss]) -> Value {
+    if !tasks.is_empty() {
+        let named = tasks.iter().map(|t| (t.task.clone(), json!(t)));
+        event["tasks"] = Value::Object(named.collect());
+    }
+    event
 }

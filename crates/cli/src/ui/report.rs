@@ -5,7 +5,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-use train::{Event, Summary};
+use train::{Event, Summary, TaskLoss};
+use unicode_width::UnicodeWidthStr;
 
 /// How a command tells what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +126,7 @@ fn phase_name(phase: &str) -> &str {
         "quantise" => "quantising",
         "fisher" => "measuring what is to be kept",
         "merge" => "merging",
+        "mix" => "writing the mixture",
         "combine" => "combining the adapters",
         "duplicates" => "comparing the rows",
         "answers" => "comparing the answers",
@@ -169,7 +171,7 @@ impl Bar {
                     bar.set_position(*step);
                 }
             }
-            Event::Valid { step, loss, best } => self.above(&valid_line(*step, *loss, *best))?,
+            Event::Valid { step, loss, best, tasks } => self.above(&valid_line(*step, *loss, *best, tasks))?,
             // A checkpoint is told where nothing else shows that the run is alive and safe: not under a moving bar.
             Event::Checkpoint { .. } => {}
         }
@@ -274,7 +276,7 @@ impl Lines {
                     clock(self.left(*step, *steps)),
                 )
             }
-            Event::Valid { step, loss, best } => valid_line(*step, *loss, *best),
+            Event::Valid { step, loss, best, tasks } => valid_line(*step, *loss, *best, tasks),
             Event::Checkpoint { step, .. } => format!("checkpoint at step {step}"),
         };
         super::eprint(&format!("{}\n", wrapped(&line, COLUMNS, 2)))
@@ -299,7 +301,34 @@ fn start_line(steps: u64, first_step: u64, trainable: u64, parameters: u64) -> S
     format!("training {} of {} parameters for {} steps{from}", count(trainable), count(parameters), count(steps))
 }
 
-fn valid_line(step: u64, loss: f64, best: bool) -> String {
+/// One line: tasks that do not fit are in metrics.jsonl.
+fn valid_line(step: u64, loss: f64, best: bool, tasks: &[TaskLoss]) -> String {
     let mark = if best { "  (best so far)" } else { "" };
-    format!("step {step}  valid loss {}{mark}", figure(loss))
+    let mut line = format!("step {step}  valid loss {}{mark}", figure(loss));
+    for task in tasks {
+        let more = format!("  {} {}", visible(&task.task), figure(task.loss));
+        if line.width() + more.width() + 3 > COLUMNS {
+            line.push_str("  …");
+            break;
+        }
+        line.push_str(&more);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validation_of_many_tasks_is_one_line() {
+        let task = |i: usize| TaskLoss { task: format!("任务-{i}"), loss: 1.5, supervised_tokens: 9 };
+        let few: Vec<TaskLoss> = (0..2).map(task).collect();
+        assert_eq!(
+            valid_line(50, 1.25, true, &few),
+            "step 50  valid loss 1.2500  (best so far)  任务-0 1.5000  任务-1 1.5000"
+        );
+        let many = valid_line(50, 1.25, true, &(0..20).map(task).collect::<Vec<_>>());
+        assert!(many.width() <= COLUMNS && many.ends_with("  …"), "{many}");
+    }
 }
