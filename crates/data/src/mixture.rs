@@ -125,7 +125,7 @@ impl Mixture {
             Shares::Temperature(t) => sizes.iter().map(|n| n.powf(*t)).collect(),
         };
         let total: f64 = weights.iter().sum();
-        if weights.len() != tasks.len() || !total.is_finite() || weights.iter().any(|w| !(*w > 0.0)) {
+        if weights.len() != tasks.len() || !total.is_finite() || weights.iter().any(|w| w.is_nan() || *w <= 0.0) {
             return Err(DataError::Mixture { key: "data.mix", why: "it needs one weight above 0 a task".into() });
         }
         let smallest = (0..sizes.len()).min_by(|a, b| sizes[*a].total_cmp(&sizes[*b]));

@@ -106,7 +106,9 @@ impl Pool<'_> {
             (_, buffer) => buffer.unwrap_or(REPLAY_BUFFER).min(self.n),
         };
         let mut rows = match plan.choose {
-            _ if most == self.n => return Ok(Rows::Ranges(vec![self.first..self.first + self.n as usize])),
+            _ if most == self.n => {
+                return Ok(Rows::Ranges(std::iter::once(self.first..self.first + self.n as usize).collect()));
+            }
             Choose::Random | Choose::Forgotten => self.any(most),
             Choose::Length => self.lengths_as_trained(most),
             Choose::Diversity => self.farthest_first(most, text)?,

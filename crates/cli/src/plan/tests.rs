@@ -256,7 +256,7 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         (
             "out: x",
             "out: x\nzzz: 1",
-            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, adapter, train, out",
+            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, replay, adapter, train, out",
         ),
         ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
         (
@@ -481,15 +481,16 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         assert!(TASKS.contains(from), "{from}");
         refusal(&TASKS.replace(from, to), &[])
     };
+    let mut wrong = Vec::new();
     for (from, to, expected) in [
         (", task: math, weight: 1, cap: 500", "", "plan.yaml:5:7: `data.train.1.task` is missing"),
         ("weight: 1, ", "", "plan.yaml:5:7: `data.train.1.weight` is missing"),
-        ("cap: 500", "cap: 0", "plan.yaml:5:54: `data.train.1.cap` must be from 1 to"),
-        ("weight: 2", "weight: -2", "plan.yaml:4:42: `data.train.0.weight` must be a number above 0, not -2"),
+        ("cap: 500", "cap: 0", "plan.yaml:5:51: `data.train.1.cap` must be from 1 to"),
+        ("weight: 2", "weight: -2", "plan.yaml:4:43: `data.train.0.weight` must be a number above 0, not -2"),
         (
             "task: bank}\n  valid",
             "task: bank, weight: 1}\n  valid",
-            "plan.yaml:6:42: `data.train.0.weight` and `data.train.2.weight` exclude each other",
+            "plan.yaml:6:43: `data.train.0.weight` and `data.train.2.weight` exclude each other",
         ),
         ("task: math", "task: my math", "`data.train.1.task` must be of letters, digits, `_` and `-`, not \"my math\""),
         ("task: math", "task: replay", "`data.train.1.task` must be another name: replay rows have this one"),
@@ -501,7 +502,7 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
             "  mix: {temperature: 1, by: weights}\nout:",
             "plan.yaml:8:22: `data.mix.temperature` needs `data.mix.by: temperature`",
         ),
-        ("share: 0.1", "share: 1", "plan.yaml:9:31: `replay.share` must be a share between 0 and 1, not 1"),
+        ("share: 0.1", "share: 1", "plan.yaml:9:32: `replay.share` must be a share between 0 and 1, not 1"),
         ("choose: forgotten", "choose: best", "`replay.choose` must be one of random, length, diversity, forgotten"),
         ("buffer: 64", "buffer: 0", "`replay.buffer` must be from 1 to 100000, not 0"),
         ("path: g.jsonl", "run: runs/none", "plan.yaml:9:15: /cwd/runs/none: no run here (no plan.json)"),
@@ -510,8 +511,11 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         ("  valid: {path: v.jsonl, task: bank}\n", "", "`replay.choose: forgotten` needs `data.valid`"),
     ] {
         let message = changed(from, to);
-        assert!(message.contains(expected), "{to}:\n{message}");
+        if !message.contains(expected) {
+            wrong.push(format!("{to}\n want {expected}\n got  {message}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let message = refusal(SMALL, &["data.train.task=a", "data.mix.temperature=1.5"]);
     assert!(
         message.contains("`data.mix.temperature` must be from 0 (all tasks alike) to 1 (by size), not 1.5"),

@@ -6,6 +6,7 @@ mod docs;
 mod families;
 mod interrupts;
 mod kills;
+mod mix;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod scan;

@@ -110,7 +110,7 @@ fn the_half_that_was_forgotten_most_is_replayed() {
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
     };
-    let mut losses_at = |checkpoint: Option<u64>| -> Vec<f64> {
+    let losses_at = |checkpoint: Option<u64>| -> Vec<f64> {
         let mut engine = model::Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
         if let Some(step) = checkpoint {
             let bytes = fs::read(b.out().join(format!("checkpoints/step-{step:08}/params.safetensors"))).unwrap();

@@ -1,6 +1,6 @@
 //! Every format in every kind of file: what is found by looking, and what each row becomes.
 
-use super::{read, read_with, refusal, told, words};
+use super::{RECORD_BYTES_MAX, read, read_with, refusal, source, told, words};
 use data::Format;
 use std::io::Write;
 
@@ -221,4 +221,57 @@ pub fn parquet_file() -> Vec<u8> {
     column.close().unwrap();
     group.close().unwrap();
     writer.into_inner().unwrap()
+}
+
+/// What `athanor mix` writes of a row is read as the same row, with a column beside it that says where it is from.
+#[test]
+fn rows_written_again_are_read_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let contents = |name: &str, text: &str, template: &data::Template| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let records = data::Records::open(&source(&path), RECORD_BYTES_MAX, dir.path()).unwrap();
+        records.for_template(template).map(|r| r.unwrap().content).collect::<Vec<_>>()
+    };
+    let plain = data::Template::Plain("{instruction} => {output}".into());
+    for (name, text, template) in [
+        ("t.jsonl", r#"{"text": "once"}"#, &data::Template::Auto),
+        ("t.txt", "once upon\na time", &data::Template::Auto),
+        ("p.jsonl", r#"{"prompt": "a", "completion": "b"}"#, &data::Template::Auto),
+        ("p.csv", "prompt,completion\n\"a, b\",c\n", &data::Template::Auto),
+        ("a.jsonl", r#"{"instruction": "add", "input": "1 2", "output": "3"}"#, &data::Template::Auto),
+        ("a.jsonl", r#"{"instruction": "add", "input": "1 2", "output": "3"}"#, &plain),
+        (
+            "m.jsonl",
+            r#"{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f", "arguments": "{\"x\": 1}"}}]}], "tools": [{"type": "function"}]}"#,
+            &data::Template::Auto,
+        ),
+        (
+            "s.jsonl",
+            r#"{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}"#,
+            &data::Template::Auto,
+        ),
+        (
+            "c.jsonl",
+            r#"{"prompt": [{"role": "user", "content": "hi"}], "completion": [{"role": "assistant", "content": "ho"}]}"#,
+            &data::Template::Auto,
+        ),
+    ] {
+        let first = contents(name, text, template);
+        assert!(!first.is_empty());
+        let rows = first.iter().map(|content| {
+            let mut row = content.clone().into_row();
+            row.insert("origin".into(), serde_json::json!({"file": name, "line": 1}));
+            format!("{}\n", serde_json::Value::Object(row))
+        });
+        let again = contents("again.jsonl", &rows.collect::<String>(), template);
+        assert_eq!(again.len(), first.len(), "{name}");
+        for (first, again) in first.into_iter().zip(again) {
+            // A plain template may name the origin, too, as any column.
+            let named = matches!(again, data::Content::Fields(_));
+            let mut row = again.into_row();
+            row.retain(|key, _| key != "origin" || !named);
+            assert_eq!(row, first.into_row(), "{name}");
+        }
+    }
 }
