@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Without tasks the order is a shuffle; with `Examples`, a unit is then looked up in O(1). Otherwise the order is cut into
 /// windows of [`PACK_WINDOW`] examples, each packed for itself: eight bytes a window (with tasks, sixteen a task more) and one
 /// window are held. Inside a packed window the rows are shuffled again, because best-fit decreasing would serve the long
-/// examples first.
+/// examples first; with tasks, so that each stretch of rows has the mixture, because it packs examples of one length, which are
+/// often of one task, together.
 pub struct Epoch<'a> {
     data: &'a Dataset,
     lengths: LengthPlan,
@@ -135,16 +136,12 @@ impl<'a> Epoch<'a> {
         }
         let window = self.units_before.partition_point(|&before| before <= index) - 1;
         let units = self.window(window);
-        let place = (index - self.units_before[window]) as u64;
-        let place = match self.lengths.packing {
-            // In the order of the mixture.
-            Packing::Examples => place,
-            _ => {
-                let purpose = Purpose::Window(self.window_name(window));
-                Permutation::new(units.len() as u64, self.seed, self.epoch, purpose).at(place)
-            }
+        let place = index - self.units_before[window];
+        let place = match self.order {
+            Order::Shuffled(_) => self.shuffle(window, units.len()).at(place as u64) as usize,
+            Order::Mixed(_) => place,
         };
-        Ok(units[place as usize].clone())
+        Ok(units[place].clone())
     }
 
     /// What the epoch holds of each task of the dataset, as packed. Reads the examples that packing cuts.
@@ -263,11 +260,59 @@ impl<'a> Epoch<'a> {
         match &*last {
             Some(held) if held.number == number => held.units.clone(),
             _ => {
-                let units = Arc::new(self.packed(number));
+                let units = match (&self.order, self.lengths.packing) {
+                    (Order::Shuffled(_), _) | (_, Packing::Examples) => self.packed(number),
+                    (Order::Mixed(_), _) => self.spread(self.packed(number), number),
+                };
+                let units = Arc::new(units);
                 *last = Some(Window { number, units: units.clone() });
                 units
             }
         }
+    }
+
+    /// The rows of a window in an order of which every stretch has the window's mixture: always the one that brings the tokens of
+    /// the tasks so far nearest to it; of equally near ones, the first of a random order.
+    fn spread(&self, units: Vec<Vec<Piece>>, window: usize) -> Vec<Vec<Piece>> {
+        let tasks = self.data.tasks().len();
+        let weights: Vec<Vec<f64>> = units.iter().map(|unit| self.tokens_by_task(unit, tasks)).collect();
+        let sums = |t: usize| weights.iter().map(|w| w[t]).sum::<f64>();
+        let totals: Vec<f64> = (0..tasks).map(sums).collect();
+        let total: f64 = totals.iter().sum::<f64>().max(1.0);
+        let shuffle = self.shuffle(window, units.len());
+        let mut left: Vec<usize> = (0..units.len()).map(|i| shuffle.at(i as u64) as usize).collect();
+        let (mut used, mut order) = (vec![0.0; tasks], Vec::with_capacity(units.len()));
+        while !left.is_empty() {
+            let used_sum: f64 = used.iter().sum();
+            let off = |unit: usize| -> f64 {
+                let part = (used_sum + weights[unit].iter().sum::<f64>()) / total;
+                (0..tasks).map(|t| (used[t] + weights[unit][t] - totals[t] * part).powi(2)).sum()
+            };
+            let nearest = (1..left.len()).fold((0, off(left[0])), |best, i| {
+                let here = off(left[i]);
+                if here < best.1 { (i, here) } else { best }
+            });
+            let next = left.remove(nearest.0);
+            used.iter_mut().zip(&weights[next]).for_each(|(used, w)| *used += w);
+            order.push(next);
+        }
+        order.into_iter().map(|i| units[i].clone()).collect()
+    }
+
+    /// Supervised tokens of each task in a row; where packing cuts an example, in proportion.
+    fn tokens_by_task(&self, unit: &[Piece], tasks: usize) -> Vec<f64> {
+        let mut tokens = vec![0.0; tasks];
+        for piece in unit {
+            if let Some(task) = self.data.task_of(piece.example) {
+                let part = piece.tokens.len() as f64 / self.data.token_len(piece.example).max(1) as f64;
+                tokens[task] += part * self.data.supervised_len(piece.example) as f64;
+            }
+        }
+        tokens
+    }
+
+    fn shuffle(&self, window: usize, units: usize) -> Permutation {
+        Permutation::new(units as u64, self.seed, self.epoch, Purpose::Window(self.window_name(window)))
     }
 
     fn packed(&self, window: usize) -> Vec<Vec<Piece>> {

@@ -174,13 +174,21 @@ fn every_stretch_has_the_mixture() {
             assert!((got - asked).abs() < 0.03, "{got} of {asked}");
         }
     }
-    // Packed, as far as a row's examples can be in two minds: every fifth of the epoch.
-    b.plan.lengths.packing = Packing::Bfd;
-    let prepared = b.run();
-    let all = units(&b.epoch(&prepared.train, 0));
-    for stretch in all.chunks_exact(all.len() / 5) {
-        let got = shares(&tokens_by_task(&prepared.train, stretch));
-        assert!((got[2] - 0.1).abs() < 0.04, "{got:?}");
+    // Packed, where best-fit decreasing puts the short examples of one task into rows of their own.
+    let mut b = bench(&[&[3; 900], &[70; 200]]);
+    b.plan.mix = Some(mix(2, Shares::Weights(vec![1.0, 1.0])));
+    b.replay(0.1, &[15; 50]);
+    for packing in [Packing::Bfd, Packing::BfdSplit] {
+        b.plan.lengths.packing = packing;
+        let prepared = b.run();
+        let all = units(&b.epoch(&prepared.train, 0));
+        assert!(all.len() > 60, "{}", all.len());
+        for stretch in all.chunks_exact(20) {
+            let got = shares(&tokens_by_task(&prepared.train, stretch));
+            for (got, asked) in got.iter().zip([0.45, 0.45, 0.1]) {
+                assert!((got - asked).abs() < 0.07, "{packing:?}: {got} of {asked}");
+            }
+        }
     }
 }
 
