@@ -199,7 +199,7 @@ impl From<TrainError> for Failure {
             TrainError::QuantizedCopy { source } => Failure::new(Failure::from(*source).code, &sentence)
                 .hint("set `quantize_cache` to a folder that can be written and has room, or raise `train.memory`"),
             TrainError::EarlierRun { .. } => say(Code::Plan).hint("change `replay.run`, or use `replay.path`"),
-            TrainError::OutExists { .. } => say(Code::Plan).hint("name a new folder, or remove this one"),
+            TrainError::OutExists { .. } => say(Code::Plan).hint("name a new one, or remove what is there"),
             TrainError::NoFisher { .. } | TrainError::EwcShape { .. } => {
                 say(Code::Model).hint("name what `athanor train` has written to a run's folder `ewc`")
             }

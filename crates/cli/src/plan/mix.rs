@@ -124,7 +124,8 @@ impl Cx<'_> {
             self.number("replay.share", file.share, REPLAY_SHARE, "a share between 0 and 1", |x| x > 0.0 && x < 1.0)?;
         let choose = file.choose.unwrap_or_default();
         if choose == Choose::Forgotten && !self.tree.has("data.valid") {
-            return Err(self.needs("replay.choose: forgotten", "data.valid"));
+            let (at, key) = (self.tree.place("replay.choose"), "replay.choose: forgotten".to_owned());
+            return Err(PlanError::Needs { at, key, needs: "data.valid".into() });
         }
         let most = if choose == Choose::Diversity { BUFFER_MAX_DIVERSE } else { BUFFER_MAX };
         let buffer = self.optional_whole("replay.buffer", file.buffer, 1..=most)?;

@@ -235,6 +235,8 @@ impl Cx<'_> {
                 Some(_) if many || file.path.is_some() || file.dataset_info.is_some() => {
                     return Err(self.exclusive(&key, "data.valid.path"));
                 }
+                // Rows that are held back are of the tasks of their sources.
+                Some(_) if file.task.is_some() => return Err(self.exclusive(&key, "data.valid.task")),
                 Some(share) => {
                     let share =
                         self.number(&key, Some(share), 0.0, "a share between 0 and 1", |x| x > 0.0 && x < 1.0)?;

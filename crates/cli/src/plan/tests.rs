@@ -508,7 +508,12 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         ("path: g.jsonl", "run: runs/none", "plan.yaml:9:15: /cwd/runs/none: no run here (no plan.json)"),
         ("path: g.jsonl", "path: g.jsonl, run: runs/a", "`replay.run` and `replay.path` exclude each other"),
         ("path: g.jsonl, ", "", "`replay.path` is missing"),
-        ("  valid: {path: v.jsonl, task: bank}\n", "", "`replay.choose: forgotten` needs `data.valid`"),
+        ("  valid: {path: v.jsonl, task: bank}\n", "", "plan.yaml:8:45: `replay.choose: forgotten` needs `data.valid`"),
+        (
+            "{path: v.jsonl, task: bank}",
+            "{share: 0.1, task: bank}",
+            "plan.yaml:7:29: `data.valid.share` and `data.valid.task` exclude each other",
+        ),
     ] {
         let message = changed(from, to);
         if !message.contains(expected) {

@@ -3,8 +3,8 @@
 use super::source;
 use data::{
     BadRows, Choice, Choose, DataError, DataPlan, Dataset, EarlierRun, Epoch, Leg, LengthPlan, LossOn, MixPlan,
-    OverLength, Packing, Piece, Prepared, ReplayPlan, Shares, Source, TaskPlan, Template, TextPlan, prepare,
-    source_hashes,
+    OverLength, PACK_WINDOW, Packing, Permutation, Piece, Prepared, Purpose, ReplayPlan, Shares, Source, TaskPlan,
+    Template, TextPlan, pack, prepare, source_hashes,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -403,6 +403,33 @@ fn an_earlier_runs_rows_are_replayed_only_as_they_were() {
     task(&path, "x", &[9; 40]);
     let error = b.try_run().err().expect("refused").to_string();
     assert!(error.contains("not what the run in runs/a was trained on"), "{error}");
+}
+
+/// One shuffle of all rows, packed in windows of a thousand whose rows are shuffled again: what runs were trained on before there
+/// were tasks, and are resumed on.
+#[test]
+fn without_tasks_the_order_is_the_shuffle_that_it_was() {
+    let mut b = bench(&[&[4; 700], &(0..800).map(|i| 1 + i % 40).collect::<Vec<_>>()]);
+    b.plan.mix = None;
+    for packing in [Packing::Examples, Packing::Bfd, Packing::Wrapped] {
+        b.plan.lengths.packing = packing;
+        let data = b.run().train;
+        let order = Permutation::new(1500, SEED, 1, Purpose::Shuffle);
+        let examples: Vec<usize> = (0..1500).map(|i| order.at(i) as usize).collect();
+        let mut expected = Vec::new();
+        let window = if packing == Packing::Examples { 1500 } else { PACK_WINDOW };
+        for (number, window) in examples.chunks(window).enumerate() {
+            let lengths: Vec<usize> = window.iter().map(|e| data.token_len(*e)).collect();
+            let rows = pack(&lengths, b.plan.lengths.seq_len_max, packing);
+            let shuffle = Permutation::new(rows.len() as u64, SEED, 1, Purpose::Window(number as u64));
+            for i in 0..rows.len() {
+                let place = if packing == Packing::Examples { i } else { shuffle.at(i as u64) as usize };
+                let named = rows[place].iter().map(|p| Piece { example: window[p.example], tokens: p.tokens.clone() });
+                expected.push(named.collect::<Vec<_>>());
+            }
+        }
+        assert_eq!(units(&b.epoch(&data, 1)), expected, "{packing:?}");
+    }
 }
 
 #[test]
