@@ -78,15 +78,8 @@ fn mix_writes_an_epoch_with_the_origin_of_each_row() {
     }
     // Each row of both tasks at least once.
     assert!(tasks["numbers"] >= 40 && tasks["中文"] >= 30 && tasks["replay"] > 10, "{tasks:?}");
-    let second = json(
-        &bench
-            .done(&["mix", "plan.yaml", "second.jsonl", "--epoch", "2", "--json"])
-            .stdout
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned(),
-    );
+    let told = bench.done(&["mix", "plan.yaml", "second.jsonl", "--epoch", "2", "--json"]).stdout;
+    let second = json(told.lines().last().unwrap_or_default());
     assert_eq!((&second["event"], &second["epoch"]), (&Value::from("mixed"), &Value::from(2)));
     assert_ne!(text, std::fs::read_to_string(bench.path("second.jsonl")).expect("the second"));
     let again = bench.run(&["mix", "plan.yaml", "mix.jsonl"]);
