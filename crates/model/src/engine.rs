@@ -222,7 +222,7 @@ impl Engine {
     /// A batch outside what was planned: `TooManyTokens`, `TargetCount`, `ExampleBounds`, `ExampleTooLong`,
     /// `TokenId`, `TargetId`.
     pub fn accumulate(&mut self, batch: Batch, scale: f32, key: StepKey) -> Result<f64, ModelError> {
-        self.accumulate_each(batch, scale, key, &mut Vec::new())
+        self.accumulate_seen(batch, scale, key, |_| ())
     }
 
     /// As [`Engine::accumulate`]; the loss of each target, in order of position, takes the place of what `each` holds.
@@ -236,12 +236,24 @@ impl Engine {
         key: StepKey,
         each: &mut Vec<f32>,
     ) -> Result<f64, ModelError> {
+        self.accumulate_seen(batch, scale, key, |losses| {
+            each.clear();
+            each.extend_from_slice(losses);
+        })
+    }
+
+    fn accumulate_seen(
+        &mut self,
+        batch: Batch,
+        scale: f32,
+        key: StepKey,
+        see: impl FnOnce(&[f32]),
+    ) -> Result<f64, ModelError> {
         let reach = self.decoder.reach();
         self.pass(batch, Rows::Targets, Mode::Train(key), |decoder, cx, work, pass| {
             back(decoder, cx, work, pass, scale, reach)?;
             let losses = download(cx, work, pass)?;
-            each.clear();
-            each.extend_from_slice(losses);
+            see(losses);
             Ok(losses.iter().map(|l| f64::from(*l)).sum())
         })
     }
