@@ -309,13 +309,13 @@ fn legs_join() {
         let end = two.len() as u64;
         assert_eq!(seen(&two, first.unit, second.unit), pool[..20].iter().copied().collect(), "{packing:?}");
         assert_eq!(seen(&two, second.unit, end), pool[40..].iter().copied().collect(), "{packing:?}");
-        let entered = along(0, &[second.clone()]);
+        let entered = along(0, std::slice::from_ref(&second));
         assert_eq!(entered.len(), two.len());
         for i in second.unit..end {
             assert_eq!(entered.unit(i as usize).unwrap(), two.unit(i as usize).unwrap(), "{packing:?}: unit {i}");
         }
         assert!(matches!(entered.unit(0), Err(DataError::OutOfRange { .. })));
-        let next = along(1, &[second.clone()]);
+        let next = along(1, std::slice::from_ref(&second));
         assert_eq!(units(&next), units(&two.following(&[])), "{packing:?}");
         assert!(shares(&tokens_by_task(data, &units(&next)))[1] - 0.25 < 0.005);
         // At the end of an epoch the choice begins with the next.
@@ -350,7 +350,7 @@ fn rows_are_chosen_by_length_or_for_their_variety() {
 
     // Ten texts, each many times with another number at its end, and one in three rows of the last.
     let text = |i: usize| {
-        let topic = if i % 3 == 0 { 9 } else { i % 10 };
+        let topic = if i.is_multiple_of(3) { 9 } else { i % 10 };
         let words: Vec<String> = (0..25)
             .map(|k| {
                 format!(
