@@ -46,7 +46,9 @@ pub(crate) fn read(
         let (plan, seed, was) = match &part.of {
             EwcOf::File(_) => return Ok(None),
             EwcOf::Base(sources) => {
-                (DataPlan { train: sources.clone(), valid: None, ..plan.data.clone() }, plan.train.seed, None)
+                let general =
+                    DataPlan { train: sources.clone(), valid: None, mix: None, replay: None, ..plan.data.clone() };
+                (general, plan.train.seed, None)
             }
             EwcOf::Run { dir, .. } => {
                 let of_run = record::read_plan(fs, dir)?;

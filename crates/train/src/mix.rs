@@ -79,7 +79,7 @@ pub fn mix(
     let cache = tempfile::tempdir().map_err(|e| RunFsError::io("create", &temp, e))?;
     let prepared = match read_data(plan, cache.path(), 0, Setting { fs, stop }, on) {
         Err(TrainError::Interrupted { .. }) => return Err(TrainError::InterruptedWriting { dir: out.to_owned() }),
-        other => other?,
+        other => other?.prepared,
     };
     on(Event::Phase("mix"));
     let rows = Spool::read(plan, &prepared.train, cache.path(), (out, stop))?;

@@ -109,6 +109,7 @@ fn the_half_that_was_forgotten_most_is_replayed() {
         precision: train::Precision::F32,
         quantize: model::Quantize::None,
         optimizer: model::Optimizer::AdamW,
+        beside: 0,
     };
     let losses_at = |checkpoint: Option<u64>| -> Vec<f64> {
         let mut engine = model::Engine::load(&plan.model, &plan.adapter, &limits).unwrap();
