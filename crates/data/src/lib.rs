@@ -31,6 +31,6 @@ pub use records::csv_bytes::{fields as table_fields, text as table_text};
 pub use records::decode::{Encoding, gb18030};
 pub use records::mend::{Broken as BrokenJson, Mended as MendedJson, mended as mended_json};
 pub use records::raw::{ByteBody, ByteRow, ByteRows, Kind};
-pub use records::{DEPTH_MAX, Found, Record, Records, Speaker, Tags, too_deep};
+pub use records::{DEPTH_MAX, Found, Reading, Record, Records, Speaker, Tags, ValueRow, ValueRows, too_deep};
 pub use replay::{REPLAY_BUFFER, source_hashes};
-pub use text::{Content, Control, Conversation, Encoded, Message, TextError, TextPipeline};
+pub use text::{Content, Control, Conversation, Encoded, Message, Question, TextError, TextPipeline};

@@ -15,12 +15,14 @@ pub(crate) mod raw;
 mod read;
 mod roles;
 mod table;
+mod values;
 
 pub(crate) use convert::{Shape, content};
 pub use look::Found;
 pub(crate) use look::{Use, look};
 pub use read::{Record, Records};
 pub use roles::{Speaker, Tags};
+pub use values::{Reading, ValueRow, ValueRows};
 
 use crate::error::{DataError, Position, RowFault};
 use crate::hashing::Seen;

@@ -24,5 +24,5 @@ pub use content::{Content, Conversation, Message};
 pub use count::TokenCounter;
 pub use error::TextError;
 pub use jinja::ChatTemplate;
-pub use pipeline::{Encoded, TextPipeline};
+pub use pipeline::{Encoded, Question, TextPipeline};
 pub use tokenizer::{Control, Token, Tokenizer};

@@ -25,6 +25,20 @@ pub struct Encoded {
     pub control_text: usize,
 }
 
+/// One record as far as a model is given it to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub ids: Vec<u32>,
+    /// The end of the prompt's text that is in none of `ids`: a model writes it before its answer. A blank, say, that is one
+    /// token with the word behind it.
+    pub rest: String,
+    /// What the template puts behind an answer.
+    pub after: String,
+}
+
+/// Beginnings of answers of every kind. What the tokens of a prompt are whichever of them follows, they are before any answer.
+const PROBES: [&str; 7] = ["a", "The", "1", "\"", "{", "#", "\u{4e2d}"];
+
 /// Tokenizer, template and mask of one plan. Shared between threads.
 pub struct TextPipeline {
     tokenizer: Tokenizer,
@@ -157,6 +171,40 @@ impl TextPipeline {
         Ok(self.tokenizer.encode_marked(&text)?.ids)
     }
 
+    /// The tokens of a record up to where its answer would begin, as [`encode`](Self::encode) has them; what the record says of
+    /// an answer is left out.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); `NotPlain` where there is nothing before the answer.
+    pub fn question(&self, content: &Content) -> Result<Question, TextError> {
+        match (content, &self.chat, &self.plain) {
+            (Content::Text(_), ..) => Err(TextError::NotPlain { why: "a text asks nothing" }),
+            (Content::Chat(conversation), Some(chat), _) => {
+                let answers = conversation.messages.iter().rev().take_while(|m| m.is_assistant()).count();
+                let asked = &conversation.messages[..conversation.messages.len() - answers];
+                self.asked(chat, asked, conversation.tools.as_ref())
+            }
+            (Content::Chat(conversation), None, Some(plain)) => {
+                self.begun(plain, &single_turn(&conversation.messages)?)
+            }
+            (Content::PromptCompletionChat { prompt, tools, .. }, Some(chat), _) => {
+                self.asked(chat, prompt, tools.as_ref())
+            }
+            (Content::PromptCompletionChat { prompt, completion, .. }, None, Some(plain)) => {
+                self.begun(plain, &single_turn(&[prompt.as_slice(), completion].concat())?)
+            }
+            (Content::PromptCompletion { prompt, completion }, _, Some(plain)) => {
+                self.begun(plain, &fields(prompt, completion))
+            }
+            (Content::PromptCompletion { prompt, .. }, Some(chat), None) => {
+                self.asked(chat, &[Message::new("user", prompt)], None)
+            }
+            (Content::Fields(fields), _, Some(plain)) => self.begun(plain, &with_names_of(plain, fields)),
+            (Content::Fields(fields), Some(chat), None) => self.asked(chat, &turns(fields)?.0, None),
+            (_, None, None) => Err(TextError::NotPlain { why: "there is no template" }),
+        }
+    }
+
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
@@ -261,6 +309,42 @@ impl TextPipeline {
         let whole = self.surrounded(&self.with_eos(prompt + &response))?;
         let before = before.ids[..before.ids.len() - before.suffix].to_vec();
         Ok(self.after_prefix(whole.into_tokens(), &before, |_| true))
+    }
+
+    fn asked(
+        &self,
+        chat: &Chat,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+    ) -> Result<Question, TextError> {
+        if messages.is_empty() {
+            return Err(TextError::NoMessages);
+        }
+        let prepared = chat.prepare(messages, tools, &self.tokenizer)?;
+        let turn = if messages.last().is_some_and(Message::is_assistant) { Turn::Closed } else { Turn::AssistantNext };
+        let text = chat.render(&prepared.messages, &prepared.tools, turn)?;
+        let ids = self.tokenizer.encode_marked(&text)?.ids;
+        Ok(Question { ids, rest: String::new(), after: String::new() })
+    }
+
+    /// What of a plain prompt's tokens stays the same whatever follows, as [`fill`](Self::fill) counts them.
+    fn begun(&self, plain: &PlainTemplate, fields: &BTreeMap<String, String>) -> Result<Question, TextError> {
+        for value in fields.values() {
+            marks::check(value)?;
+        }
+        let (prompt, _) = plain.fill(fields, |text| self.tokenizer.guard(text))?;
+        let before = self.surrounded(&prompt)?;
+        let before = &before.ids[..before.ids.len() - before.suffix];
+        let mut common = before.len();
+        for probe in PROBES {
+            let whole = self.surrounded(&(prompt.clone() + probe))?;
+            common = before[..common].iter().zip(&whole.ids).take_while(|(a, b)| a == b).count();
+        }
+        if common == 0 {
+            return Err(TextError::NotPlain { why: "there is nothing before the answer" });
+        }
+        let rest = self.tokenizer.pieces(before)[common..].concat();
+        Ok(Question { ids: before[..common].to_vec(), rest, after: plain.after() })
     }
 
     fn text(&self, text: &str) -> Result<Encoded, TextError> {

@@ -68,6 +68,15 @@ impl PlainTemplate {
         })
     }
 
+    /// The text behind the last field.
+    pub fn after(&self) -> String {
+        let literal = |part: &Part| match part {
+            Part::Literal(text) => Some(text.clone()),
+            Part::Field(_) => None,
+        };
+        self.parts[self.response + 1..].iter().filter_map(literal).collect()
+    }
+
     /// (prompt, response). `guard` has its way with the values of the prompt.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod chat;
 mod golden;
 mod masks;
+mod questions;
 mod refusals;
 mod tokenize;
 mod trl;
