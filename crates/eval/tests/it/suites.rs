@@ -1,0 +1,98 @@
+//! Suites as people write them, and as they get them wrong.
+
+use crate::support::Bench;
+use eval::Condition;
+use eval::check_together;
+
+const GOOD: &str = "
+name: support
+skill: task
+data: {path: rows.jsonl}
+columns: {prompt: q, answer: a}
+template: '{prompt} => {completion}'
+decoding: {tokens_max: 8, stop: [\"\\n\"]}
+measures:
+  exact: {ignore: [case, punctuation]}
+  rouge:
+  loss:
+";
+
+#[test]
+fn a_suite_is_read() {
+    let bench = Bench::new(&[("support.yaml", GOOD)]);
+    let suite = bench.suite("support.yaml");
+    assert_eq!((suite.name.as_str(), suite.skill.as_str(), suite.decoding.tokens_max), ("support", "task", 8));
+    assert_eq!(suite.data[0].path, bench.path("rows.jsonl"), "relative to the suite");
+    let names: Vec<&str> = suite.figures(0).0.iter().map(|f| f.name).collect();
+    assert_eq!(names, ["exact", "rouge1", "rouge2", "rougeL", "loss", "perplexity"]);
+    assert!(suite.writes() && suite.needs_answers());
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let bench = Bench::new(&[("broken.json", "{\"type\": \"strange\"}")]);
+    let with = |from: &str, to: &str| bench.refusal(&GOOD.replace(from, to));
+    let measures = |text: &str| {
+        let (head, _) = GOOD.split_once("measures:").expect("measures");
+        bench.refusal(&format!("{head}measures:\n{text}"))
+    };
+    for (error, parts) in [
+        (with("skill: task", "skil: task"), &["skil", "3"][..]),
+        (with("name: support", "name: 'a b'"), &[":2:", "`name`", "letters, digits"]),
+        (with("tokens_max: 8", "tokens_max: 0"), &[":7:", "`decoding.tokens_max`", "from 1"]),
+        (with("tokens_max: 8", "top_k: 5"), &[":7:", "`decoding`", "temperature"]),
+        (with("{path: rows.jsonl}", "{path: rows.jsonl, format: alpaca}"), &[":4:", "`data`", "format"]),
+        (with("{prompt: q, answer: a}", "{answer: a}"), &[":5:", "`columns`", "columns.prompt"]),
+        (measures(""), &["`measures`", "at least one of classification"]),
+        (measures("  exact: {ignore: [colour]}\n"), &["colour"]),
+        (measures("  regex: {pattern: '('}\n"), &[":9:", "`measures.regex.pattern`", "regular expression"]),
+        (measures("  choice:\n"), &["`measures.choice`", "columns.choices"]),
+        (measures("  choice:\n  classification:\n"), &["`measures`", "a suite for each"]),
+        (measures("  classification: {labels: [a, A]}\n"), &["`measures.classification.labels`", "twice"]),
+        (measures("  numeric: {tolerance: -1}\n"), &["`measures.numeric`", "from 0"]),
+        (measures("  instruction:\n"), &["`measures.instruction`", "columns.checks"]),
+        (measures("  instruction: {checks: [{words: {min: 3, max: 1}}]}\n"), &["min 3 is above max 1"]),
+        (measures("  instruction: {checks: [{wrods: {min: 3}}]}\n"), &["wrods"]),
+        (measures("  command: {run: []}\n"), &["`measures.command.run`", "program"]),
+        (measures("  command: {run: [x], seconds: 0}\n"), &["`measures.command.seconds`"]),
+    ] {
+        parts.iter().for_each(|part| assert!(error.contains(part), "{error}\nlacks {part}"));
+        assert!(error.contains("refused.yaml"), "{error}");
+    }
+    bench.write("schema.yaml", &GOOD.replace("rouge:", "json_schema: {file: broken.json}"));
+    let error = bench.suite("schema.yaml").schema().err().expect("no schema").to_string();
+    assert!(error.contains("schema.yaml:10: `measures.json_schema.file`") && error.contains("broken.json"), "{error}");
+}
+
+#[test]
+fn names_must_tell_suites_apart() {
+    let bench = Bench::new(&[
+        ("a.yaml", GOOD),
+        ("b.yaml", &GOOD.replace("name: support", "name: task")),
+        ("c.yaml", &GOOD.replace("name: support", "name: other")),
+    ]);
+    let [a, b, c] = ["a.yaml", "b.yaml", "c.yaml"].map(|name| bench.suite(name));
+    assert!(check_together(&[a.clone(), c]).is_ok());
+    assert!(check_together(&[a.clone(), a.clone()]).is_err());
+    let error = check_together(&[a, b]).expect_err("a suite and a skill").to_string();
+    assert!(error.contains("\"task\" is a suite and the skill of others"), "{error}");
+}
+
+#[test]
+fn conditions_are_checked_before_anything_runs() {
+    let bench = Bench::new(&[("support.yaml", GOOD)]);
+    let suites = [bench.suite("support.yaml")];
+    let check =
+        |text: &str, models| text.parse::<Condition>().expect(text).check(&suites, models).map_err(|e| e.to_string());
+    assert_eq!(check("task.exact>=0.9", 1), Ok(()));
+    assert_eq!(check("support.loss_rise.upper<=0.02", 2), Ok(()));
+    for (text, models, part) in [
+        ("general.loss<1", 1, "there are support, task"),
+        ("task.accuracy>0", 1, "it has exact, loss, perplexity, rouge1"),
+        ("task.loss_rise<1", 1, "there is one model"),
+        ("task.style_voice>0", 2, "has no"),
+    ] {
+        let error = check(text, models).expect_err(text);
+        assert!(error.contains(part), "{error}");
+    }
+}
