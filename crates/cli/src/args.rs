@@ -86,6 +86,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Ask a model the questions of suites, and compare it with its base
+    Eval {
+        #[command(flatten)]
+        eval: Box<EvalArgs>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Check the health of data before training, and write a clean copy
     Scan {
         #[command(flatten)]
@@ -114,6 +121,7 @@ impl Command {
             | Command::Shrink { output, .. }
             | Command::Combine { output, .. }
             | Command::Quantize { output, .. }
+            | Command::Eval { output, .. }
             | Command::Scan { output, .. }
             | Command::Doctor { output } => output.look(),
             Command::Completions { .. } => Look::Human,
@@ -342,6 +350,80 @@ pub struct QuantizeArgs {
     /// Leave the blocks' magnitudes in f32: 4.5 bits a weight instead of 4.13
     #[arg(long)]
     pub no_double_quant: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The suites, YAML files
+    #[arg(value_name = "SUITE", required = true)]
+    pub suites: Vec<PathBuf>,
+
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+
+    /// An adapter of this model, or the run that it lies in: compared with the model
+    /// without it
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+
+    /// Compare with this model: what a wholly tuned one was before
+    #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
+    pub base: Option<PathBuf>,
+
+    /// Do not compare: the adapter's answers alone
+    #[arg(long, requires = "adapter")]
+    pub alone: bool,
+
+    /// Also where the adapter was trained on another base
+    #[arg(long, requires = "adapter")]
+    pub other_base: bool,
+
+    /// Write eval.json and answers.jsonl into this folder; what is finished there is not
+    /// computed again
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Ask only N rows of each suite, chosen by the seed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// End with exit code 40 unless this holds, such as 'task.accuracy>=0.9' or
+    /// 'general.loss_rise.upper<=0.02' (repeatable)
+    #[arg(long, value_name = "CONDITION")]
+    pub require: Vec<eval::Condition>,
+
+    /// Run the programs of `measures.command`, which get the answers to judge
+    #[arg(long)]
+    pub allow_commands: bool,
+
+    /// Of sampled answers, of --limit and of the intervals
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+
+    /// f32, bf16, or auto: bf16 where the processor is faster with it
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub precision: EvalPrecision,
+
+    /// How the model's layers are held: nf4 is 4 bits; without it what the adapter's
+    /// folder says
+    #[arg(long, value_name = "FORM")]
+    pub quantize: Option<MergeQuantize>,
+
+    /// Memory to use at most, in MiB; what is free without it
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub memory: Option<u64>,
+
+    /// Threads to use; the result does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EvalPrecision {
+    Auto,
+    F32,
+    Bf16,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use crate::ui::text::visible;
 use crate::ui::{self, Look};
 use anstyle::{AnsiColor, Style};
 use data::{DataError, RowFault, TextError};
+use eval::EvalError;
 use kernels::KernelError;
 use model::ModelError;
 use runfs::RunFsError;
@@ -49,7 +50,7 @@ pub const CODES: &[(Code, u8, &str)] = &[
     (Code::Disk, 21, "the disk is full, read-only or failing"),
     (Code::InUse, 22, "the run folder is in use"),
     (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
-    (Code::Gate, 40, "a gate failed (scan --fail-on)"),
+    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require)"),
     (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
     (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
 ];
@@ -97,6 +98,22 @@ impl Failure {
     pub fn gates(failed: &[(String, f64)]) -> Failure {
         let all: Vec<String> = failed.iter().map(|(condition, found)| format!("{condition} ({found})")).collect();
         Failure::new(Code::Gate, format!("the data fail on {}", all.join(", ")))
+    }
+
+    /// Conditions that an evaluation was to meet, with what was found.
+    pub fn unmet(unmet: &[(String, Option<f64>)]) -> Failure {
+        let found = |x: &Option<f64>| x.map_or_else(|| "no number".to_owned(), |x| x.to_string());
+        let all: Vec<String> = unmet.iter().map(|(condition, x)| format!("{condition} ({})", found(x))).collect();
+        Failure::new(Code::Gate, format!("what was required does not hold: {}", all.join(", ")))
+    }
+
+    /// An error of an evaluation.
+    pub fn of_eval(e: EvalError, signals: &Signals) -> Failure {
+        let failure = Failure::from(e);
+        match failure.code {
+            Code::Interrupted if signals.came_sigterm() => Failure { code: Code::Terminated, ..failure },
+            _ => failure,
+        }
     }
 
     /// An error of a scan.
@@ -276,6 +293,59 @@ fn row_hint(fault: &RowFault) -> &'static str {
         RowFault::MissingField { .. } => "set `columns` of this source, or pass --quarantine to set such rows aside",
         _ => "mend the row, or pass --quarantine to set such rows aside and count them",
     }
+}
+
+impl From<EvalError> for Failure {
+    fn from(e: EvalError) -> Failure {
+        let sentence = e.to_string();
+        let say = |code| Failure::new(code, &sentence);
+        match e {
+            EvalError::Interrupted { .. } => say(Code::Interrupted)
+                .hint("the same command goes on with what is finished, where --out names a folder"),
+            EvalError::Data(e) => of_suite(e.into()),
+            EvalError::Text(e) => of_suite(e.into()),
+            EvalError::Model(e) => of_suite(e.into()),
+            EvalError::Folder(e) => Failure { hint: None, ..e.into() }.hint("check the folder of --out"),
+            EvalError::Scratch { .. } => say(Code::Disk).hint("free space where temporary files and --out lie"),
+            EvalError::SuiteRead { .. } => say(Code::Plan).hint("name a suite's YAML file"),
+            EvalError::SuiteParse { .. } => say(Code::Plan).hint("README.md lists the keys of a suite"),
+            EvalError::SuiteKey { key, .. } => say(Code::Plan).hint(format!("change `{key}` of the suite")),
+            EvalError::SameName { .. } | EvalError::NameOfBoth { .. } => {
+                say(Code::Plan).hint("change `name` or `skill` of one of them")
+            }
+            EvalError::CommandNotAllowed { .. } => {
+                say(Code::Usage).hint("pass --allow-commands if you trust the suite, or leave the suite out")
+            }
+            EvalError::NoRows { .. } => say(Code::Data).hint("name files with rows in `data` of the suite"),
+            EvalError::TooManyRows { .. } => say(Code::Data).hint("split the file"),
+            EvalError::TooLong { .. } => {
+                say(Code::Data).hint("shorten the row, or lower `decoding.tokens_max` of the suite")
+            }
+            EvalError::Row { .. } => {
+                say(Code::Data).hint("mend the row, or change `columns` or `template` of the suite")
+            }
+            EvalError::BadLoss { .. } => {
+                say(Code::BadNumbers).hint("look at the model's weights; with --precision f32 they hold larger numbers")
+            }
+            EvalError::Pattern { .. } => {
+                say(Code::Plan).hint("change `measures.regex.pattern`: it backtracks too much")
+            }
+            EvalError::Command { .. } => say(Code::Plan).hint("change `measures.command.run` of the suite"),
+            EvalError::Condition { .. } => say(Code::Usage).hint("change --require"),
+        }
+    }
+}
+
+/// Hints of an evaluation name the suite's keys and its own flags, and no plan's.
+fn of_suite(failure: Failure) -> Failure {
+    let hint = match failure.code {
+        Code::Plan => "change `template` of the suite, or --adapter",
+        Code::Data => "mend the row, or change `data` or `columns` of the suite",
+        Code::Model => "check the folders of --model, --base and --adapter: they must belong together",
+        Code::Memory => "raise --memory, pass --quantize nf4, or lower `decoding.tokens_max` of the suite",
+        _ => return failure,
+    };
+    failure.hint(hint)
 }
 
 impl From<ScanError> for Failure {

@@ -33,6 +33,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Plan { plan: None, .. } => commands::plan::keys(),
         Command::Mix { mix, output } => commands::mix::mix(mix, output.look()),
         Command::Quantize { quantize, output } => commands::quantize::quantize(quantize, output.look()),
+        Command::Eval { eval, output } => commands::eval::eval(eval, output.look()),
         Command::Scan { scan, output } => commands::scan::scan(scan, output.look()),
         Command::Merge { merge, output } => commands::merge::merge(merge, output.look()),
         Command::Inspect { inspect, output } => commands::inspect::inspect(inspect, output.look()),

@@ -39,7 +39,7 @@ pub fn inspect(args: &InspectArgs, look: Look) -> Result<(), Failure> {
 }
 
 /// The adapter's folder and the run's that it may lie in, of either.
-fn places(path: &Path) -> (PathBuf, Option<PathBuf>) {
+pub(super) fn places(path: &Path) -> (PathBuf, Option<PathBuf>) {
     let inside = path.join("adapter");
     match path.join(ADAPTER_CONFIG).exists() || !inside.join(ADAPTER_CONFIG).exists() {
         true => (path.to_owned(), path.parent().map(Path::to_owned)),

@@ -1,6 +1,7 @@
 pub mod combine;
 pub mod completions;
 pub mod doctor;
+pub mod eval;
 pub mod inspect;
 pub mod merge;
 pub mod mix;

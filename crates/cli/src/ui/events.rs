@@ -42,3 +42,15 @@ fn with_tasks(mut event: Value, tasks: &[TaskLoss]) -> Value {
     }
     event
 }
+
+pub fn evaluation(at: &eval::Progress) -> Value {
+    match at {
+        eval::Progress::Checking { suite } => json!({"event": "checking", "suite": suite}),
+        eval::Progress::Loading { who } => json!({"event": "loading", "who": who}),
+        eval::Progress::Rows { suite, who, rows, total } => {
+            json!({"event": "rows", "suite": suite, "who": who, "rows": rows, "rows_total": total})
+        }
+        eval::Progress::Kept { suite, who } => json!({"event": "kept", "suite": suite, "who": who}),
+        eval::Progress::Statistics => json!({"event": "statistics"}),
+    }
+}

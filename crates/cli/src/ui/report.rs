@@ -59,6 +59,34 @@ impl Reporter {
         }
     }
 
+    /// How far an evaluation is.
+    pub fn evaluation(&mut self, at: &eval::Progress) {
+        let event = super::events::evaluation(at);
+        let result = match (&mut self.out, at) {
+            (Out::Quiet, _) => Ok(()),
+            (Out::Json, _) => line_json(&event),
+            (out, eval::Progress::Rows { suite, who, rows, total }) => {
+                let what = format!("{suite}, {}", who.name());
+                match out {
+                    Out::Bar(bar) => {
+                        bar.count(&what, *rows, *total);
+                        Ok(())
+                    }
+                    Out::Lines(lines) => lines.count(&what, *rows, *total),
+                    Out::Quiet | Out::Json => Ok(()),
+                }
+            }
+            (Out::Bar(bar), at) => {
+                bar.replace(ProgressBar::new_spinner(), "{spinner} {msg}", &stage(at));
+                Ok(())
+            }
+            (Out::Lines(_), at) => super::eprint(&format!("{}\n", stage(at))),
+        };
+        if let Err(e) = result {
+            self.failed.get_or_insert(e);
+        }
+    }
+
     /// Ends the drawing (an error message must not land beside a bar).
     pub fn finish(&mut self) {
         if let Out::Bar(bar) = &mut self.out {
@@ -136,6 +164,17 @@ fn phase_name(phase: &str) -> &str {
     }
 }
 
+/// A part of an evaluation that is not counted.
+fn stage(at: &eval::Progress) -> String {
+    match at {
+        eval::Progress::Checking { suite } => format!("checking the rows of {suite}"),
+        eval::Progress::Loading { who } => format!("loading the {} model", who.name()),
+        eval::Progress::Kept { suite, who } => format!("{suite}, {}: finished before", who.name()),
+        eval::Progress::Rows { suite, who, .. } => format!("{suite}, {}", who.name()),
+        eval::Progress::Statistics => "computing the intervals".to_owned(),
+    }
+}
+
 struct Bar {
     bar: Option<ProgressBar>,
 }
@@ -197,6 +236,16 @@ impl Bar {
         if let Some(spinner) = self.bar.as_ref().filter(|bar| bar.length() != Some(total)) {
             let message = spinner.message();
             self.replace(ProgressBar::new(total), "{msg} [{bar:22}] {bytes}/{total_bytes}  {eta} left", &message);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+
+    /// A bar of its own for each thing that is counted.
+    fn count(&mut self, what: &str, done: u64, total: u64) {
+        if self.bar.as_ref().is_none_or(|bar| bar.length() != Some(total) || bar.message() != what) {
+            self.replace(ProgressBar::new(total), "{msg} [{bar:22}] {pos}/{len}  {eta} left", what);
         }
         if let Some(bar) = &self.bar {
             bar.set_position(done);
@@ -280,6 +329,13 @@ impl Lines {
             Event::Checkpoint { step, .. } => format!("checkpoint at step {step}"),
         };
         super::eprint(&format!("{}\n", wrapped(&line, COLUMNS, 2)))
+    }
+
+    fn count(&mut self, what: &str, done: u64, total: u64) -> io::Result<()> {
+        if done != total && !self.due() {
+            return Ok(());
+        }
+        super::eprint(&format!("{what}: {} of {} rows\n", count(done), count(total)))
     }
 
     fn due(&mut self) -> bool {

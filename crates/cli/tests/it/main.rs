@@ -3,6 +3,7 @@
 mod codes;
 mod commands;
 mod docs;
+mod eval;
 mod families;
 mod interrupts;
 mod kills;
