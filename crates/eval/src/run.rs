@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const CHUNK_ROWS: usize = 64;
 /// Most labels that are found in the rows.
 const LABELS_MAX: usize = 10_000;
-/// Most rows of a suite: their numbers are held in memory for the statistics.
-const ROWS_MAX: u64 = 10_000_000;
+/// Most rows of a suite: for the statistics their numbers are held in memory, 8 bytes each and from one to some forty a row.
+const ROWS_MAX: u64 = 1_000_000;
 const ROWS_FILE: &str = "rows.jsonl";
 const PART_FILE: &str = "part.json";
 /// What parts are made of; a change makes older ones void.

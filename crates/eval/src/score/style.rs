@@ -2,8 +2,8 @@
 //! in the characters that stand beside each other. English and Chinese alike.
 //!
 //! Each feature of a text is compared with the feature's distribution over the reference: its closeness is the share of
-//! reference texts that are at least as far out on the same side, twice, at most 1. A text like them has ½ on average or more, one
-//! that none of them is like has 0. No weights are learned, and none could be tuned to please.
+//! reference texts that are at least as far out on the same side, to within what nobody notices, twice, at most 1. A text like
+//! them has ½ on average or more, one that none of them is like has 0. No weights are learned, and none could be tuned to please.
 
 use crate::words::{count_sentences, count_words, is_ideograph, is_punctuation, words};
 use std::collections::HashMap;
@@ -17,6 +17,9 @@ pub const WIDTH: usize = 1 + ASPECTS.len();
 pub const ASPECTS: [&str; 5] = ["length", "punctuation", "person", "politeness", "characters"];
 /// Which aspect each feature belongs to.
 const FEATURES: [usize; 11] = [0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3];
+/// By how much a feature may differ unnoticed: logarithms of lengths, marks a sentence, shares of words.
+const UNNOTICED: [f64; FEATURES.len()] = [0.15, 0.15, 0.25, 0.25, 0.25, 0.25, 0.25, 0.02, 0.02, 0.02, 0.02];
+const UNNOTICED_LIKENESS: f64 = 0.05;
 
 const I: [&str; 5] = ["i", "me", "my", "mine", "myself"];
 const WE: [&str; 5] = ["we", "us", "our", "ours", "ourselves"];
@@ -95,18 +98,18 @@ impl Reference {
         let mut out = [0.0; WIDTH];
         for (f, aspect) in FEATURES.iter().enumerate() {
             let n = FEATURES.iter().filter(|a| *a == aspect).count() as f64;
-            out[1 + aspect] += two_sided(&self.features[f], measured[f]) / n;
+            out[1 + aspect] += two_sided(&self.features[f], measured[f], UNNOTICED[f]) / n;
         }
         // More alike than the reference's own texts is no fault.
-        out[WIDTH - 1] = (2.0 * share_at_most(&self.likeness, like)).min(1.0);
+        out[WIDTH - 1] = (2.0 * share_at_most(&self.likeness, like + UNNOTICED_LIKENESS)).min(1.0);
         out[0] = out[1..].iter().sum::<f64>() / ASPECTS.len() as f64;
         out
     }
 }
 
-fn two_sided(sorted: &[f64], x: f64) -> f64 {
-    let at_least = (sorted.len() - sorted.partition_point(|v| *v < x)) as f64 / sorted.len() as f64;
-    (2.0 * share_at_most(sorted, x).min(at_least)).min(1.0)
+fn two_sided(sorted: &[f64], x: f64, unnoticed: f64) -> f64 {
+    let at_least = (sorted.len() - sorted.partition_point(|v| *v < x - unnoticed)) as f64 / sorted.len() as f64;
+    (2.0 * share_at_most(sorted, x + unnoticed).min(at_least)).min(1.0)
 }
 
 fn share_at_most(sorted: &[f64], x: f64) -> f64 {
@@ -220,6 +223,7 @@ mod tests {
     fn a_share_of_a_distribution_by_hand() {
         let sorted = [0.0, 0.0, 0.0, 1.0, 4.0];
         // Twice 3/5 is over 1; 2/5 are at least 1; only one reaches 4; none 5.
-        assert_eq!([0.0, 1.0, 4.0, 5.0].map(|x| two_sided(&sorted, x)), [1.0, 0.8, 0.4, 0.0]);
+        assert_eq!([0.0, 1.0, 4.0, 5.0].map(|x| two_sided(&sorted, x, 0.0)), [1.0, 0.8, 0.4, 0.0]);
+        assert_eq!([4.5, 5.0].map(|x| two_sided(&sorted, x, 0.5)), [0.4, 0.0]);
     }
 }

@@ -92,8 +92,6 @@ fn base_and_tuned_side_by_side() {
         (&loss["change"]["verdict"], &loss["change"]["no_worse_by"]),
         (&Value::from("worse"), &Value::from(0.5))
     );
-    let voice = figure(&record["suites"], "words", "style_voice");
-    assert_eq!(voice["tuned"]["value"], 0.0, "yes is not how the reference talks");
     let worst = record["suites"][1]["worst"].as_array().expect("worst");
     assert_eq!((worst.len(), worst[0]["line"].as_u64()), (10, Some(1)));
     assert_eq!((&worst[0]["base"], &worst[0]["tuned"]), (&Value::from("0 it is"), &Value::from("yes")));
@@ -237,6 +235,92 @@ fn rows_that_cannot_be_asked_are_named_before_a_model_is_loaded() {
         let error = refused("bad", rows, &suite);
         parts.iter().for_each(|part| assert!(error.contains(part), "{error}\nlacks {part}"));
     }
+}
+
+/// The base talks bluntly, the tuned model as the reference letters do, of which it has seen none.
+#[test]
+fn whose_voice_it_is() {
+    let bench = bench();
+    let letter = |i: usize| format!("尊敬的客户，您好！关于第{i}号业务，我们会尽快为您处理，感谢您的耐心等待。");
+    let letters: String = (0..60).map(|i| format!("{{\"信\": \"{}\"}}\n", letter(i))).collect();
+    bench.write("letters.jsonl", &letters);
+    bench.write(
+        "voice.yaml",
+        "name: voice\ndata: words.jsonl\ncolumns: {prompt: prompt}\nmeasures: {style: {reference: letters.jsonl, column: 信}}\n",
+    );
+    let mut plan = plan(&bench, "out");
+    (plan.suites, plan.conditions) = (vec![bench.suite("voice.yaml")], Vec::new());
+    plan.conditions.push("voice.style_voice>=0.95".parse().expect("a condition"));
+    let mut load = |entrant: &Entrant, _| {
+        let who = entrant.who;
+        let answer = move |prompt: &str| {
+            let n = prompt.len() % 7;
+            match who {
+                Who::Base => format!("不知道{}自己看", "啊".repeat(n)),
+                Who::Tuned => format!("尊敬的客户，您好！您问的第{n}件事，我们会尽快处理，感谢您的耐心。"),
+            }
+        };
+        Ok(Box::new(Fake::new(1.0, answer)) as Box<dyn Subject>)
+    };
+    let watch = &mut Watch { stop: &AtomicBool::new(false), progress: &mut |_| {} };
+    let record = run(&plan, &RealFs, &mut load, watch).expect("evaluated");
+    let of = |name: &str, who: &str| figure(&record["suites"], "voice", name)[who]["value"].as_f64().expect(name);
+    assert_eq!((of("style_voice", "base"), of("style_voice", "tuned")), (0.0, 1.0));
+    assert!(of("style", "tuned") > of("style", "base") + 0.2, "{} {}", of("style", "tuned"), of("style", "base"));
+    assert!(record["suites"][0]["style_of_reference"]["style"].as_f64() > Some(of("style", "tuned")));
+    assert_eq!(record["conditions"][0]["holds"], true);
+}
+
+/// Every other measure, in Chinese, and the mean of a skill's suites. Of three answers the base's are all of the form, the
+/// tuned model's one.
+#[test]
+fn forms_checks_and_judges() {
+    let bench = bench();
+    bench.write("form.json", r#"{"type": "object", "required": ["答"], "properties": {"答": {"type": "string"}}}"#);
+    bench.write(
+        "forms.jsonl",
+        "{\"问\": \"甲\", \"答\": \"好\", \"查\": [{\"contains\": [\"好\"]}]}\n{\"问\": \"乙\", \"答\": \"好\"}\n{\"问\": \"丙\", \"答\": \"坏\"}\n",
+    );
+    let head =
+        "skill: 格式\ndata: forms.jsonl\nprompt: '问题{问}'\ncolumns: {answer: 答, checks: 查}\nmeasures:\n  chrf:\n";
+    bench.write(
+        "forms.yaml",
+        &format!(
+            "name: 表单\n{head}  json_schema: {{file: form.json}}\n  regex: {{pattern: '好(?!坏)'}}\n  \
+             command: {{run: [grep, -q, 好]}}\n  instruction: {{checks: [{{format: json}}, {{characters: {{max: 12}}}}]}}\n"
+        ),
+    );
+    bench.write("other.yaml", &format!("name: other\n{head}  instruction: {{checks: [{{characters: {{max: 2}}}}]}}\n"));
+    let mut plan = plan(&bench, "out");
+    plan.suites = ["forms.yaml", "other.yaml"].map(|name| bench.suite(name)).into();
+    plan.conditions = vec!["格式.instruction_fall.lower>=-1".parse().expect("a condition")];
+    let mut load = |entrant: &Entrant, _| {
+        let who = entrant.who;
+        let answer = move |prompt: &str| match who == Who::Base || prompt.contains('甲') {
+            true => "{\"答\": \"好\"}".to_owned(),
+            false => "{\"答\": 1}".to_owned(),
+        };
+        Ok(Box::new(Fake::new(1.0, answer)) as Box<dyn Subject>)
+    };
+    let watch = &mut Watch { stop: &AtomicBool::new(false), progress: &mut |_| {} };
+    let record = run(&plan, &RealFs, &mut load, watch).expect("evaluated");
+    let of = |name: &str| {
+        let f = figure(&record["suites"], "表单", name);
+        [&f["base"]["value"], &f["tuned"]["value"]].map(|v| v.as_f64().expect(name))
+    };
+    assert_eq!((of("schema_valid"), of("json_valid")), ([1.0, 1.0 / 3.0], [1.0, 1.0]));
+    assert_eq!((of("regex"), of("command")), ([1.0, 1.0 / 3.0], [1.0, 1.0 / 3.0]));
+    // The first row has a check of its own.
+    assert_eq!((of("instruction"), of("instruction_checks")), ([1.0, 1.0], [1.0, 1.0]));
+    assert!(of("chrf")[0] > of("chrf")[1]);
+    let mean = figure(&record["skills"], "格式", "instruction");
+    assert_eq!((mean["suites"].as_u64(), mean["base"]["value"].as_f64()), (Some(2), Some(0.5)));
+    assert!(mean["change"]["p"].is_null() && mean["change"]["value"] == 0.0, "{mean}");
+    assert_eq!(record["conditions"][0]["holds"], true);
+    let text = std::fs::read_to_string(bench.path("out/answers.jsonl")).expect("answers");
+    let second: Value = serde_json::from_str(text.lines().nth(1).expect("a row")).expect("JSON");
+    assert!(second["tuned"]["detail"]["schema"].as_str().is_some_and(|why| why.contains("/答")), "{second}");
+    assert_eq!(second["base"]["detail"], serde_json::json!({}));
 }
 
 /// A model of random weights: likelihoods and answers are the engine's own.
