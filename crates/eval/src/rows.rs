@@ -133,6 +133,9 @@ fn item(suite: &Suite, how: &How, row: ValueRow) -> Result<Item, EvalError> {
         How::Format(reading) => of_format(reading.content(row.value, &suite.template).map_err(refused)?, row.origin),
     };
     item.checks = checks;
+    if let Some(among) = suite.measures.choice.as_ref().map(|c| &c.among).filter(|among| !among.is_empty()) {
+        item.choices = among_all(suite, &item, among).map(Some).map_err(refused)?;
+    }
     if item.answers.is_empty() && item.choices.is_none() && suite.needs_answers() {
         let field = suite.columns.answer.clone().unwrap_or_else(|| "columns.answer".to_owned());
         return Err(refused(RowFault::MissingField { field, found: "a question without what is right".to_owned() }));
@@ -329,6 +332,17 @@ fn choices(suite: &Suite, fields: &Map<String, Value>, which: &OneOrMore) -> Res
         got: format!("{said:?}"),
     })?;
     Ok(Choices { texts, right })
+}
+
+/// The choices of every row, of which the answer is one.
+fn among_all(suite: &Suite, item: &Item, among: &[String]) -> Result<Choices, RowFault> {
+    let said = item.answers.first().map_or("", |answer| answer.trim());
+    let right = among.iter().position(|text| text.trim() == said).ok_or_else(|| RowFault::Conversation {
+        field: suite.columns.answer.clone().unwrap_or_else(|| "the answer".to_owned()),
+        expected: "one of `measures.choice.among`",
+        got: format!("{said:?}"),
+    })?;
+    Ok(Choices { texts: among.to_vec(), right })
 }
 
 /// Which choice an answer means: by its text, its number, or its letter.

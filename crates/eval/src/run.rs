@@ -5,6 +5,8 @@ use crate::condition::Condition;
 use crate::figures::{Better, Figure, How, Rows};
 use crate::record::{self, Part, Recorded};
 use crate::rows::{Item, Items};
+use crate::score::classes::{self, Match};
+use crate::score::numeric;
 use crate::score::voice::{self, Voice};
 use crate::scorer::{Answered, Scorer, reference_texts};
 use crate::stats::Random;
@@ -155,7 +157,10 @@ pub fn run(plan: &EvalPlan, fs: &dyn Fs, load: &mut Load, watch: &mut Watch) -> 
 }
 
 /// What the rows of a suite ask for, of one entrant's tokenizer.
+#[derive(Clone)]
 struct Survey {
+    /// What no row is longer than.
+    position_max: usize,
     /// In the files.
     rows: u64,
     /// Of these, asked.
@@ -171,15 +176,25 @@ fn survey_all(plan: &EvalPlan, spool: &Path, watch: &mut Watch) -> Result<Vec<Ve
     let mut out = Vec::new();
     for suite in &plan.suites {
         (watch.progress)(Progress::Checking { suite: &suite.name });
-        let of = |entrant| survey(suite, entrant, plan, spool, watch);
-        out.push(plan.entrants.iter().map(of).collect::<Result<Vec<_>, _>>()?);
+        let mut of_suite: Vec<Survey> = Vec::new();
+        for entrant in &plan.entrants {
+            // One tokenizer, one survey.
+            let same = plan.entrants.iter().zip(&of_suite).find(|(e, _)| e.dir == entrant.dir).map(|(_, s)| s.clone());
+            let new = match same.filter(|s| s.position_max <= entrant.position_max) {
+                Some(same) => same,
+                None => survey(suite, entrant, plan, spool, watch)?,
+            };
+            of_suite.push(new);
+        }
+        out.push(of_suite);
     }
     Ok(out)
 }
 
 fn survey(suite: &Suite, entrant: &Entrant, plan: &EvalPlan, spool: &Path, watch: &Watch) -> Result<Survey, EvalError> {
     let text = pipeline(suite, &entrant.dir)?;
-    let mut survey = Survey { rows: 0, chosen: 0, tokens: 0, labels: BTreeSet::new() };
+    let position_max = entrant.position_max;
+    let mut survey = Survey { position_max, rows: 0, chosen: 0, tokens: 0, labels: BTreeSet::new() };
     let wanted = suite.measures.classification.as_ref().is_some_and(|c| c.labels.is_empty());
     let finished = || EvalError::Interrupted { finished: 0, parts: plan.suites.len() * plan.entrants.len() };
     for item in Items::of(suite, spool) {
@@ -191,6 +206,7 @@ fn survey(suite: &Suite, entrant: &Entrant, plan: &EvalPlan, spool: &Path, watch
         if watch.stopped() {
             return Err(finished());
         }
+        check_expected(suite, &item)?;
         let tokens = asked(suite, &text, &item)?.tokens(suite);
         if tokens > entrant.position_max {
             return Err(EvalError::TooLong { origin: item.place(), tokens, limit: entrant.position_max });
@@ -209,6 +225,20 @@ fn survey(suite: &Suite, entrant: &Entrant, plan: &EvalPlan, spool: &Path, watch
     }
     survey.chosen = plan.limit.map_or(survey.rows, |limit| limit.min(survey.rows));
     Ok(survey)
+}
+
+/// Refuses a row whose expected answer its measures cannot use.
+fn check_expected(suite: &Suite, item: &Item) -> Result<(), EvalError> {
+    let expected = item.answers.first().map_or("", String::as_str);
+    let refused = |why: String| Err(EvalError::Row { origin: item.place(), why });
+    if suite.measures.numeric.is_some() && numeric::last_number(expected).is_none() {
+        return refused(format!("no number in the answer {expected:?}; `measures.numeric` expects one"));
+    }
+    let labels = suite.measures.classification.as_ref().map_or(&[][..], |c| &c.labels);
+    if !labels.is_empty() && classes::named(expected, labels, Match::Whole) == labels.len() {
+        return refused(format!("the answer {expected:?} is none of `measures.classification.labels`"));
+    }
+    Ok(())
 }
 
 fn pipeline(suite: &Suite, dir: &Path) -> Result<TextPipeline, EvalError> {

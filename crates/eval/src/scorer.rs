@@ -98,7 +98,7 @@ impl<'a> Scorer<'a> {
         if let Some(t) = m.numeric {
             let why = || EvalError::Row {
                 origin: item.place(),
-                why: format!("no number in the answer {expected:?}; expected one"),
+                why: format!("no number in the answer {expected:?}; `measures.numeric` expects one"),
             };
             let number = numeric::last_number(expected).ok_or_else(why)?;
             out.note("number", json!(numeric::last_number(answer)));

@@ -117,6 +117,8 @@ pub struct Classification {
 #[serde(deny_unknown_fields, default)]
 pub struct Choice {
     pub by: By,
+    /// The choices of every row, where they are not a row's own.
+    pub among: Vec<String>,
     /// Where the answer is a number: that of the first choice.
     pub first: u64,
 }
@@ -518,11 +520,13 @@ impl Meaning<'_> {
             let got = "choice and classification in one suite, whose `accuracy` could not be told apart";
             return Err(self.wrong("measures", got, "a suite for each"));
         }
-        if m.choice.is_some() && columns.choices.is_none() {
+        if let Some(among) = m.choice.as_ref().map(|c| &c.among).filter(|among| !among.is_empty()) {
+            self.check_among(among, columns)?;
+        } else if m.choice.is_some() && columns.choices.is_none() {
             return Err(self.wrong(
                 "measures.choice",
                 "no choices",
-                "`columns.choices`: a column with a list, or a list of columns",
+                "`columns.choices`: a column with a list, or a list of columns; or `among`",
             ));
         }
         if m.choice.is_none() && columns.choices.is_some() {
@@ -573,6 +577,19 @@ impl Meaning<'_> {
             }
         }
         Ok(())
+    }
+
+    fn check_among(&self, among: &[String], columns: &Columns) -> Result<(), EvalError> {
+        let key = "measures.choice.among";
+        if columns.choices.is_some() {
+            return Err(self.wrong(key, "choices beside those of `columns.choices`", "one of the two"));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        match among.iter().find(|text| text.trim().is_empty() || !seen.insert(text.trim())) {
+            Some(text) => Err(self.wrong(key, format!("{text:?} twice or empty"), "each text once")),
+            None if among.len() < 2 => Err(self.wrong(key, "one choice", "at least two")),
+            None => Ok(()),
+        }
     }
 
     fn decoding(&self, d: TypedDecoding) -> Result<Decoding, EvalError> {

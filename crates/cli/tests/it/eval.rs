@@ -163,7 +163,7 @@ fn an_interrupted_evaluation_goes_on() {
     }
 }
 
-/// The example of the README: an adapter of forty steps answers with categories, which the base never does.
+/// The example of the README: after forty steps the right category is far likelier.
 #[test]
 fn the_example_suite() {
     let bench = Bench::new("llama");
@@ -172,15 +172,15 @@ fn the_example_suite() {
     let sets = ["--set", "train.steps=40", "--set", "train.checkpoint_every=40", "--set", "out=tuned", "--quiet"];
     bench.done(&[&["train", &plan], &sets[..]].concat());
     let (suite, model) = (path("examples/banking77/suite.yaml"), path("examples/models/stories260K"));
-    let args = ["eval", &suite, "--model", &model, "--adapter", "tuned", "--limit", "60", "--out", "proof"];
+    let args = ["eval", &suite, "--model", &model, "--adapter", "tuned", "--limit", "40", "--out", "proof"];
     let ran = bench.done(&args);
     let record = record(&bench, "proof");
     let of = |name: &str, who: &str| {
         let figures = record["suites"][0]["figures"].as_array().expect("figures");
         figures.iter().find(|f| f["name"] == name).and_then(|f| f[who]["value"].as_f64()).expect(name)
     };
-    assert_eq!(of("no_label", "base"), 1.0, "{}", ran.stdout);
     assert!(of("loss", "tuned") < of("loss", "base") - 1.0, "{}", ran.stdout);
-    assert_eq!(record["suites"][0]["confusion"]["labels"].as_array().map(Vec::len), Some(77));
-    assert_eq!(record["suites"][0]["rows_in_files"], 3080);
+    assert!(of("perplexity", "base") > of("perplexity", "tuned").powi(2), "{}", ran.stdout);
+    assert!(ran.stdout.contains("  accuracy "), "{}", ran.stdout);
+    assert_eq!((&record["suites"][0]["rows"], &record["suites"][0]["rows_in_files"]), (&40.into(), &3080.into()));
 }

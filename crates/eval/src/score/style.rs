@@ -5,7 +5,7 @@
 //! reference texts that are at least as far out on the same side, to within what nobody notices, twice, at most 1. A text like
 //! them has ½ on average or more, one that none of them is like has 0. No weights are learned, and none could be tuned to please.
 
-use crate::words::{count_sentences, count_words, is_ideograph, is_punctuation, words};
+use crate::words::{count_sentences, count_words, is_punctuation, words};
 use std::collections::HashMap;
 
 /// Of a reference corpus, so many texts are kept, evenly spread over it.
@@ -177,12 +177,6 @@ fn counts(text: &str) -> Vec<(u64, f64)> {
 /// FNV-1a over code points: the same on every machine.
 pub(super) fn hash(letters: &[char]) -> u64 {
     letters.iter().fold(0xcbf2_9ce4_8422_2325, |h, c| (h ^ u64::from(*c)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// Whether a text is mostly of ideographs, for those who choose texts.
-pub fn is_ideographic(text: &str) -> bool {
-    let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
-    2 * text.chars().filter(|c| is_ideograph(*c)).count() > letters
 }
 
 #[cfg(test)]

@@ -217,6 +217,21 @@ fn rows_that_cannot_be_asked_are_named_before_a_model_is_loaded() {
             &["bad.jsonl:2", "malformed JSON"],
         ),
         (
+            "{\"q\": \"x\", \"a\": \"1\"}\n{\"q\": \"x\", \"a\": \"one\"}\n",
+            suite("{numeric: }", "prompt: q, answer: a"),
+            &["bad.jsonl:2", "no number in the answer \"one\""],
+        ),
+        (
+            "{\"q\": \"x\", \"a\": \"c\"}\n",
+            suite("{classification: {labels: [a, b]}}", "prompt: q, answer: a"),
+            &["bad.jsonl:1", "\"c\" is none of `measures.classification.labels`"],
+        ),
+        (
+            "{\"q\": \"x\", \"a\": \"c\"}\n",
+            suite("{choice: {among: [a, b]}}", "prompt: q, answer: a"),
+            &["bad.jsonl:1", "a: \"c\"", "`measures.choice.among`"],
+        ),
+        (
             "{\"q\": \"x\", \"a\": \"D\", \"c\": [\"1\", \"2\"]}\n",
             suite("{choice: }", "prompt: q, answer: a, choices: c"),
             &["bad.jsonl:1", "a: \"D\"", "its letter"],
