@@ -3,10 +3,10 @@
 //! [`Suite`] says what is asked and measured, a [`Subject`] answers, [`score`] has the pure functions that judge, [`figures`]
 //! make numbers of many rows and [`stats`] say how sure they are; [`run()`] does all of it in order, and may not change a weight.
 
+mod answer;
 pub mod condition;
 mod error;
 pub mod figures;
-pub mod generate;
 pub mod record;
 pub mod rows;
 mod run;
@@ -19,6 +19,7 @@ pub mod words;
 
 pub use condition::Condition;
 pub use error::EvalError;
+pub use model::Decoding;
 pub use run::{Entrant, EvalPlan, Load, PartRow, Progress, Watch, Who, part_rows, run};
 pub use subject::{Loaded, ModelPlan, Subject};
 pub use suite::{Columns, Suite, check_together};

@@ -12,7 +12,7 @@ use crate::scorer::{Answered, Scorer, reference_texts};
 use crate::stats::Random;
 use crate::subject::Subject;
 use crate::suite::Suite;
-use crate::{EvalError, generate};
+use crate::{EvalError, answer};
 use data::{LossOn, Permutation, Purpose, Question, TextPipeline, TextPlan};
 use runfs::Fs;
 use serde::{Deserialize, Serialize};
@@ -420,7 +420,7 @@ impl Job<'_> {
                 subject.generate(&prompts, &how, &mut || !stop.load(Ordering::Relaxed))?.ok_or_else(stopped)?;
             let questions = all.iter().filter_map(|a| a.question.as_ref());
             for ((answered, ids), question) in answers.iter_mut().zip(written).zip(questions) {
-                answered.text = Some(generate::answer(text, question, &ids, &suite.stop)?);
+                answered.text = Some(answer::answer(text, question, &ids, &suite.stop)?);
             }
         }
         let mut rows = Vec::new();

@@ -231,7 +231,7 @@ pub fn reference_texts(suite: &Suite, style: &Style, most: usize, spool: &Path) 
 fn each_text(suite: &Suite, style: &Style, spool: &Path, on: &mut dyn FnMut(String)) -> Result<(), EvalError> {
     let path = style.reference.clone();
     let Some(column) = &style.column else {
-        let source = Source { path, format: None, columns: Default::default(), tags: Default::default() };
+        let source = Source { path, format: None, columns: Default::default(), tags: Default::default(), task: None };
         let suite = Suite { data: vec![source], columns: Columns::default(), prompt: None, ..suite.clone() };
         return Items::of(&suite, spool).try_for_each(|item| {
             on(item?.answers.into_iter().next().unwrap_or_default());

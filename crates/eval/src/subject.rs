@@ -1,7 +1,6 @@
 //! Who is asked: something with likelihoods and answers, which a model is and a test's own stand-in as well.
 
-use crate::EvalError;
-use crate::generate::{Decoding, generate};
+use crate::{Decoding, EvalError};
 use data::Encoded;
 use model::adapters::plan_from;
 use model::{
@@ -90,6 +89,7 @@ impl ModelPlan {
             precision: self.precision,
             quantize: self.held()?,
             optimizer: Optimizer::AdamW,
+            beside: 0,
         };
         loop {
             let memory = model::outline(&self.dir, &adapter, &limits)?.memory;
@@ -134,6 +134,11 @@ impl Subject for Loaded {
         how: &Decoding,
         on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<Vec<u32>>>, EvalError> {
-        Ok(generate(&mut self.engine, prompts, how, self.tokens_max, on)?)
+        let mut goes_on = true;
+        let answers = self.engine.generate(prompts, how, &mut |_| {
+            goes_on = on();
+            goes_on
+        })?;
+        Ok(goes_on.then_some(answers))
     }
 }

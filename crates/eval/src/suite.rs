@@ -2,7 +2,6 @@
 
 use crate::EvalError;
 use crate::figures::{Better, Figure, How};
-use crate::generate::Decoding;
 use crate::score::classes::Match;
 use crate::score::command::Judge;
 use crate::score::exact::Ignore;
@@ -11,6 +10,7 @@ use crate::score::numeric::Tolerance;
 use crate::score::schema::{Around, Schema};
 use crate::score::{chrf, style};
 use data::{Source, Template};
+use model::Decoding;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -486,8 +486,13 @@ impl Meaning<'_> {
         if list.is_empty() {
             return Err(self.wrong("data", "an empty list", "at least one file"));
         }
-        let source =
-            |s: TypedSource| Source { path: folder.join(s.path), format: s.format, columns: s.columns, tags: s.tags };
+        let source = |s: TypedSource| Source {
+            path: folder.join(s.path),
+            format: s.format,
+            columns: s.columns,
+            tags: s.tags,
+            task: None,
+        };
         Ok(list.into_iter().map(source).collect())
     }
 
@@ -615,10 +620,10 @@ impl Meaning<'_> {
         }
         Ok(Decoding {
             tokens_max: d.tokens_max,
-            temperature: d.temperature,
+            temperature: d.temperature as f32,
             top_k: d.top_k,
-            top_p: d.top_p,
-            repetition_penalty: penalty,
+            top_p: d.top_p as f32,
+            repetition_penalty: penalty as f32,
             seed: 0,
             stops: Vec::new(),
         })

@@ -16,7 +16,7 @@ const SIDE_BY_SIDE: usize = 128;
 
 /// How the next token is chosen, and where an answer ends. The choices are transformers', in its order:
 /// `repetition_penalty`, `temperature`, `top_k`, `top_p`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Decoding {
     /// Most tokens of an answer.
     pub tokens_max: usize,
@@ -30,6 +30,7 @@ pub struct Decoding {
     pub repetition_penalty: f32,
     pub seed: u64,
     /// An answer ends before one of these.
+    #[serde(skip)]
     pub stops: Vec<u32>,
 }
 

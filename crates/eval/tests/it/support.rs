@@ -1,7 +1,7 @@
 //! Suites in a temporary folder, and stand-ins for models.
 
 use data::{Control, LossOn, Template, TextPipeline, TextPlan};
-use eval::generate::Decoding;
+use eval::Decoding;
 use eval::{EvalError, Subject, Suite};
 use std::path::{Path, PathBuf};
 
