@@ -102,6 +102,12 @@ impl Dataset {
         self.parts.iter().map(|part| part.lengths.len()).sum()
     }
 
+    /// Examples before those of a replay.
+    pub fn own_len(&self) -> usize {
+        let of_replay = |&&(_, task): &&(usize, Option<usize>)| task.is_some_and(|task| self.tasks[task] == REPLAY);
+        self.stretches.iter().find(of_replay).map_or(self.len(), |&(first, _)| first)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

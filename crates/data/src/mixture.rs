@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub const REPLAY: &str = "replay";
 /// The name of all training rows beside a replay where the plan names no tasks.
 pub(crate) const ONE_TASK: &str = "train";
+/// Examples of an epoch, at most.
+const EXAMPLES_MAX: f64 = 1e9;
 /// Examples packed together where replay rows are chosen anew: a choice is in effect from the next such window on.
 const CHOSEN_WINDOW: usize = 256;
 
@@ -137,6 +139,7 @@ impl Mixture {
                 Some(uses) => (smallest == Some(i)).then_some(uses.saturating_mul(task.examples)),
             };
         }
+        refuse_endless(&tasks)?;
         let chosen_anew = matches!(replay, Some((_, _, Choose::Forgotten)));
         let replays = replay.is_some();
         if let Some((rows, share, _)) = replay {
@@ -151,6 +154,23 @@ impl Mixture {
     pub fn replay_rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.tasks.last().filter(|_| self.replays).into_iter().flat_map(|replay| replay.rows.iter())
     }
+}
+
+/// Refuses an epoch of more examples than anyone means: a task of a tiny share that is to be used up makes the others go round
+/// and round.
+fn refuse_endless(tasks: &[Task]) -> Result<(), DataError> {
+    let part = |task: &Task, examples: u64| examples as f64 / task.examples as f64 * task.supervised_tokens as f64;
+    let until = |task: &Task, examples: u64| part(task, examples) / task.share;
+    let needed = tasks.iter().filter_map(|t| Some(until(t, t.needed?))).fold(0.0, f64::max);
+    let tokens = tasks.iter().filter_map(|t| Some(until(t, t.cap?))).fold(needed, f64::min);
+    let examples: f64 =
+        tasks.iter().map(|t| tokens * t.share * t.examples as f64 / t.supervised_tokens.max(1) as f64).sum();
+    if examples <= EXAMPLES_MAX {
+        return Ok(());
+    }
+    let why =
+        format!("an epoch would have {examples:.0} examples; lower `uses`, raise the smallest weight, or set a `cap`");
+    Err(DataError::Mixture { key: "data.mix", why })
 }
 
 impl Task {

@@ -133,7 +133,7 @@ impl Job<'_> {
     /// The cache of some sources: an existing one when recipe and inputs are the same, otherwise a new one.
     fn cache(&mut self, sources: &[Source], split: Option<(f64, u64)>) -> Result<(PathBuf, Manifest), DataError> {
         let recipe = self.recipe(sources, split);
-        let name = format!("tokens-{}", &hex_of(recipe.to_string().as_bytes())[..16]);
+        let name = cache_name(&recipe);
         let dir = self.cache_dir.join(&name);
         let _lock = self.lock(&self.cache_dir.join(format!("{name}.lock")))?;
         if let Some(manifest) = cache::verified(&dir)?
@@ -157,6 +157,15 @@ impl Job<'_> {
     /// The cache of the replay's rows; those of an earlier run only as it had them.
     fn replay(&mut self, replay: &ReplayPlan) -> Result<(PathBuf, Manifest), DataError> {
         let earlier = replay.earlier.as_ref();
+        if let Some(run) = earlier.filter(|run| run.held_back.is_some()) {
+            // Which rows those are follows from which rows gave an example.
+            let as_it_was = cache_name(&self.recipe(&replay.sources, run.held_back));
+            if !run.dir.join("cache").join(as_it_was).exists() {
+                let why = "the rows that it held back for validation can only be left out with its own template, loss_on, lengths, \
+                    quarantine and record limit";
+                return Err(DataError::Mixture { key: "replay.run", why: why.to_owned() });
+            }
+        }
         let (dir, manifest) = self.cache(&replay.sources, earlier.and_then(|e| e.held_back))?;
         for (input, expected) in manifest.inputs.iter().zip(earlier.iter().flat_map(|e| &e.sha256)) {
             if input.sha256 != *expected {
@@ -433,6 +442,10 @@ impl<'a> Build<'a> {
         }
         Ok(Manifest { layout: cache::LAYOUT_VERSION, recipe, inputs: self.inputs, sides, notes, files })
     }
+}
+
+fn cache_name(recipe: &serde_json::Value) -> String {
+    format!("tokens-{}", &hex_of(recipe.to_string().as_bytes())[..16])
 }
 
 /// Divides the index between training and validation by row, so that the fragments of one row stay on one side, in file

@@ -90,7 +90,7 @@ impl<'a> Scorer<'a> {
             self.classify(item, answer, c.how, &mut out)?;
         }
         if let Some(choice) = &m.choice {
-            choose(item, &answered.choices, choice.by, &mut out);
+            choose(item, &answered.choices, choice.by, &mut out)?;
         }
         if let Some(e) = &m.exact {
             out.pass(exact::exact(answer, &item.answers, &e.ignore));
@@ -194,8 +194,17 @@ impl Scored {
 }
 
 /// Passes where the right choice is the likeliest; of equally likely ones the first counts as chosen.
-fn choose(item: &Item, losses: &[Vec<f64>], by: By, out: &mut Scored) {
-    let Some(choices) = &item.choices else { return out.pass(false) };
+///
+/// # Errors
+/// `BadLoss` where the model computes no number for one of them.
+fn choose(item: &Item, losses: &[Vec<f64>], by: By, out: &mut Scored) -> Result<(), EvalError> {
+    if let Some(value) = losses.iter().flatten().copied().find(|loss| !loss.is_finite()) {
+        return Err(EvalError::BadLoss { origin: item.place(), value });
+    }
+    let Some(choices) = &item.choices else {
+        out.pass(false);
+        return Ok(());
+    };
     let cost = |i: usize| {
         let sum: f64 = losses[i].iter().sum();
         match by {
@@ -207,6 +216,7 @@ fn choose(item: &Item, losses: &[Vec<f64>], by: By, out: &mut Scored) {
     let chosen = (0..losses.len().min(choices.texts.len())).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
     out.note("chosen", json!(chosen));
     out.pass(chosen == Some(choices.right));
+    Ok(())
 }
 
 /// Texts of the style's reference: at most `most`, evenly spread over the file.

@@ -1,17 +1,17 @@
 //! What a run holds on to while it learns: Fishers, measured before its first step or read from a file.
 //!
 //! Each is kept in the run's folder, `ewc/K.safetensors`, with a key of everything it depends on: a resumed run reads the
-//! same bytes, and a later one may name the file. `importance.NAME` or `rows.NAME` and `columns.NAME`; `anchor.NAME` where
-//! the weights are not held at the base's own values.
+//! same bytes and needs nothing else for it, and a later one may name the file. `importance.NAME` or `rows.NAME` and
+//! `columns.NAME`; `anchor.NAME` where the weights are not held at the base's own values.
 
 use crate::batch::Segment;
-use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, record};
+use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, record};
 use data::{DataPlan, Dataset, Permutation, Purpose};
 use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Importance};
-use runfs::{Fs, RunFsError};
+use runfs::Fs;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use weights::Checkpoint;
 
@@ -23,33 +23,41 @@ const ANCHOR: &str = "anchor.";
 /// In the file's metadata.
 const KEY: &str = "key";
 const BASE: &str = "base_sha256";
+const DATA: &str = "data_sha256";
 const OF: &str = "of";
 const SAMPLES: &str = "samples";
 
-/// The examples that a Fisher is measured on.
+/// What a part of the plan's `ewc` is measured on.
 pub(crate) struct General {
-    pub data: Dataset,
+    /// None where a file has the Fisher.
+    pub data: Option<Dataset>,
+    /// sha256 of the data, or of that file.
     pub hash: String,
 }
 
-/// Prepares the data of every part of the plan that measures, in `cache`; None for those that read a file.
+/// Prepares the data of every part of the plan that measures, in `cache`. A resumed run has what it measured in its folder.
 ///
 /// # Errors
-/// As [`data::prepare`]; `EwcRun` where an earlier run's data are no longer what it was trained on.
+/// As [`data::prepare`]; `EwcData` where an earlier run's data are no longer what it was trained on.
 pub(crate) fn read(
     plan: &Plan,
     cache: &Path,
-    fs: &dyn Fs,
+    (fs, resumed): (&dyn Fs, bool),
     on: &mut dyn FnMut(u64, u64, u64) -> bool,
-) -> Result<Vec<Option<General>>, TrainError> {
-    let one = |(i, part): (usize, &EwcPlan)| -> Result<Option<General>, TrainError> {
+) -> Result<Vec<General>, TrainError> {
+    let one = |(i, part): (usize, &EwcPlan)| -> Result<General, TrainError> {
+        let own = own_file(&plan.out, i);
+        if resumed
+            && fs.exists(&own)
+            && let Some(hash) = Checkpoint::open_file(&own)?.metadata().get(DATA)
+        {
+            return Ok(General { data: None, hash: hash.clone() });
+        }
         let (plan, seed, was) = match &part.of {
-            EwcOf::File(_) => return Ok(None),
-            EwcOf::Base(sources) => {
-                let general =
-                    DataPlan { train: sources.clone(), valid: None, mix: None, replay: None, ..plan.data.clone() };
-                (general, plan.train.seed, None)
+            EwcOf::File(path) => {
+                return Ok(General { data: None, hash: runfs::sha256_file(path)? });
             }
+            EwcOf::Base(sources) => (general_plan(plan, sources), plan.train.seed, None),
             EwcOf::Run { dir, .. } => {
                 let of_run = record::read_plan(fs, dir)?;
                 (of_run.data, of_run.train.seed, Some((dir, record::data_hash(fs, dir)?)))
@@ -63,9 +71,17 @@ pub(crate) fn read(
             let (rows, aside) = (prepared.train_counts.rows, prepared.train_counts.aside);
             return Err(TrainError::NoExamples { what: "general", rows, aside });
         }
-        Ok(Some(General { data: prepared.train, hash: prepared.data_hash }))
+        Ok(General { data: Some(prepared.train), hash: prepared.data_hash })
     };
     plan.ewc.iter().enumerate().map(one).collect()
+}
+
+fn general_plan(plan: &Plan, sources: &[data::Source]) -> DataPlan {
+    DataPlan { train: sources.to_vec(), valid: None, mix: None, replay: None, ..plan.data.clone() }
+}
+
+fn own_file(out: &Path, part: usize) -> PathBuf {
+    out.join(FOLDER).join(format!("{}.safetensors", part + 1))
 }
 
 /// What measuring needs around it.
@@ -73,8 +89,6 @@ pub(crate) struct Measuring<'a> {
     pub fs: &'a dyn Fs,
     pub stop: &'a AtomicBool,
     pub model_sha256: &'a str,
-    /// Tokens of an example that are looked at, at most.
-    pub tokens_max: usize,
     /// The step that a resumed run goes on from.
     pub step: u64,
 }
@@ -86,28 +100,31 @@ pub(crate) struct Measuring<'a> {
 pub(crate) fn hold(
     engine: &mut Engine,
     plan: &Plan,
-    general: &[Option<General>],
+    general: &[General],
     m: &Measuring,
     on: &mut dyn FnMut(Event),
 ) -> Result<(), TrainError> {
     for (i, (part, general)) in plan.ewc.iter().zip(general).enumerate() {
-        let fisher = match (&part.of, general) {
-            (EwcOf::File(path), _) => read_file(path, m.model_sha256)?.0,
-            (_, None) => continue,
-            (of, Some(general)) => {
-                let path = plan.out.join(FOLDER).join(format!("{}.safetensors", i + 1));
-                let key = key(plan, part, general, m)?;
-                match m.fs.exists(&path).then(|| read_file(&path, m.model_sha256)) {
-                    Some(Ok((fisher, was))) if was == key => fisher,
-                    _ => {
-                        let mut fisher = measure(engine, plan, (part, general), m, on)?;
+        let own = own_file(&plan.out, i);
+        let key = key(plan, part, general, m);
+        let kept = m.fs.exists(&own).then(|| read_file(&own, m.model_sha256));
+        let fisher = match (kept, &part.of, &general.data) {
+            (Some(Ok((fisher, was))), ..) if was == key => fisher,
+            (_, of, data) => {
+                let fisher = match (of, data) {
+                    (EwcOf::File(path), _) => read_file(path, m.model_sha256)?.0,
+                    (of, Some(data)) => {
+                        let mut fisher = measure(engine, plan, (part, data), m, on)?;
                         if let EwcOf::Run { dir, decay } = of {
                             add_earlier(&mut fisher, dir, *decay, m)?;
                         }
-                        write(m.fs, &path, &fisher, &[(KEY, &key), (BASE, m.model_sha256)])?;
                         fisher
                     }
-                }
+                    // What a resumed run had measured is not what its plan asks for.
+                    (_, None) => return Err(TrainError::NoFisher { path: own }),
+                };
+                write(m.fs, &own, &fisher, &[(KEY, &key), (BASE, m.model_sha256), (DATA, &general.hash)])?;
+                fisher
             }
         };
         engine.hold(&fisher, part.lambda)?;
@@ -116,39 +133,36 @@ pub(crate) fn hold(
 }
 
 /// Everything that the numbers depend on.
-fn key(plan: &Plan, part: &EwcPlan, general: &General, m: &Measuring) -> Result<String, TrainError> {
-    let what = json!([
-        m.model_sha256,
-        general.hash,
-        part.examples,
-        plan.adapter,
-        plan.train.seed,
-        plan.train.precision,
-        plan.quantize,
-        m.tokens_max,
-        matches!(part.of, EwcOf::Base(_)),
-        if let EwcOf::Run { decay, .. } = part.of { decay } else { 0.0 },
-    ]);
-    Ok(runfs::sha256_hex(what.to_string().as_bytes()))
+fn key(plan: &Plan, part: &EwcPlan, general: &General, m: &Measuring) -> String {
+    let data = match &part.of {
+        EwcOf::Base(sources) => json!(general_plan(plan, sources)),
+        EwcOf::Run { decay, .. } => json!(decay),
+        EwcOf::File(_) => json!(null),
+    };
+    let TrainPlan { seed, precision, .. } = plan.train;
+    let what = json!([m.model_sha256, general.hash, data, part.examples, plan.adapter, seed, precision, plan.quantize]);
+    runfs::sha256_hex(what.to_string().as_bytes())
 }
 
 fn measure(
     engine: &mut Engine,
     plan: &Plan,
-    (part, general): (&EwcPlan, &General),
+    (part, data): (&EwcPlan, &Dataset),
     m: &Measuring,
     on: &mut dyn FnMut(Event),
 ) -> Result<Fisher, TrainError> {
     on(Event::Phase("fisher"));
     engine.begin_fisher(if matches!(part.of, EwcOf::Base(_)) { FisherOf::Base } else { FisherOf::Adapter })?;
-    let order = Permutation::new(general.data.len() as u64, plan.train.seed, 0, Purpose::Shuffle);
-    let wanted = (part.examples as u64).min(general.data.len() as u64);
+    // What a run itself was to learn, not what it rehearsed.
+    let rows = data.own_len() as u64;
+    let order = Permutation::new(rows, plan.train.seed, 0, Purpose::Shuffle);
+    let wanted = (part.examples as u64).min(rows);
     for i in 0..wanted {
         if m.stop.load(Ordering::Relaxed) {
             return Err(TrainError::Interrupted { step: m.step });
         }
-        let example = general.data.example(order.at(i) as usize)?;
-        let n = example.ids.len().min(m.tokens_max);
+        let example = data.example(order.at(i) as usize)?;
+        let n = example.ids.len().min(plan.data.lengths.seq_len_max);
         let Segment { ids, targets, .. } = Segment::cut(&example, 0..n);
         engine.add_to_fisher(Batch { ids: &ids, targets: &targets, cu: &[0, n] })?;
         on(Event::Measuring { examples: i + 1, of: wanted });
@@ -157,7 +171,7 @@ fn measure(
     match fisher.samples {
         0 => {
             let aside = BTreeMap::new();
-            Err(TrainError::NoExamples { what: "supervised general", rows: general.data.len() as u64, aside })
+            Err(TrainError::NoExamples { what: "supervised general", rows, aside })
         }
         _ => Ok(fisher),
     }
@@ -166,12 +180,11 @@ fn measure(
 /// Online EWC (Schwarz et al. 2018): what the earlier run itself held of its adapter counts on, `decay` times as much; all
 /// is held where the adapter is now.
 fn add_earlier(fisher: &mut Fisher, dir: &Path, decay: f64, m: &Measuring) -> Result<(), TrainError> {
-    let folder = dir.join(FOLDER);
-    if decay == 0.0 || !m.fs.exists(&folder) {
+    if decay == 0.0 {
         return Ok(());
     }
-    for name in m.fs.list(&folder).map_err(|e| RunFsError::io("list", &folder, e))? {
-        let path = folder.join(name);
+    for i in 0..record::read_plan(m.fs, dir)?.ewc.len() {
+        let path = own_file(dir, i);
         let (earlier, _) = read_file(&path, m.model_sha256)?;
         let values: BTreeMap<&str, &Importance> =
             earlier.parts.iter().map(|part| (part.name.as_str(), &part.importance)).collect();
@@ -258,12 +271,19 @@ fn read_file(path: &Path, model_sha256: &str) -> Result<(Fisher, String), TrainE
 
 /// Bytes that what is held takes beside the model: the anchors and importances of tensors that are trained.
 pub(crate) fn bytes(plan: &Plan, trainable: u64) -> u64 {
-    let whole = matches!(&plan.adapter, model::AdapterPlan::Lora(lora) if lora.full);
+    let (whole, beside) = match &plan.adapter {
+        model::AdapterPlan::Lora(lora) => {
+            (lora.full, !lora.modules_to_save.is_empty() || lora.bias != model::BiasTraining::None)
+        }
+        model::AdapterPlan::None => (false, false),
+    };
     let floats = |part: &EwcPlan| match part.of {
         EwcOf::Run { .. } => 2 * trainable,
         EwcOf::Base(_) if whole => trainable,
         // Which of the two a file is of is not known yet: the larger.
         EwcOf::File(_) => 2 * trainable,
+        // Pairs have no anchors; what is trained whole beside them has.
+        EwcOf::Base(_) if beside => trainable,
         EwcOf::Base(_) => 0,
     };
     4 * plan.ewc.iter().map(floats).sum::<u64>()

@@ -169,7 +169,7 @@ fn measure(plan: &Plan, layers: Layers, tokens_max: usize, seq_len_max: usize) -
 fn longest_row(plan: &Plan, read: &Read) -> Result<Longest, TrainError> {
     let mut longest: Option<(&Dataset, usize, usize)> = None;
     let prepared = &read.prepared;
-    let general = read.general.iter().flatten().map(|general| &general.data);
+    let general = read.general.iter().filter_map(|general| general.data.as_ref());
     for data in std::iter::once(&prepared.train).chain(&prepared.valid).chain(general) {
         if let Some((index, tokens)) = data.longest()
             && longest.is_none_or(|(_, _, most)| tokens > most)

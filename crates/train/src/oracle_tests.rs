@@ -249,7 +249,7 @@ fn ewc_after_an_earlier_task() {
     engine.hold(&fisher, case["lambda"].as_f64().unwrap()).unwrap();
 
     let rows = rows_under(&dir.join("data.safetensors"), "B.");
-    let mut feed = |cursor: Cursor| {
+    let mut feed = |cursor: Cursor, _: &[data::Leg]| {
         let first = cursor.unit as usize;
         Ok((rows[first..first + ROWS_PER_STEP].to_vec(), Cursor { epoch: 0, unit: (first + ROWS_PER_STEP) as u64 }))
     };
@@ -261,6 +261,8 @@ fn ewc_after_an_earlier_task() {
         stop: &AtomicBool::new(false),
         engine: &mut engine,
         feed: &mut feed,
+        tasks: &[],
+        rehearsal: None,
         valid: None,
         steps,
         ranks: None,

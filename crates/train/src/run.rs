@@ -264,8 +264,7 @@ fn set_up(
         engine.set_schedule(ranks);
     }
     require_disk(&plan, &engine, found.is_some(), fs)?;
-    let tokens_max = fit.limits.seq_len_max;
-    let measuring = Measuring { fs, stop, model_sha256: &model.sha256, tokens_max, step: step_saved };
+    let measuring = Measuring { fs, stop, model_sha256: &model.sha256, step: step_saved };
     ewc::hold(&mut engine, &plan, &general, &measuring, on)?;
     let mut progress = Progress { settled: true, ..Progress::default() };
     if let Some(found) = found {
@@ -318,7 +317,7 @@ pub(crate) fn read_data(
         on(Event::Preparing { rows, bytes, bytes_total });
         !setting.stop.load(Ordering::Relaxed)
     };
-    let general = match ewc::read(plan, cache, setting.fs, &mut progress) {
+    let general = match ewc::read(plan, cache, (setting.fs, step_saved > 0), &mut progress) {
         Err(TrainError::Data(DataError::Interrupted)) => return Err(TrainError::Interrupted { step: step_saved }),
         other => other?,
     };
@@ -329,14 +328,14 @@ pub(crate) fn read_data(
 pub(crate) struct Read {
     pub prepared: Prepared,
     /// What Fishers are measured on, one for each part of the plan's `ewc`.
-    pub general: Vec<Option<General>>,
+    pub general: Vec<General>,
 }
 
 impl Read {
     /// The identity of all of it.
     fn hash(&self) -> String {
         let own = &self.prepared.data_hash;
-        let general: Vec<&str> = self.general.iter().flatten().map(|general| general.hash.as_str()).collect();
+        let general: Vec<&str> = self.general.iter().map(|general| general.hash.as_str()).collect();
         match general.is_empty() {
             true => own.clone(),
             false => runfs::sha256_hex([&[own.as_str()], &general[..]].concat().join(" ").as_bytes()),

@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     key("adapter.base_name", "", "base_model_name_or_path in adapter_config.json; the model's folder without it"),
     key("ewc", "", "what is held on to while learning, one or more: (λ/2) Σ F (θ − θ*)² is added to the loss, F being a Fisher (elastic weight consolidation)"),
     key("ewc[].general", "", "sources as in data.train of general examples: the base's weights are held, whatever the adapter makes of them"),
-    key("ewc[].run", "", "or an earlier run's folder, which adapter.start_from goes on from: its adapter is held, on its training data"),
+    key("ewc[].run", "", "or an earlier run's folder, relative to the current folder, which adapter.start_from goes on from: its adapter is held, on its training data"),
     key("ewc[].fisher", "", "or a file that an earlier run has measured: its ewc/1.safetensors"),
     key("ewc[].lambda", "", "λ; required"),
     key("ewc[].examples", "", "examples that F is measured on, at most; 200 without it"),

@@ -558,13 +558,19 @@ impl Cx<'_> {
                 (Some(_), _, Some(_)) => return Err(self.exclusive(&key("general"), &key("fisher"))),
                 (_, Some(_), Some(_)) => return Err(self.exclusive(&key("run"), &key("fisher"))),
                 (None, None, None) => return Err(self.missing(&key("general"))),
-                (Some(sources), None, None) => EwcOf::Base(self.sources(&key("general"), sources.0)?),
+                (Some(sources), None, None) => {
+                    let mixes = |s: &SourceFile| s.task.is_some() || s.weight.is_some() || s.cap.is_some();
+                    if sources.0.iter().any(mixes) {
+                        return Err(self.exclusive(&key("general"), "task, weight and cap"));
+                    }
+                    EwcOf::Base(self.sources(&key("general"), sources.0)?)
+                }
                 (None, None, Some(path)) => EwcOf::File(self.input(&path)),
                 (None, Some(_), None) if adapter.start_from.is_none() => {
                     return Err(self.needs(&key("run"), "adapter.start_from"));
                 }
                 (None, Some(dir), None) => EwcOf::Run {
-                    dir: self.input(&dir),
+                    dir: normal(&self.roots.outputs.join(dir)),
                     decay: self.number(&key("decay"), file.decay, 1.0, "from 0 to 1", |x| (0.0..=1.0).contains(&x))?,
                 },
             };

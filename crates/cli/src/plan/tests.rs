@@ -184,6 +184,7 @@ fn every_key_of_the_table_is_known_and_every_known_key_is_in_the_table() {
         ("data.train", "data.train[]."),
         ("data.mix", "data.mix."),
         ("replay", "replay."),
+        ("ewc", "ewc[]."),
     ] {
         let set = if section.is_empty() { "zzzz=1".to_owned() } else { format!("{section}.zzzz=1") };
         let Err(PlanError::UnknownKey { known, .. }) = load(SMALL, &[&set]) else { panic!("{set} is known") };
@@ -256,7 +257,7 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         (
             "out: x",
             "out: x\nzzz: 1",
-            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, replay, adapter, train, out",
+            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, replay, adapter, ewc, train, out",
         ),
         ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
         (
@@ -526,4 +527,27 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         message.contains("`data.mix.temperature` must be from 0 (all tasks alike) to 1 (by size), not 1.5"),
         "{message}"
     );
+}
+
+#[test]
+fn what_is_held_on_to() {
+    use train::EwcOf;
+    let of = |set: &str| good(SMALL, &[set]).ewc;
+    let base = of("ewc={general: {path: g.jsonl}, lambda: 1e3}");
+    assert!(matches!(&base[..], [part] if part.lambda == 1e3 && part.examples == 200));
+    assert!(matches!(&base[0].of, EwcOf::Base(sources) if sources.len() == 1));
+    let two = of("ewc=[{general: {path: g.jsonl}, lambda: 1}, {fisher: f.safetensors, lambda: 2, examples: 5}]");
+    assert!(matches!(&two[1].of, EwcOf::File(_)) && two.len() == 2);
+    for (set, says) in [
+        ("ewc={lambda: 1}", "`ewc.general` is missing"),
+        ("ewc={general: {path: g}}", "`ewc.lambda` is missing"),
+        ("ewc={general: {path: g}, lambda: -1}", "`ewc.lambda` must be 0 or more"),
+        ("ewc={general: {path: g}, fisher: f, lambda: 1}", "`ewc.fisher`"),
+        ("ewc={general: {path: g, weight: 2}, lambda: 1}", "task, weight and cap"),
+        ("ewc={general: {path: g}, decay: 0.5, lambda: 1}", "needs `ewc.run`"),
+        ("ewc={run: runs/a, lambda: 1}", "needs `adapter.start_from`"),
+    ] {
+        let refused = refusal(SMALL, &[set]);
+        assert!(refused.contains(says), "{set}: {refused}");
+    }
 }
