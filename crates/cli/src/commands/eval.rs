@@ -17,7 +17,7 @@ use unicode_width::UnicodeWidthStr;
 const MIB: u64 = 1 << 20;
 /// Columns of the table: a figure's name, and each of base, tuned and change.
 const NAME: usize = 19;
-const CELL: usize = 18;
+const CELL: usize = 19;
 /// Suites' rows that got worst and are named.
 const WORST: usize = 3;
 
