@@ -4,7 +4,7 @@ use super::source;
 use data::{
     BadRows, Choice, Choose, DataError, DataPlan, Dataset, EarlierRun, Epoch, Leg, LengthPlan, LossOn, MixPlan,
     OverLength, PACK_WINDOW, Packing, Permutation, Piece, Prepared, Purpose, ReplayPlan, Shares, Source, TaskPlan,
-    Template, TextPlan, pack, prepare, source_hashes,
+    Template, TextPlan, Valid, pack, prepare, source_hashes,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -393,16 +393,27 @@ fn an_earlier_runs_rows_are_replayed_only_as_they_were() {
     let cache = b.dir.path().join("cache");
     assert_eq!(source_hashes(&b.dir.path().join("none"), &b.plan.train).unwrap(), None);
     b.run();
+    // The run as it was, with its own cache.
+    let run = b.dir.path().join("a");
+    let sources = b.plan.replay.as_ref().unwrap().sources.clone();
+    let valid = Some(Valid::Share(0.25));
+    let earlier = DataPlan { train: sources, valid, mix: None, replay: None, ..b.plan.clone() };
+    prepare(&earlier, 3, &run.join("cache"), &mut |_, _, _| true).unwrap();
     let replay = b.plan.replay.as_mut().unwrap();
     let sha256 = source_hashes(&cache, &replay.sources).unwrap().expect("the cache that was just made");
-    replay.earlier = Some(EarlierRun { dir: "runs/a".into(), sha256, held_back: Some((0.25, 3)) });
+    replay.earlier = Some(EarlierRun { dir: run, sha256, held_back: Some((0.25, 3)) });
     let path = replay.sources[0].path.clone();
     let prepared = b.run();
     // A quarter was held back then.
     assert_eq!(prepared.replay_counts.unwrap().examples, 30);
+    // With other lengths another quarter might be.
+    let mut other = b.plan.clone();
+    other.lengths.seq_len_max += 1;
+    let error = prepare(&other, SEED, &cache, &mut |_, _, _| true).err().expect("refused").to_string();
+    assert!(error.contains("held back for validation"), "{error}");
     task(&path, "x", &[9; 40]);
     let error = b.try_run().err().expect("refused").to_string();
-    assert!(error.contains("not what the run in runs/a was trained on"), "{error}");
+    assert!(error.contains("not what the run in"), "{error}");
 }
 
 /// One shuffle of all rows, packed in windows of a thousand whose rows are shuffled again: what runs were trained on before there
