@@ -104,8 +104,7 @@ impl Dataset {
 
     /// Examples before those of a replay.
     pub fn own_len(&self) -> usize {
-        let of_replay = |&&(_, task): &&(usize, Option<usize>)| task.is_some_and(|task| self.tasks[task] == REPLAY);
-        self.stretches.iter().find(of_replay).map_or(self.len(), |&(first, _)| first)
+        self.parts.first().map_or(0, |own| own.lengths.len())
     }
 
     pub fn is_empty(&self) -> bool {

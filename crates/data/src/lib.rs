@@ -26,11 +26,12 @@ pub use plan::{
     BadRows, Choose, DataPlan, EarlierRun, Format, LengthPlan, LossOn, MixPlan, OverLength, Packing, ReplayPlan,
     Shares, Source, TaskPlan, Template, TextPlan, Valid,
 };
-pub use prepare::prepare;
+pub use prepare::{prepare, source_hashes};
+pub use records::convert::kind as json_kind;
 pub use records::csv_bytes::{fields as table_fields, text as table_text};
 pub use records::decode::{Encoding, gb18030};
 pub use records::mend::{Broken as BrokenJson, Mended as MendedJson, mended as mended_json};
 pub use records::raw::{ByteBody, ByteRow, ByteRows, Kind};
 pub use records::{DEPTH_MAX, Found, Reading, Record, Records, Speaker, Tags, ValueRow, ValueRows, too_deep};
-pub use replay::{REPLAY_BUFFER, source_hashes};
+pub use replay::REPLAY_BUFFER;
 pub use text::{Content, Control, Conversation, Encoded, Message, Question, TextError, TextPipeline};

@@ -122,6 +122,39 @@ fn stamp(path: &Path) -> Result<(u64, Option<SystemTime>), DataError> {
     }
 }
 
+/// sha256 of the training sources' files as a run of this plan and seed read them, from the cache that it keeps in `cache_dir`; None
+/// where there is none.
+///
+/// # Errors
+/// `Io`; a tokenizer or template that cannot be read.
+pub fn source_hashes(cache_dir: &Path, plan: &DataPlan, seed: u64) -> Result<Option<Vec<String>>, DataError> {
+    let split = match plan.valid {
+        Some(Valid::Share(share)) => Some((share, seed)),
+        _ => None,
+    };
+    let text = TextPipeline::open(&plan.text)?;
+    let dir = cache_dir.join(cache_name(&recipe(plan, &text, &plan.train, split)));
+    Ok(cache::manifest(&dir)?.map(|manifest| manifest.inputs.into_iter().map(|input| input.sha256).collect()))
+}
+
+/// Everything besides the bytes of the inputs that decides what a cache holds.
+fn recipe(plan: &DataPlan, text: &TextPipeline, sources: &[Source], split: Option<(f64, u64)>) -> serde_json::Value {
+    let LengthPlan { seq_len_max, over, packing } = plan.lengths;
+    let lengths = match packing {
+        Packing::Examples | Packing::Bfd => serde_json::json!({"seq_len_max": seq_len_max, "over": over}),
+        Packing::BfdSplit | Packing::Wrapped => serde_json::json!("whole"),
+    };
+    serde_json::json!({
+        "layout": cache::LAYOUT_VERSION,
+        "sources": sources.iter().map(|s| Source { task: None, ..s.clone() }).collect::<Vec<_>>(),
+        "text": text.identity(),
+        "record_bytes_max": plan.text.record_bytes_max,
+        "lengths": lengths,
+        "bad_rows": plan.bad_rows,
+        "split": split.map(|(share, seed)| serde_json::json!({"share": share.to_string(), "seed": seed})),
+    })
+}
+
 struct Job<'a> {
     plan: &'a DataPlan,
     text: &'a TextPipeline,
@@ -132,7 +165,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// The cache of some sources: an existing one when recipe and inputs are the same, otherwise a new one.
     fn cache(&mut self, sources: &[Source], split: Option<(f64, u64)>) -> Result<(PathBuf, Manifest), DataError> {
-        let recipe = self.recipe(sources, split);
+        let recipe = recipe(self.plan, self.text, sources, split);
         let name = cache_name(&recipe);
         let dir = self.cache_dir.join(&name);
         let _lock = self.lock(&self.cache_dir.join(format!("{name}.lock")))?;
@@ -159,7 +192,7 @@ impl Job<'_> {
         let earlier = replay.earlier.as_ref();
         if let Some(run) = earlier.filter(|run| run.held_back.is_some()) {
             // Which rows those are follows from which rows gave an example.
-            let as_it_was = cache_name(&self.recipe(&replay.sources, run.held_back));
+            let as_it_was = cache_name(&recipe(self.plan, self.text, &replay.sources, run.held_back));
             if !run.dir.join("cache").join(as_it_was).exists() {
                 let why = "the rows that it held back for validation can only be left out with its own template, loss_on, lengths, \
                     quarantine and record limit";
@@ -178,24 +211,6 @@ impl Job<'_> {
             }
         }
         Ok((dir, manifest))
-    }
-
-    /// Everything besides the bytes of the inputs that decides what the cache holds.
-    fn recipe(&self, sources: &[Source], split: Option<(f64, u64)>) -> serde_json::Value {
-        let LengthPlan { seq_len_max, over, packing } = self.plan.lengths;
-        let lengths = match packing {
-            Packing::Examples | Packing::Bfd => serde_json::json!({"seq_len_max": seq_len_max, "over": over}),
-            Packing::BfdSplit | Packing::Wrapped => serde_json::json!("whole"),
-        };
-        serde_json::json!({
-            "layout": cache::LAYOUT_VERSION,
-            "sources": sources.iter().map(|s| Source { task: None, ..s.clone() }).collect::<Vec<_>>(),
-            "text": self.text.identity(),
-            "record_bytes_max": self.plan.text.record_bytes_max,
-            "lengths": lengths,
-            "bad_rows": self.plan.bad_rows,
-            "split": split.map(|(share, seed)| serde_json::json!({"share": share.to_string(), "seed": seed})),
-        })
     }
 
     fn inputs_unchanged(&mut self, inputs: &[Input]) -> Result<bool, DataError> {

@@ -1,6 +1,6 @@
 //! Which rows are replayed, and how they are mixed into the training's.
 
-use crate::cache::{self, CacheReader};
+use crate::cache::CacheReader;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::mixture::{Mixture, ONE_TASK, REPLAY, Rows};
@@ -10,7 +10,6 @@ use crate::text::{Control, TextPipeline};
 use measures::near::{BINS, glance, glance_similarity, normalise, shingles, signature};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Rows of a replay that are used where the plan does not say how many, unless any will do.
@@ -66,26 +65,6 @@ pub(crate) fn mixed(
     };
     let mixture = Mixture::new(&data, mix, rows, replay)?;
     Ok(data.with_mixture(mixture))
-}
-
-/// sha256 of the sources' files as a run read them, from the manifest of a cache that it keeps in `cache_dir`; None where there is
-/// no such cache.
-///
-/// # Errors
-/// `Io`.
-pub fn source_hashes(cache_dir: &Path, sources: &[Source]) -> Result<Option<Vec<String>>, DataError> {
-    let folders = match std::fs::read_dir(cache_dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(DataError::io("list", cache_dir))?,
-    };
-    for folder in folders {
-        let path = folder.map_err(DataError::io("list", cache_dir))?.path();
-        let Some(manifest) = cache::manifest(&path)? else { continue };
-        if manifest.inputs.iter().map(|i| &i.path).eq(sources.iter().map(|s| &s.path)) {
-            return Ok(Some(manifest.inputs.into_iter().map(|i| i.sha256).collect()));
-        }
-    }
-    Ok(None)
 }
 
 /// The rows that a replay may use.

@@ -5,7 +5,7 @@ use crate::score::instruction::{self, Check};
 use crate::suite::{OneOrMore, Suite};
 use data::{
     Content, Conversation, DataError, Message, Origin, Position, Question, Reading, RowFault, Template, TextPipeline,
-    ValueRow, ValueRows,
+    ValueRow, ValueRows, json_kind as kind,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -376,16 +376,5 @@ fn checks(suite: &Suite, row: &Value) -> Result<Vec<Check>, RowFault> {
     match checks.iter().find_map(instruction::unsound) {
         Some(why) => Err(wrong(why)),
         None => Ok(checks),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }

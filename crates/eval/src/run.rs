@@ -402,10 +402,9 @@ impl Job<'_> {
         let all: Vec<Asked> = items.iter().map(|item| asked(suite, text, item)).collect::<Result<_, _>>()?;
         let mut answers = vec![Answered::default(); items.len()];
         let read: Vec<&data::Encoded> = all.iter().flat_map(|a| a.whole.iter().chain(&a.choices)).collect();
-        if watch.stopped() {
-            return Err(stopped());
-        }
-        let mut losses = if read.is_empty() { Vec::new() } else { subject.losses(&read)? }.into_iter();
+        let stop = watch.stop;
+        let mut goes_on = || !stop.load(Ordering::Relaxed);
+        let mut losses = subject.losses(&read, &mut goes_on)?.ok_or_else(stopped)?.into_iter();
         for (asked, answered) in all.iter().zip(&mut answers) {
             answered.losses = losses.by_ref().take(usize::from(asked.whole.is_some())).flatten().collect();
             answered.choices = losses.by_ref().take(asked.choices.len()).collect();
@@ -415,9 +414,7 @@ impl Job<'_> {
             let mut how = suite.decoding.clone();
             how.seed = Random::of(self.plan.seed, first).bits();
             how.stops = text.tokenizer().stop_ids().iter().copied().collect();
-            let stop = watch.stop;
-            let written =
-                subject.generate(&prompts, &how, &mut || !stop.load(Ordering::Relaxed))?.ok_or_else(stopped)?;
+            let written = subject.generate(&prompts, &how, &mut goes_on)?.ok_or_else(stopped)?;
             let questions = all.iter().filter_map(|a| a.question.as_ref());
             for ((answered, ids), question) in answers.iter_mut().zip(written).zip(questions) {
                 answered.text = Some(answer::answer(text, question, &ids, &suite.stop)?);
@@ -425,6 +422,10 @@ impl Job<'_> {
         }
         let mut rows = Vec::new();
         for ((item, asked), answered) in items.iter().zip(&all).zip(answers) {
+            // A judge may take its time.
+            if !goes_on() {
+                return Err(stopped());
+            }
             let scored = scorer.score(item, &answered)?;
             rows.push(PartRow {
                 file: item.origin.file.to_string(),

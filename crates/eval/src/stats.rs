@@ -86,7 +86,8 @@ pub fn change(figure: &Figure, base: Rows, tuned: Rows, seed: u64) -> Change {
     // Sums in another order differ in their last bits.
     let least = value.abs() * (1.0 - 1e-12);
     let as_large = (0..EXCHANGES).into_par_iter().filter(|b| exchanged(*b) >= least).count();
-    let p = (as_large + 1) as f64 / (EXCHANGES + 1) as f64;
+    // Of no number nothing is said.
+    let p = if value.is_finite() { (as_large + 1) as f64 / (EXCHANGES + 1) as f64 } else { f64::NAN };
     Change { interval: Interval { value, low, high }, p, test: Test::Randomisation }
 }
 

@@ -12,11 +12,12 @@ use std::path::PathBuf;
 const PASS_TOKENS: usize = 2048;
 
 pub trait Subject {
-    /// The loss of each supervised token of each row, in nats, in order.
+    /// The loss of each supervised token of each row, in nats, in order; before each pass `on` says whether to go on, and after a
+    /// no there are none.
     ///
     /// # Errors
     /// What the model refuses.
-    fn losses(&mut self, rows: &[&Encoded]) -> Result<Vec<Vec<f64>>, EvalError>;
+    fn losses(&mut self, rows: &[&Encoded], on: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Vec<f64>>>, EvalError>;
 
     /// The tokens that follow each prompt; before each token `on` says whether to go on, and after a no there are none.
     ///
@@ -91,9 +92,11 @@ impl ModelPlan {
             optimizer: Optimizer::AdamW,
             beside: 0,
         };
+        // A smaller pass rather than no room for what is written.
+        let text = ModelConfig::read(&self.dir)?.text_bytes(seq_len_max);
         loop {
             let memory = model::outline(&self.dir, &adapter, &limits)?.memory;
-            if memory.total <= memory.limit || limits.tokens_max == seq_len_max {
+            if memory.total + text <= memory.limit || limits.tokens_max == seq_len_max {
                 break;
             }
             limits.tokens_max = (limits.tokens_max / 2).max(seq_len_max);
@@ -104,10 +107,13 @@ impl ModelPlan {
 }
 
 impl Subject for Loaded {
-    fn losses(&mut self, rows: &[&Encoded]) -> Result<Vec<Vec<f64>>, EvalError> {
+    fn losses(&mut self, rows: &[&Encoded], on: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Vec<f64>>>, EvalError> {
         let mut out = Vec::with_capacity(rows.len());
         let mut from = 0;
         while from < rows.len() {
+            if !on() {
+                return Ok(None);
+            }
             let (mut ids, mut targets, mut cu, mut counts) = (Vec::new(), Vec::new(), vec![0], Vec::new());
             while let Some(row) = rows.get(from) {
                 if !ids.is_empty() && ids.len() + row.ids.len() > self.tokens_max {
@@ -125,7 +131,7 @@ impl Subject for Loaded {
             let mut losses = losses.into_iter().map(f64::from);
             out.extend(counts.into_iter().map(|n| losses.by_ref().take(n).collect::<Vec<f64>>()));
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
     fn generate(

@@ -435,6 +435,9 @@ impl Meaning<'_> {
         if let Template::File(path) = &template {
             files.push(path.clone());
         }
+        // A judge is what its program and its arguments are, as far as they are files beside the suite.
+        let judge = measures.command.iter().flat_map(|judge| &judge.run);
+        files.extend(judge.map(|word| folder.join(word)).filter(|path| path.is_file()));
         let meant = serde_json::json!({
             "name": typed.name, "skill": skill, "data": data, "columns": typed.columns, "prompt": typed.prompt,
             "system": typed.system, "template": template, "decoding": decoding, "stop": stop, "measures": measures,

@@ -1,7 +1,7 @@
 //! Keys and values of the texts that are being written, so that each new token is one row of a pass.
 
-use crate::ModelError;
 use crate::decoder::Decoder;
+use crate::{ModelConfig, ModelError};
 use kernels::{Backend, CACHE_BLOCK};
 use std::ops::Range;
 
@@ -34,6 +34,14 @@ impl<B: Backend> Cache<B> {
     pub fn token_bytes(decoder: &Decoder<B>) -> u64 {
         let block: u64 = decoder.cache_lens(CACHE_BLOCK).map(|len| (len * size_of::<f32>()) as u64).sum();
         block / CACHE_BLOCK as u64
+    }
+}
+
+impl ModelConfig {
+    /// Bytes of the keys and values of one text of so many tokens, its prompt among them: what a memory limit must leave beside
+    /// the plan for it to be written.
+    pub fn text_bytes(&self, tokens: usize) -> u64 {
+        (self.layers * 2 * self.kv_cols() * whole_blocks(tokens) * size_of::<f32>()) as u64
     }
 }
 

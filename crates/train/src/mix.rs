@@ -93,15 +93,16 @@ pub fn mix(
 /// `NoRun`; `EarlierRun` where it does not say which bytes it was trained on.
 pub fn earlier_run(dir: &Path, fs: &dyn Fs) -> Result<(Vec<Source>, EarlierRun), TrainError> {
     let plan = record::read_plan(fs, dir)?;
+    let seed = plan.train.seed;
     let held_back = match plan.data.valid {
-        Some(Valid::Share(share)) => Some((share, plan.train.seed)),
+        Some(Valid::Share(share)) => Some((share, seed)),
         _ => None,
     };
-    let sources: Vec<Source> = plan.data.train.into_iter().map(|s| Source { task: None, ..s }).collect();
-    let Some(sha256) = data::source_hashes(&dir.join("cache"), &sources)? else {
+    let Some(sha256) = data::source_hashes(&dir.join("cache"), &plan.data, seed)? else {
         let why = "its token cache is gone, and with it what it was trained on; name its files in `replay.path`";
         return Err(TrainError::EarlierRun { dir: dir.to_owned(), why });
     };
+    let sources: Vec<Source> = plan.data.train.into_iter().map(|s| Source { task: None, ..s }).collect();
     Ok((sources, EarlierRun { dir: dir.to_owned(), sha256, held_back }))
 }
 

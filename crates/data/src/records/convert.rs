@@ -438,7 +438,8 @@ fn names(fields: &Map<String, Value>) -> String {
     fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a JSON value is, in words.
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

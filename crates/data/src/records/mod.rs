@@ -2,7 +2,7 @@
 
 mod array;
 mod bytes;
-mod convert;
+pub(crate) mod convert;
 pub(crate) mod csv_bytes;
 pub(crate) mod decode;
 mod lines;

@@ -1,8 +1,8 @@
 //! A source file as records, for those who want the content rather than the tokens.
 
-use super::{Found, RowReader, Shape, Use, bad_row, content, look, open};
+use super::{Found, RawRow, RowReader, Shape, Use, bad_row, content, look, open};
 use crate::dataset::Origin;
-use crate::error::DataError;
+use crate::error::{DataError, RowFault};
 use crate::hashing::Seen;
 use crate::plan::{Source, Template};
 use crate::text::Content;
@@ -21,12 +21,9 @@ pub struct Record {
 pub struct Records {
     /// What the file was found to be: `jsonl, alpaca (found: instruction, input, output)`.
     pub note: String,
-    path: PathBuf,
-    file: Arc<str>,
     found: Found,
     shape: Shape,
-    reader: Box<dyn RowReader>,
-    ended: bool,
+    rows: Rows,
 }
 
 impl Records {
@@ -38,10 +35,8 @@ impl Records {
         let mut first = open(&source.path, record_bytes_max, spool_dir, &Seen::default())?;
         let found = look(source, first.container, Use::Train, &mut *first.reader)?;
         drop(first);
-        let reader = open(&source.path, record_bytes_max, spool_dir, &Seen::default())?.reader;
-        let file = Arc::from(source.path.to_string_lossy());
-        let shape = Shape::Chat;
-        Ok(Self { note: found.note.clone(), path: source.path.clone(), file, found, shape, reader, ended: false })
+        let rows = Rows::open(&source.path, record_bytes_max, spool_dir)?;
+        Ok(Self { note: found.note.clone(), found, shape: Shape::Chat, rows })
     }
 
     /// With the content that this template takes: a plain one names the fields itself.
@@ -54,6 +49,36 @@ impl Iterator for Records {
     type Item = Result<Record, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let Self { found, shape, rows, .. } = self;
+        let made = rows.next(|row| {
+            let at = |fault: RowFault| (fault.clone(), row.body.column_of(&fault));
+            row.body.value().and_then(|value| content(found, *shape, value).map_err(at))
+        })?;
+        Some(made.map(|(content, origin)| Record { content, origin }))
+    }
+}
+
+/// The rows of one open file; an error of the file itself is the last of them.
+pub(super) struct Rows {
+    path: PathBuf,
+    file: Arc<str>,
+    reader: Box<dyn RowReader>,
+    ended: bool,
+}
+
+impl Rows {
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open(path: &Path, record_bytes_max: u64, spool_dir: &Path) -> Result<Self, DataError> {
+        let reader = open(path, record_bytes_max, spool_dir, &Seen::default())?.reader;
+        Ok(Self { path: path.to_owned(), file: Arc::from(path.to_string_lossy()), reader, ended: false })
+    }
+
+    /// What `make` makes of the next row, or its `BadRow`.
+    pub fn next<T>(
+        &mut self,
+        make: impl FnOnce(&RawRow) -> Result<T, (RowFault, Option<u64>)>,
+    ) -> Option<Result<(T, Origin), DataError>> {
         if self.ended {
             return None;
         }
@@ -64,13 +89,8 @@ impl Iterator for Records {
                 return Some(Err(e));
             }
         };
-        let made = row.body.value().and_then(|value| {
-            content(&self.found, self.shape, value).map_err(|fault| (fault.clone(), row.body.column_of(&fault)))
-        });
         let origin = Origin { file: self.file.clone(), line: row.line };
-        Some(match made {
-            Ok(content) => Ok(Record { content, origin }),
-            Err((fault, column)) => Err(bad_row(&self.path, row.line, column, fault)),
-        })
+        let bad = |(fault, column)| bad_row(&self.path, row.line, column, fault);
+        Some(make(&row).map(|made| (made, origin)).map_err(bad))
     }
 }

@@ -1,14 +1,14 @@
 //! A source file as JSON values, for those who name its columns themselves; and how a file of a training format is understood.
 
-use super::{Found, RowReader, Shape, Use, bad_row, content, look, open};
+use super::read::Rows;
+use super::{Found, Shape, Use, content, look, open};
 use crate::dataset::Origin;
 use crate::error::{DataError, RowFault};
 use crate::hashing::Seen;
 use crate::plan::{Source, Template};
 use crate::text::Content;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 /// One row as its file has it: an object with the columns, or text.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +19,7 @@ pub struct ValueRow {
 
 /// The rows of one file, read one at a time. A `BadRow` is one row's fault, and reading goes on after it; any other error is the
 /// last item.
-pub struct ValueRows {
-    path: PathBuf,
-    file: Arc<str>,
-    reader: Box<dyn RowReader>,
-    ended: bool,
-}
+pub struct ValueRows(Rows);
 
 impl ValueRows {
     /// `spool_dir` takes what a compressed parquet file unpacks to.
@@ -32,8 +27,7 @@ impl ValueRows {
     /// # Errors
     /// A file that cannot be read.
     pub fn open(path: &Path, record_bytes_max: u64, spool_dir: &Path) -> Result<Self, DataError> {
-        let reader = open(path, record_bytes_max, spool_dir, &Seen::default())?.reader;
-        Ok(Self { path: path.to_owned(), file: Arc::from(path.to_string_lossy()), reader, ended: false })
+        Rows::open(path, record_bytes_max, spool_dir).map(Self)
     }
 }
 
@@ -41,21 +35,8 @@ impl Iterator for ValueRows {
     type Item = Result<ValueRow, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let row = match self.reader.next_row()? {
-            Ok(row) => row,
-            Err(e) => {
-                self.ended = true;
-                return Some(Err(e));
-            }
-        };
-        let origin = Origin { file: self.file.clone(), line: row.line };
-        Some(match row.body.value() {
-            Ok(value) => Ok(ValueRow { value, origin }),
-            Err((fault, column)) => Err(bad_row(&self.path, row.line, column, fault)),
-        })
+        let row = self.0.next(|row| row.body.value())?;
+        Some(row.map(|(value, origin)| ValueRow { value, origin }))
     }
 }
 

@@ -22,7 +22,10 @@ fn seconds() -> f64 {
     10.0
 }
 
-/// What the program is told besides the answer, as environment variables.
+/// Bytes of a variable, at most: Linux takes no string of 128 KiB.
+const VARIABLE_MAX: usize = 100 << 10;
+
+/// What the program is told besides the answer, as environment variables; of long texts their beginnings.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
     /// `ATHANOR_PROMPT`
@@ -46,7 +49,7 @@ pub fn ask(judge: &Judge, dir: &std::path::Path, answer: &str, about: About) -> 
     };
     let mut command = Command::new(program);
     // A NUL ends a variable early on every system; text from a file may hold one.
-    let plain = |text: &str| text.replace('\0', "\u{fffd}");
+    let plain = |text: &str| text[..text.floor_char_boundary(VARIABLE_MAX)].replace('\0', "\u{fffd}");
     command.args(arguments).current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env("ATHANOR_PROMPT", plain(about.prompt)).env("ATHANOR_EXPECTED", plain(about.expected));
     #[cfg(unix)]
@@ -104,6 +107,10 @@ mod tests {
         assert_eq!(said("grep -q yes", 10.0, "oh yes"), Said::Yes);
         assert_eq!(said("grep -q yes", 10.0, "no"), Said::No);
         assert_eq!(said("test \"$ATHANOR_PROMPT$ATHANOR_EXPECTED\" = pe", 10.0, ""), Said::Yes);
+        let about = About { prompt: &"提".repeat(1 << 20), expected: "e" };
+        let long =
+            Judge { run: ["sh", "-c", "test ${#ATHANOR_PROMPT} -gt 30000"].map(str::to_owned).into(), seconds: 10.0 };
+        assert_eq!(ask(&long, std::path::Path::new("/"), "", about).expect("sh runs"), Said::Yes);
         // It reads none of a text that no pipe holds.
         assert_eq!(said("exit 0", 10.0, &"x".repeat(1 << 20)), Said::Yes);
     }

@@ -64,9 +64,13 @@ impl Fake {
 }
 
 impl Subject for Fake {
-    fn losses(&mut self, rows: &[&data::Encoded]) -> Result<Vec<Vec<f64>>, EvalError> {
+    fn losses(
+        &mut self,
+        rows: &[&data::Encoded],
+        on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Vec<Vec<f64>>>, EvalError> {
         let of = |row: &&data::Encoded| vec![self.loss; row.supervised.iter().skip(1).filter(|s| **s).count()];
-        Ok(rows.iter().map(of).collect())
+        Ok((rows.is_empty() || on()).then(|| rows.iter().map(of).collect()))
     }
 
     fn generate(

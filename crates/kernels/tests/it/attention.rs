@@ -1,6 +1,6 @@
-use crate::support::{Random, buf, check, close, dot, everywhere_in, gradient, values, wide};
+use crate::support::{Random, attention, buf, check, close, dot, everywhere_in, gradient, values, wide};
 use kernels::cpu::Level;
-use kernels::{Attention, Backend, Cpu, Precision, QkvLayout};
+use kernels::{Attention, Backend, Cpu, Precision};
 
 /// The definition, with the T×T scores.
 fn attend(a: &Attention, cu: &[usize], qkv: &[f64]) -> (Vec<f64>, Vec<f64>) {
@@ -33,20 +33,6 @@ fn attend(a: &Attention, cu: &[usize], qkv: &[f64]) -> (Vec<f64>, Vec<f64>) {
         }
     }
     (out, lse)
-}
-
-fn shape(q_heads: usize, kv_heads: usize, head_dim: usize) -> Attention {
-    let (q, kv) = (q_heads * head_dim, kv_heads * head_dim);
-    Attention {
-        q_heads,
-        kv_heads,
-        head_dim,
-        scale: 1.0 / (head_dim as f32).sqrt(),
-        window: None,
-        softcap: None,
-        // a gap in front, and one between keys and values
-        layout: QkvLayout { ld: q + 2 * kv + 5, q: 1, k: 1 + q, v: 4 + q + kv },
-    }
 }
 
 fn forward(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
@@ -88,21 +74,21 @@ fn backward(cpu: &Cpu, a: &Attention, cu: &[usize], qkv: &[f32], dout: &[f32], d
 #[test]
 fn attention_of_every_head_size() {
     for d in [1, 8, 16, 24, 32, 64, 96, 128, 256] {
-        check_forward(&shape(4, 2, d), &[0, 1, 1, 20, 37], d as u64);
+        check_forward(&attention(4, 2, d), &[0, 1, 1, 20, 37], d as u64);
     }
-    check_forward(&shape(9, 3, 64), &[0, 150, 290, 291], 5);
-    check_forward(&shape(2, 1, 8), &[0, 700], 6);
-    check_forward(&shape(2, 1, 8), &[0], 6);
-    check_forward(&shape(2, 2, 8), &[0, 0, 0], 6);
+    check_forward(&attention(9, 3, 64), &[0, 150, 290, 291], 5);
+    check_forward(&attention(2, 1, 8), &[0, 700], 6);
+    check_forward(&attention(2, 1, 8), &[0], 6);
+    check_forward(&attention(2, 2, 8), &[0, 0, 0], 6);
 }
 
 #[test]
 fn attention_with_windows_and_caps() {
     for window in [1, 2, 6, 70, 200, 1000] {
-        check_forward(&Attention { window: Some(window), ..shape(2, 1, 16) }, &[0, 5, 400], 7);
+        check_forward(&Attention { window: Some(window), ..attention(2, 1, 16) }, &[0, 5, 400], 7);
     }
     for softcap in [0.5, 50.0] {
-        let a = Attention { softcap: Some(softcap), window: Some(150), ..shape(3, 1, 24) };
+        let a = Attention { softcap: Some(softcap), window: Some(150), ..attention(3, 1, 24) };
         check_forward(&a, &[0, 3, 310], 8);
     }
 }
@@ -111,12 +97,12 @@ fn attention_with_windows_and_caps() {
 fn attention_backward_by_differences() {
     let cu = [0, 1, 1, 6, 17];
     for d in [1, 8, 24] {
-        check_backward(&shape(2, 1, d), &cu, d as u64);
+        check_backward(&attention(2, 1, d), &cu, d as u64);
     }
-    check_backward(&shape(6, 3, 4), &cu, 20);
-    check_backward(&Attention { window: Some(3), ..shape(2, 2, 8) }, &cu, 21);
-    check_backward(&Attention { softcap: Some(1.5), ..shape(2, 1, 8) }, &cu, 22);
-    check_backward(&Attention { window: Some(4), softcap: Some(2.0), ..shape(3, 1, 5) }, &cu, 23);
+    check_backward(&attention(6, 3, 4), &cu, 20);
+    check_backward(&Attention { window: Some(3), ..attention(2, 2, 8) }, &cu, 21);
+    check_backward(&Attention { softcap: Some(1.5), ..attention(2, 1, 8) }, &cu, 22);
+    check_backward(&Attention { window: Some(4), softcap: Some(2.0), ..attention(3, 1, 5) }, &cu, 23);
 }
 
 /// dq, dk, dv by the formula, where differences would take too long.
@@ -154,11 +140,11 @@ fn derivative(a: &Attention, cu: &[usize], qkv: &[f64], dout: &[f64]) -> Vec<f64
 #[test]
 fn attention_backward_over_several_tiles() {
     let cases = [
-        (shape(4, 2, 8), vec![0, 1, 300, 431]),
-        (shape(3, 1, 64), vec![0, 270]),
-        (Attention { window: Some(33), ..shape(2, 2, 32) }, vec![0, 400]),
-        (Attention { window: Some(200), softcap: Some(3.0), ..shape(2, 1, 24) }, vec![0, 7, 420]),
-        (shape(2, 1, 128), vec![0, 140]),
+        (attention(4, 2, 8), vec![0, 1, 300, 431]),
+        (attention(3, 1, 64), vec![0, 270]),
+        (Attention { window: Some(33), ..attention(2, 2, 32) }, vec![0, 400]),
+        (Attention { window: Some(200), softcap: Some(3.0), ..attention(2, 1, 24) }, vec![0, 7, 420]),
+        (attention(2, 1, 128), vec![0, 140]),
     ];
     for (i, (a, cu)) in cases.into_iter().enumerate() {
         let t = cu[cu.len() - 1];
@@ -186,7 +172,7 @@ fn attention_backward_over_several_tiles() {
 /// What was in the gradient before does not count, and neither do the gaps of the layout change.
 #[test]
 fn attention_back_overwrites_its_columns_only() {
-    let a = shape(2, 1, 8);
+    let a = attention(2, 1, 8);
     let cu = [0, 12];
     let mut rng = Random::new(3);
     let (qkv, dout) = (rng.values(12 * a.layout.ld), rng.values(12 * 16));
@@ -213,13 +199,13 @@ fn tolerance(level: Level, bf16: f64) -> f64 {
 #[test]
 fn attention_in_bf16() {
     let cases = [
-        (shape(4, 2, 64), vec![0, 1, 1, 20, 37, 166]),
-        (shape(9, 3, 33), vec![0, 151, 290, 291]),
-        (shape(2, 1, 8), vec![0, 701]),
-        (Attention { window: Some(1), ..shape(2, 1, 16) }, vec![0, 5, 101]),
-        (Attention { window: Some(71), ..shape(2, 2, 16) }, vec![0, 3, 625]),
-        (Attention { window: Some(150), softcap: Some(0.5), ..shape(3, 1, 24) }, vec![0, 3, 313]),
-        (Attention { softcap: Some(50.0), ..shape(3, 3, 7) }, vec![0, 333]),
+        (attention(4, 2, 64), vec![0, 1, 1, 20, 37, 166]),
+        (attention(9, 3, 33), vec![0, 151, 290, 291]),
+        (attention(2, 1, 8), vec![0, 701]),
+        (Attention { window: Some(1), ..attention(2, 1, 16) }, vec![0, 5, 101]),
+        (Attention { window: Some(71), ..attention(2, 2, 16) }, vec![0, 3, 625]),
+        (Attention { window: Some(150), softcap: Some(0.5), ..attention(3, 1, 24) }, vec![0, 3, 313]),
+        (Attention { softcap: Some(50.0), ..attention(3, 3, 7) }, vec![0, 333]),
     ];
     for (i, (a, cu)) in cases.into_iter().enumerate() {
         let t = cu[cu.len() - 1];
@@ -251,7 +237,7 @@ fn attention_in_bf16() {
 #[test]
 fn attention_back_of_one_long_sequence() {
     for window in [None, Some(300)] {
-        let (a, cu) = (Attention { window, ..shape(2, 1, 8) }, [0, 1100]);
+        let (a, cu) = (Attention { window, ..attention(2, 1, 8) }, [0, 1100]);
         let mut rng = Random::new(300);
         let (qkv, dout) = (rng.values(1100 * a.layout.ld), rng.values(1100 * 16));
         let want = derivative(&a, &cu, &wide(&qkv), &wide(&dout));

@@ -1,23 +1,9 @@
 //! Attention of single rows over a cache, against the definition and against attention of whole sequences.
 
-use crate::support::{Random, buf, check, close, everywhere, everywhere_in, values, wide};
+use crate::support::{Random, attention, buf, check, close, everywhere, everywhere_in, values, wide};
 use kernels::cpu::{Buf, Level};
-use kernels::{Attention, Backend, CACHE_BLOCK, Cpu, Precision, QkvLayout};
+use kernels::{Attention, Backend, CACHE_BLOCK, Cpu, Precision};
 use std::ops::Range;
-
-fn shape(q_heads: usize, kv_heads: usize, head_dim: usize) -> Attention {
-    let (q, kv) = (q_heads * head_dim, kv_heads * head_dim);
-    Attention {
-        q_heads,
-        kv_heads,
-        head_dim,
-        scale: 1.0 / (head_dim as f32).sqrt(),
-        window: None,
-        softcap: None,
-        // a gap in front, and one between keys and values
-        layout: QkvLayout { ld: q + 2 * kv + 5, q: 1, k: 1 + q, v: 4 + q + kv },
-    }
-}
 
 /// softmax over what the last row of `qkv` [n, ld] sees, by the definition.
 fn definition(a: &Attention, qkv: &[f64]) -> Vec<f64> {
@@ -87,21 +73,21 @@ fn check_cached(a: &Attention, lengths: &[usize], seed: u64) {
 #[test]
 fn heads_of_every_size_and_share() {
     for d in [1, 7, 8, 16, 24, 33, 40, 64, 96, 128, 256] {
-        check_cached(&shape(4, 2, d), &[1, 15, 16, 17, 37], d as u64);
+        check_cached(&attention(4, 2, d), &[1, 15, 16, 17, 37], d as u64);
     }
     for group in 1..=9 {
-        check_cached(&shape(2 * group, 2, 20), &[1, 50], 300 + group as u64);
+        check_cached(&attention(2 * group, 2, 20), &[1, 50], 300 + group as u64);
     }
-    check_cached(&shape(9, 3, 64), &[700, 3], 5);
+    check_cached(&attention(9, 3, 64), &[700, 3], 5);
 }
 
 #[test]
 fn windows_and_caps() {
     for window in [1, 2, 15, 16, 17, 70, 1000] {
-        check_cached(&Attention { window: Some(window), ..shape(2, 1, 16) }, &[5, 16, 70, 401], window as u64);
+        check_cached(&Attention { window: Some(window), ..attention(2, 1, 16) }, &[5, 16, 70, 401], window as u64);
     }
     for softcap in [0.5, 50.0] {
-        let a = Attention { softcap: Some(softcap), window: Some(150), ..shape(3, 1, 24) };
+        let a = Attention { softcap: Some(softcap), window: Some(150), ..attention(3, 1, 24) };
         check_cached(&a, &[3, 310], 8);
     }
 }
@@ -109,7 +95,7 @@ fn windows_and_caps() {
 /// The last rows of whole sequences, in either precision: rounding to bf16 is what the two may differ by.
 #[test]
 fn it_is_attention_of_the_last_row() {
-    let a = Attention { window: Some(40), softcap: Some(5.0), ..shape(6, 2, 33) };
+    let a = Attention { window: Some(40), softcap: Some(5.0), ..attention(6, 2, 33) };
     let sequences: Vec<Vec<f32>> =
         sequences(&a, &[1, 39, 41, 333], 9).iter().map(|s| s.iter().map(|v| v / 3.0).collect()).collect();
     let whole = |cpu: &Cpu| -> Vec<f32> {
@@ -137,7 +123,7 @@ fn it_is_attention_of_the_last_row() {
 /// Neither the other rows of a call nor the place in the cache change a bit; nor does what lies behind a context.
 #[test]
 fn a_row_depends_on_its_context_alone() {
-    let a = Attention { window: Some(90), ..shape(10, 2, 40) };
+    let a = Attention { window: Some(90), ..attention(10, 2, 40) };
     let sequences = sequences(&a, &[5, 130, 16, 77], 10);
     for (_, together) in everywhere(|cpu| decode(cpu, &a, &sequences, 0)) {
         assert!(together.iter().all(|v| v.is_finite()));
@@ -151,7 +137,7 @@ fn a_row_depends_on_its_context_alone() {
 
 #[test]
 fn contexts_and_places_that_cannot_be() {
-    let a = shape(2, 1, 8);
+    let a = attention(2, 1, 8);
     let cpu = Cpu::new(Some(1), Precision::F32).unwrap();
     let qkv = buf(&cpu, &vec![0.0; 2 * a.layout.ld]);
     let mut cache = buf(&cpu, &vec![0.0; Cpu::cache_len(&a, 32) + 9]);

@@ -1,6 +1,6 @@
 use half::bf16;
 use kernels::cpu::{Buf, Level};
-use kernels::{Backend, Cpu, Precision};
+use kernels::{Attention, Backend, Cpu, Precision, QkvLayout};
 
 /// SplitMix64, so that a failure repeats.
 pub struct Random(u64);
@@ -122,4 +122,19 @@ pub fn gradient(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 /// Σ a·b
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Attention whose queries, keys and values have gaps between them.
+pub fn attention(q_heads: usize, kv_heads: usize, head_dim: usize) -> Attention {
+    let (q, kv) = (q_heads * head_dim, kv_heads * head_dim);
+    Attention {
+        q_heads,
+        kv_heads,
+        head_dim,
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        window: None,
+        softcap: None,
+        // a gap in front, and one between keys and values
+        layout: QkvLayout { ld: q + 2 * kv + 5, q: 1, k: 1 + q, v: 4 + q + kv },
+    }
 }

@@ -5,7 +5,7 @@
 use super::meaning::Columns;
 use super::{Fault, json};
 use crate::Field;
-use data::{Format, Found, Speaker};
+use data::{Format, Found, Speaker, json_kind as kind};
 use measures::Part;
 use serde_json::{Map, Value};
 
@@ -403,16 +403,5 @@ fn shape(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("{} items", items.len()),
         other => kind(other).to_owned(),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }

@@ -391,7 +391,7 @@ fn an_earlier_runs_rows_are_replayed_only_as_they_were() {
     let mut b = bench(&[&[5; 20]]);
     b.replay(0.1, &[8; 40]);
     let cache = b.dir.path().join("cache");
-    assert_eq!(source_hashes(&b.dir.path().join("none"), &b.plan.train).unwrap(), None);
+    assert_eq!(source_hashes(&b.dir.path().join("none"), &b.plan, SEED).unwrap(), None);
     b.run();
     // The run as it was, with its own cache.
     let run = b.dir.path().join("a");
@@ -400,7 +400,7 @@ fn an_earlier_runs_rows_are_replayed_only_as_they_were() {
     let earlier = DataPlan { train: sources, valid, mix: None, replay: None, ..b.plan.clone() };
     prepare(&earlier, 3, &run.join("cache"), &mut |_, _, _| true).unwrap();
     let replay = b.plan.replay.as_mut().unwrap();
-    let sha256 = source_hashes(&cache, &replay.sources).unwrap().expect("the cache that was just made");
+    let sha256 = source_hashes(&run.join("cache"), &earlier, 3).unwrap().expect("the cache that was just made");
     replay.earlier = Some(EarlierRun { dir: run, sha256, held_back: Some((0.25, 3)) });
     let path = replay.sources[0].path.clone();
     let prepared = b.run();
