@@ -250,7 +250,8 @@ impl From<DataError> for Failure {
             DataError::Interrupted => say(Code::Interrupted),
             DataError::Io { .. } => say(Code::Disk),
             DataError::NoSuchFile { .. } | DataError::NotAFile { .. } => say(Code::Data)
-                .hint("change `path` in `data.train`, `data.valid` or `replay`; it is relative to the plan's file"),
+                .hint("change `path` in `data.train`, `data.valid`, `data.unseen` or `replay`; it is relative to the plan's file"),
+            DataError::Unseen { .. } => say(Code::Data).hint("name rows in `data.unseen` that nothing else of the plan reads"),
             DataError::Mixture { key, .. } => say(Code::Plan).hint(format!("change `{key}`")),
             DataError::ReplayChanged { .. } => {
                 say(Code::Data).hint("put the file back as it was, or name what is to be replayed in `replay.path`")
@@ -275,7 +276,7 @@ impl From<DataError> for Failure {
             }
             DataError::BadRow { fault, .. } => say(Code::Data).hint(row_hint(&fault)),
             DataError::NothingLeft { .. } | DataError::Empty { .. } => {
-                say(Code::Data).hint("change `data.train` or `data.valid`")
+                say(Code::Data).hint("change `data.train`, `data.valid` or `data.unseen`")
             }
             DataError::Share { .. } => say(Code::Data).hint("change `data.valid.share`"),
             DataError::ChangedWhileReading { .. } => say(Code::Data).hint("start again when nothing writes to it"),

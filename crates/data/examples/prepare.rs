@@ -24,6 +24,7 @@ fn main() -> Result<(), DataError> {
             task: None,
         }],
         valid: None,
+        unseen: Vec::new(),
         text: TextPlan {
             model_dir: model_dir.into(),
             template: Template::Plain("{prompt} => {completion}".into()),

@@ -41,8 +41,10 @@ pub struct Counts {
 pub struct Prepared {
     pub train: Dataset,
     pub valid: Option<Dataset>,
+    pub unseen: Option<Dataset>,
     pub train_counts: Counts,
     pub valid_counts: Option<Counts>,
+    pub unseen_counts: Option<Counts>,
     pub replay_counts: Option<Counts>,
     /// sha256 over the bytes of every input file, the tokenizer and the template: the identity of the data.
     pub data_hash: String,

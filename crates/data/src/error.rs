@@ -45,6 +45,8 @@ pub enum DataError {
         "a validation share of {share} leaves one side empty: {rows} rows; expected at least 2 rows and a share above 0 and below 1"
     )]
     Share { share: f64, rows: u64 },
+    #[error("{}: the same bytes as {}, so its rows are not unseen", path.display(), seen.display())]
+    Unseen { path: PathBuf, seen: PathBuf },
     #[error("`{key}`: {why}")]
     Mixture { key: &'static str, why: String },
     #[error("{}: not what the run in {} was trained on (sha256 {got}, then {expected}), so replaying it would rehearse something else", path.display(), run.display())]

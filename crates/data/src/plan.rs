@@ -8,6 +8,9 @@ use std::path::PathBuf;
 pub struct DataPlan {
     pub train: Vec<Source>,
     pub valid: Option<Valid>,
+    /// Measured beside `valid`; it neither trains nor chooses anything. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Source>,
     pub text: TextPlan,
     pub lengths: LengthPlan,
     /// Set bad rows aside (counted, written to quarantine.jsonl) instead of stopping at the first.

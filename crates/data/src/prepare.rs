@@ -26,6 +26,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 const LOCK_POLL_MS: u64 = 100;
 const TRAIN: &str = "train";
 const VALID: &str = "valid";
+const UNSEEN: &str = "unseen";
 
 /// Reads, checks, renders and tokenises every row once, in bounded memory, into `cache_dir` (re-used when the identity matches).
 /// `progress(rows, bytes_read, bytes_total)` returns false to stop (an interrupt).
@@ -46,15 +47,22 @@ pub fn prepare(
         Some(Valid::Source(sources)) => (None, sources.as_slice()),
     };
     let replay_sources = plan.replay.as_ref().map_or(&[][..], |r| &r.sources);
-    let progress = Progress::new([&plan.train, valid_sources, replay_sources], progress)?;
+    let progress = Progress::new([&plan.train, valid_sources, replay_sources, &plan.unseen], progress)?;
     let mut job = Job { plan, text: &text, cache_dir, progress };
     let (train_dir, train) = job.cache(&plan.train, share.map(|share| (share, seed)))?;
     let valid = if valid_sources.is_empty() { None } else { Some(job.cache(valid_sources, None)?) };
     let replay = plan.replay.as_ref().map(|replay| job.replay(replay)).transpose()?;
+    let unseen = if plan.unseen.is_empty() { None } else { Some(job.cache(&plan.unseen, None)?) };
+    let seen = [Some(&train), valid.as_ref().map(|(_, m)| m), replay.as_ref().map(|(_, m)| m)];
+    refuse_seen(seen.into_iter().flatten(), unseen.as_ref().map(|(_, m)| m))?;
 
     let mut identity = String::new();
-    let sides =
-        [(TRAIN, Some(&train)), (VALID, valid.as_ref().map(|(_, m)| m)), (REPLAY, replay.as_ref().map(|(_, m)| m))];
+    let sides = [
+        (TRAIN, Some(&train)),
+        (VALID, valid.as_ref().map(|(_, m)| m)),
+        (REPLAY, replay.as_ref().map(|(_, m)| m)),
+        (UNSEEN, unseen.as_ref().map(|(_, m)| m)),
+    ];
     for (side, manifest) in sides {
         for input in manifest.iter().flat_map(|m| &m.inputs) {
             identity += &format!("{side} {}\n", input.sha256);
@@ -72,7 +80,8 @@ pub fn prepare(
         .iter()
         .cloned()
         .chain(valid.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("valid: {n}"))))
-        .chain(replay.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("replay: {n}"))));
+        .chain(replay.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("replay: {n}"))))
+        .chain(unseen.iter().flat_map(|(_, m)| m.notes.iter().map(|n| format!("unseen: {n}"))));
     let valid_labels = if valid.is_some() { labels(valid_sources) } else { labels(&plan.train) };
     let replay_reader = replay.as_ref().map(|(dir, manifest)| CacheReader::open(dir, TRAIN, manifest)).transpose()?;
     Ok(Prepared {
@@ -81,12 +90,29 @@ pub fn prepare(
             .map(|(dir, side, manifest)| CacheReader::open(dir, side, manifest))
             .transpose()?
             .map(|reader| Dataset::new(reader, &valid_labels)),
+        unseen: unseen
+            .as_ref()
+            .map(|(dir, manifest)| CacheReader::open(dir, TRAIN, manifest))
+            .transpose()?
+            .map(|reader| Dataset::new(reader, &labels(&plan.unseen))),
         train_counts: counts(&train, TRAIN),
         valid_counts: valid_side.map(|(_, side, manifest)| counts(manifest, side)),
+        unseen_counts: unseen.as_ref().map(|(_, manifest)| counts(manifest, TRAIN)),
         replay_counts: replay.as_ref().map(|(_, manifest)| counts(manifest, TRAIN)),
         data_hash: hex_of(identity.as_bytes()),
         notes: notes.chain(text.describe().iter().cloned()).collect(),
     })
+}
+
+/// A file that is trained on or chosen by cannot say how rows do that are neither.
+fn refuse_seen<'a>(seen: impl Iterator<Item = &'a Manifest>, unseen: Option<&Manifest>) -> Result<(), DataError> {
+    let seen: Vec<&Input> = seen.flat_map(|manifest| &manifest.inputs).collect();
+    for input in unseen.iter().flat_map(|manifest| &manifest.inputs) {
+        if let Some(same) = seen.iter().find(|other| other.sha256 == input.sha256) {
+            return Err(DataError::Unseen { path: input.path.clone(), seen: same.path.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// What the user sees of the reading.
@@ -98,7 +124,7 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(sides: [&[Source]; 3], report: &'a mut dyn FnMut(u64, u64, u64) -> bool) -> Result<Self, DataError> {
+    fn new(sides: [&[Source]; 4], report: &'a mut dyn FnMut(u64, u64, u64) -> bool) -> Result<Self, DataError> {
         let mut bytes_total = 0;
         for source in sides.into_iter().flatten() {
             bytes_total += stamp(&source.path)?.0;

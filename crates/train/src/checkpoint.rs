@@ -6,6 +6,8 @@
 
 use crate::batch::Cursor;
 use crate::forgotten::Forgotten;
+use crate::overfit::Relief;
+use crate::unseen::Gap;
 use crate::{Event, Plan, TrainError};
 use model::{Engine, Held, State};
 use runfs::{Checkpoints, Fs, RunFsError};
@@ -56,18 +58,40 @@ pub(crate) struct Progress {
     /// Validations since the last improvement.
     pub stale: u32,
     pub stopped_early: bool,
+    /// What was done last instead of stopping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relief: Option<Relief>,
     /// Of AdaLoRA, by module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_ranks: Option<BTreeMap<String, Vec<bool>>>,
     /// Where a replay's rows are chosen by what is forgotten: what was measured and chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgotten: Option<Forgotten>,
+    /// Where there is an unseen set: what it said so far. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unseen {
+    /// At the first validation, and at the best.
+    pub first: Gap,
+    pub best: Gap,
+    /// Whether it has been told that the gap is beyond chance.
+    pub told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
     pub step: u64,
     pub valid_loss: f64,
+    /// How often the adapter had been given less room before.
+    #[serde(default, skip_serializing_if = "never")]
+    pub times: u32,
+}
+
+fn never(times: &u32) -> bool {
+    *times == 0
 }
 
 /// What a checkpoint belongs to.
@@ -387,7 +411,7 @@ mod tests {
     #[test]
     fn losses_read_back_to_the_last_bit() {
         for valid_loss in [3.801917195755855, 0.0009549150281252633, 1.0 / 3.0, f64::MIN_POSITIVE] {
-            let progress = Progress { best: Some(Best { step: 1, valid_loss }), ..Progress::default() };
+            let progress = Progress { best: Some(Best { step: 1, valid_loss, times: 0 }), ..Progress::default() };
             let text = serde_json::to_string(&progress).unwrap();
             assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
         }

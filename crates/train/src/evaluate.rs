@@ -2,6 +2,7 @@
 
 use crate::TrainError;
 use crate::batch::{LabelSum, Segment, count_targets, passes};
+use crate::unseen::Spread;
 use data::Dataset;
 use model::Engine;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,8 @@ pub(crate) enum Validation {
         loss: f64,
         /// [tasks] or [rows]
         by_label: Vec<LabelSum>,
+        /// Of each example's nats per supervised token.
+        spread: Spread,
     },
     /// The stop flag was raised before the end: nothing is known.
     Stopped,
@@ -75,11 +78,13 @@ pub(crate) fn validate(
     stop: &AtomicBool,
 ) -> Result<Validation, TrainError> {
     let data = set.data();
-    let (mut sum, mut count) = (0.0f64, 0u64);
+    let (mut sum, mut count, mut spread) = (0.0f64, 0u64, Spread::default());
     let mut by_label = vec![LabelSum::default(); set.labels()];
     let mut next = 0;
     while next < set.len() {
         let mut segments = Vec::new();
+        // Which sum each of these examples is also part of.
+        let mut labels = Vec::new();
         let mut tokens = 0;
         while next < set.len() {
             let (index, label) = set.at(next);
@@ -90,10 +95,12 @@ pub(crate) fn validate(
             tokens += example.ids.len();
             for start in (0..example.ids.len()).step_by(limits.seq_len_max) {
                 let end = example.ids.len().min(start + limits.seq_len_max);
-                segments.push(Segment::cut(&example, start..end).labelled(label));
+                segments.push(Segment::cut(&example, start..end).labelled(Some(labels.len())));
             }
+            labels.push(label);
             next += 1;
         }
+        let mut by_example = vec![LabelSum::default(); labels.len()];
         for pass in passes(&segments, limits.tokens_max) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Validation::Stopped);
@@ -107,9 +114,16 @@ pub(crate) fn validate(
             if !losses.is_finite() {
                 return Ok(Validation::Bad { value: losses, segments });
             }
-            pass.add_by_label(&each, &mut by_label);
+            pass.add_by_label(&each, &mut by_example);
             sum += losses;
             count += targets;
+        }
+        for (example, label) in by_example.iter().zip(labels) {
+            example.mean().into_iter().for_each(|mean| spread.add(mean));
+            if let Some(sum) = label.and_then(|label| by_label.get_mut(label)) {
+                sum.loss += example.loss;
+                sum.targets += example.targets;
+            }
         }
     }
     if count == 0 {
@@ -119,5 +133,5 @@ pub(crate) fn validate(
             aside: Default::default(),
         });
     }
-    Ok(Validation::Losses { loss: sum / count as f64, by_label })
+    Ok(Validation::Losses { loss: sum / count as f64, by_label, spread })
 }

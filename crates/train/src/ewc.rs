@@ -77,7 +77,8 @@ pub(crate) fn read(
 }
 
 fn general_plan(plan: &Plan, sources: &[data::Source]) -> DataPlan {
-    DataPlan { train: sources.to_vec(), valid: None, mix: None, replay: None, ..plan.data.clone() }
+    let train = sources.to_vec();
+    DataPlan { train, valid: None, unseen: Vec::new(), mix: None, replay: None, ..plan.data.clone() }
 }
 
 fn own_file(out: &Path, part: usize) -> PathBuf {

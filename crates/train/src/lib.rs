@@ -17,6 +17,7 @@ mod metrics;
 mod mix;
 #[cfg(test)]
 mod oracle_tests;
+mod overfit;
 mod plan;
 mod publish;
 mod quantise;
@@ -26,6 +27,7 @@ mod schedule;
 mod shrink;
 mod steps;
 mod tensorboard;
+mod unseen;
 
 pub use base::QuantizedCopy;
 pub use combine::{CombinePlan, Joined, combine};
@@ -34,8 +36,10 @@ pub use merge::{MergePlan, Merged, merge};
 pub use metrics::{TaskLoss, ranks_by_step};
 pub use mix::{Mixed, TaskShare, earlier_run, mix};
 pub use model::{Optimizer, Precision};
-pub use plan::{EarlyStop, EwcOf, EwcPlan, Plan, RunLength, Schedule, TrainPlan, Warmup};
+pub use overfit::Relief;
+pub use plan::{EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, RunLength, Schedule, TrainPlan, Warmup};
 pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};
 pub use shrink::{Reduced, shrink};
+pub use unseen::Gap;

@@ -2,7 +2,7 @@
 //! from the longest row.
 
 use crate::run::Read;
-use crate::{Plan, TrainError, TrainPlan, base, ewc};
+use crate::{Plan, TrainError, TrainPlan, base, ewc, overfit};
 use data::{Dataset, Origin, Packing};
 use model::{Limits, MemoryPlan, Outline};
 
@@ -154,14 +154,15 @@ fn measure(plan: &Plan, layers: Layers, tokens_max: usize, seq_len_max: usize) -
     let TrainPlan { memory, threads, precision, optimizer, .. } = plan.train;
     let quantize = plan.quantize;
     let mut limits = Limits { tokens_max, seq_len_max, memory, threads, precision, quantize, optimizer, beside: 0 };
+    let adapter = overfit::largest(plan);
     let outline = match layers {
         Layers::Own => model::outline,
         Layers::Copied => model::outline_quantised,
     };
     if !plan.ewc.is_empty() {
-        limits.beside = ewc::bytes(plan, outline(&plan.model, &plan.adapter, &limits)?.trainable);
+        limits.beside = ewc::bytes(plan, outline(&plan.model, &adapter, &limits)?.trainable);
     }
-    let Outline { memory, trainable, parameters } = outline(&plan.model, &plan.adapter, &limits)?;
+    let Outline { memory, trainable, parameters } = outline(&plan.model, &adapter, &limits)?;
     let fits = memory.total <= memory.limit;
     Ok(Fit { limits, memory, trainable, parameters, layers, fits })
 }

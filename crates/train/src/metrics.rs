@@ -4,6 +4,7 @@
 use crate::TrainError;
 use crate::batch::LabelSum;
 use crate::checkpoint::Progress;
+use crate::overfit::Relief;
 use crate::tensorboard::{self, EventFile};
 use model::Streamed;
 use runfs::{Clock, Fs, Journal, RunFsError};
@@ -69,12 +70,18 @@ pub(crate) struct ValidMetrics {
     pub step: u64,
     /// Nats per supervised token.
     pub valid_loss: f64,
+    /// Of the unseen set, where there is one and its loss is a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_loss: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
     pub tasks: Vec<TaskLoss>,
     /// By how much the loss of the rows that may be replayed has risen since before the first step, on average, where they are
     /// chosen by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_rise: Option<f64>,
+    /// What is done instead of stopping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relief: Option<Relief>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +180,9 @@ impl<'a> Records<'a> {
         self.events.scalar(&format!("{VALID_TAGS}loss"), m.valid_loss, m.step, unix_ms)?;
         for TaskLoss { task, loss, .. } in &m.tasks {
             self.events.scalar(&format!("{VALID_TAGS}loss/{task}"), *loss, m.step, unix_ms)?;
+        }
+        if let Some(loss) = m.unseen_loss {
+            self.events.scalar(&format!("{VALID_TAGS}unseen_loss"), loss, m.step, unix_ms)?;
         }
         match m.replay_rise {
             Some(rise) => self.events.scalar(&format!("{VALID_TAGS}replay_rise"), rise, m.step, unix_ms),

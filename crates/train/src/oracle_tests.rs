@@ -98,14 +98,16 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
             fs: &RealFs,
             dir: temp.path(),
             stop: &stop,
-            engine: &mut engine,
+            engine,
             feed: &mut feed,
             tasks: &[],
             rehearsal: None,
             valid: None,
+            unseen: None,
             steps: STEPS,
             ranks,
             limits: EvalLimits { tokens_max: 40, seq_len_max: 20 },
+            unseen_limits: EvalLimits { tokens_max: 40, seq_len_max: 20 },
             identity: identity.clone(),
             store,
             records: Records::open(&RealFs, temp.path(), &clock, &progress).unwrap(),
@@ -124,7 +126,7 @@ fn train_case(model: &str, base: &Path, quantize: Quantize, dir: &Path) {
         let name = format!("{model}/{}", dir.file_name().unwrap().display());
         compare_steps(&name, &temp.path().join("metrics.jsonl"), case["train"].as_array().unwrap());
         let mut ours = Vec::new();
-        let files = engine.adapter_files();
+        let files = training.engine.adapter_files();
         files.iter().find(|f| f.name == "adapter_model.safetensors").unwrap().write(&mut ours).unwrap();
         // Of PiSSA the signs are free, and products are compared where the engine is tested.
         if !dir.ends_with("pissa") {
@@ -259,14 +261,16 @@ fn ewc_after_an_earlier_task() {
         fs: &RealFs,
         dir: temp.path(),
         stop: &AtomicBool::new(false),
-        engine: &mut engine,
+        engine,
         feed: &mut feed,
         tasks: &[],
         rehearsal: None,
         valid: None,
+        unseen: None,
         steps,
         ranks: None,
         limits: EvalLimits { tokens_max: 80, seq_len_max: 20 },
+        unseen_limits: EvalLimits { tokens_max: 80, seq_len_max: 20 },
         identity: Identity::new(&plan, "data", "model").unwrap(),
         store: checkpoint::store(temp.path(), 2),
         records: Records::open(&RealFs, temp.path(), &clock, &progress).unwrap(),
@@ -285,7 +289,7 @@ fn ewc_after_an_earlier_task() {
         assert!((of(ours, "grad_norm") / of(theirs, "grad_norm") - 1.0).abs() <= GRAD_NORM, "{ours} {theirs}");
     }
     let mut ours = Vec::new();
-    let files = engine.adapter_files();
+    let files = training.engine.adapter_files();
     files.iter().find(|f| f.name == "adapter_model.safetensors").unwrap().write(&mut ours).unwrap();
     compare_adapters("ewc", &ours, &fs::read(dir.join("adapter_b/adapter_model.safetensors")).unwrap());
 }
@@ -303,6 +307,7 @@ fn plan_with(base: &Path, quantize: Quantize, adapter: AdapterPlan, hyper: &Valu
         data: DataPlan {
             train: Vec::new(),
             valid: None,
+            unseen: Vec::new(),
             text: TextPlan {
                 model_dir: base.to_owned(),
                 template: Template::Auto,
@@ -334,6 +339,7 @@ fn plan_with(base: &Path, quantize: Quantize, adapter: AdapterPlan, hyper: &Valu
             checkpoints_keep: 2,
             eval_every: None,
             early_stop: None,
+            on_overfit: Default::default(),
             memory: None,
             threads: Some(1),
         },

@@ -1,7 +1,7 @@
 //! A run as meant: what `plan.json` holds and everything after parsing works on. CONTRACT with `cli`.
 
 use crate::TrainError;
-use model::{AdaSchedule, AdapterPlan, Optimizer, Precision, Quantize, Span};
+use model::{AdaSchedule, AdapterPlan, InitWeights, Optimizer, Precision, Quantize, Span};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -52,6 +52,9 @@ pub struct TrainPlan {
     /// Steps between validations; None: at each checkpoint and at the end.
     pub eval_every: Option<u64>,
     pub early_stop: Option<EarlyStop>,
+    /// When its patience has run out.
+    #[serde(default, skip_serializing_if = "OnOverfit::stops")]
+    pub on_overfit: OnOverfit,
     /// Bytes; None: what is free, less a margin.
     pub memory: Option<u64>,
     pub threads: Option<usize>,
@@ -85,6 +88,24 @@ pub struct EarlyStop {
     /// Validations without improvement before the run stops.
     pub patience: u32,
     pub min_delta: f64,
+}
+
+/// What a run does when validation gets no better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOverfit {
+    #[default]
+    Stop,
+    /// Goes on from the best adapter with half the ranks, at most so many times; then it stops.
+    ShrinkRank { times: u32 },
+    /// Goes on from the best adapter with 0.1 more dropout, up to 0.5; then it stops.
+    RaiseDropout,
+}
+
+impl OnOverfit {
+    fn stops(&self) -> bool {
+        *self == OnOverfit::Stop
+    }
 }
 
 /// Adds (λ/2) Σ F (θ − θ*)² to the loss of each step.
@@ -186,6 +207,11 @@ impl Plan {
             let measured = replay.choose != data::Choose::Forgotten || self.data.valid.is_some();
             require(measured, "replay.choose", "forgotten needs data.valid: rows are measured at each validation")?;
         }
+        require(
+            self.data.unseen.is_empty() || self.data.valid.is_some(),
+            "data.unseen",
+            "needs data.valid, which it is compared with",
+        )?;
         if let Some(mix) = &self.data.mix {
             require(mix.uses.is_none_or(|n| n >= 1), "data.mix.uses", "at least 1")?;
             require(mix.tasks.iter().all(|t| t.cap.is_none_or(|n| n >= 1)), "data.train.cap", "at least 1 example")?;
@@ -196,6 +222,35 @@ impl Plan {
             require(self.data.valid.is_some(), "train.early_stop", "needs data.valid")?;
             require(e.patience >= 1, "train.early_stop.patience", "at least 1 validation")?;
             require(e.min_delta.is_finite() && e.min_delta >= 0.0, "train.early_stop.min_delta", "a number from 0 on")?;
+        }
+        self.check_on_overfit()
+    }
+
+    /// Only a plain LoRA is the same adapter with other ranks, or begins anew from its files.
+    fn check_on_overfit(&self) -> Result<(), TrainError> {
+        let refuse = |why: &str| Err(TrainError::Plan { field: "train.on_overfit", why: why.to_owned() });
+        if self.train.on_overfit.stops() {
+            return Ok(());
+        }
+        if self.train.early_stop.is_none() {
+            return refuse("needs train.early_stop, whose patience says when");
+        }
+        if self.train.on_overfit == (OnOverfit::ShrinkRank { times: 0 }) {
+            return refuse("train.shrinks is at least 1; set train.on_overfit to stop for none");
+        }
+        if !self.ewc.is_empty() {
+            return refuse(
+                "goes on from another adapter than the one that ewc holds; set it to stop, or leave out ewc",
+            );
+        }
+        let AdapterPlan::Lora(lora) = &self.adapter else { return Ok(()) };
+        if lora.full || lora.dora || lora.ada.is_some() {
+            return refuse("needs adapter.method: lora; set it to stop with other methods");
+        }
+        if lora.init == InitWeights::Pissa {
+            return refuse(
+                "goes on from a saved adapter, which is not PiSSA's any more; change adapter.init, or set it to stop",
+            );
         }
         Ok(())
     }

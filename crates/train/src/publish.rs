@@ -1,12 +1,14 @@
 //! What a run leaves: an adapter, or a model where that is what was trained; whole or not at all.
 
 use crate::TrainError;
-use model::{BASE_FILE, BaseRecord, Engine, MergedFiles, ModelError};
+use model::{BASE_FILE, BaseRecord, Engine, MergedFiles, ModelError, Smaller};
 use runfs::{Fs, RunFsError, Staged};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use weights::peft::{CONFIG_FILE, TENSORS_FILE};
 
 /// What a model folder holds besides its weights is copied, unless its name ends so: weights again, in whatever form.
 const WEIGHTS: [&str; 11] = [
@@ -90,6 +92,25 @@ fn publish_adapter(engine: &Engine, fs: &dyn Fs, dir: &Path) -> Result<(), Train
             write_base(staged, base)
         })?;
     }
+    Ok(())
+}
+
+/// A smaller adapter in `dir`, with other files beside it (name, bytes).
+pub(crate) fn write_smaller(
+    smaller: &Smaller,
+    fs: &dyn Fs,
+    dir: &Path,
+    beside: &[(&str, &[u8])],
+) -> Result<(), TrainError> {
+    let tensors: Vec<_> =
+        smaller.tensors.iter().map(|(name, shape, v)| (name.clone(), shape.clone(), v.as_slice())).collect();
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    runfs::publish_dir(fs, dir, &mut |staged| {
+        staged.file(TENSORS_FILE, &mut |file| weights::write_safetensors(file, &tensors, &metadata))?;
+        write_base(staged, smaller.base.as_ref())?;
+        beside.iter().try_for_each(|(name, bytes)| staged.file(name, &mut |file| file.write_all(bytes)))?;
+        staged.file(CONFIG_FILE, &mut |file| file.write_all(smaller.config.as_bytes()))
+    })?;
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub train_counts: Counts,
     pub valid_counts: Option<Counts>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_counts: Option<Counts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_counts: Option<Counts>,
     pub memory: MemoryPlan,
     pub micro_tokens: usize,

@@ -9,11 +9,13 @@ use crate::forgotten::Rehearsal;
 use crate::limits::{self, Fit, Layers};
 use crate::metrics::{self, Records, TaskLoss};
 use crate::mix::{self, TaskShare};
+use crate::overfit::{self, Relief};
 use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
-use crate::steps::{self, Training};
+use crate::steps::{self, Ended, Training};
+use crate::unseen::Gap;
 use crate::{Plan, TrainError};
-use data::{DataError, Prepared, TextPipeline};
+use data::{DataError, Origin, Prepared, TextPipeline};
 use model::{AdaSchedule, Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
@@ -64,6 +66,8 @@ pub enum Event<'a> {
         step: u64,
         loss: f64,
         best: bool,
+        /// Of the plan's unseen set.
+        unseen: Option<f64>,
         tasks: &'a [TaskLoss],
     },
     Checkpoint {
@@ -86,11 +90,20 @@ pub struct Summary {
     pub final_valid_loss: Option<f64>,
     pub best_step: Option<u64>,
     pub best_valid_loss: Option<f64>,
+    /// The unseen set beside the validation set at the best step; with `data.unseen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Gap>,
+    /// Whether that gap is beyond what chance explains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_gap_open: Option<bool>,
     /// Over all training steps, validation and saving left out.
     pub tokens_per_second: f64,
     /// Of this process; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
     pub stopped_early: bool,
+    /// What was done last instead of stopping; with `train.on_overfit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relief: Option<Relief>,
 }
 
 /// A fresh run. Refuses a folder that already holds one. `stop` is raised by a signal handler: the step is finished,
@@ -151,6 +164,7 @@ pub struct Preview {
     pub steps: u64,
     pub counts: data::Counts,
     pub valid_counts: Option<data::Counts>,
+    pub unseen_counts: Option<data::Counts>,
     pub replay_counts: Option<data::Counts>,
     /// Where tasks are mixed or a replay is: what the first epoch holds of each.
     pub tasks: Vec<TaskShare>,
@@ -194,6 +208,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         steps,
         counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),
+        unseen_counts: prepared.unseen_counts.clone(),
         replay_counts: prepared.replay_counts.clone(),
         tasks: mix::shares(&prepared.train, &plan.data.lengths, plan.train.seed)?,
         trainable: fit.trainable,
@@ -220,6 +235,8 @@ struct Ready {
     prepared: Prepared,
     fit: Fit,
     identity: Identity,
+    /// What the engine is loaded from.
+    base: PathBuf,
     engine: Engine,
     steps: u64,
     ranks: Option<AdaSchedule>,
@@ -259,7 +276,9 @@ fn set_up(
     }
     let base = base::folder(&plan, &model, fit.layers == Layers::Copied, &mut making)?;
     on(Event::Phase("model"));
-    let mut engine = Engine::load_copy(&base, &plan.model, &plan.adapter, &fit.limits)?;
+    let relief = found.as_ref().and_then(|found| found.progress.relief.as_ref());
+    let adapter = overfit::adapter_plan(&plan, relief)?;
+    let mut engine = Engine::load_copy(&base, &plan.model, &adapter, &fit.limits)?;
     if let Some(ranks) = ranks {
         engine.set_schedule(ranks);
     }
@@ -271,7 +290,7 @@ fn set_up(
         found.restore(fs, &mut engine)?;
         progress = found.progress;
     }
-    Ok(Ready { plan, prepared, fit, identity, engine, steps, ranks, progress })
+    Ok(Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress })
 }
 
 fn steps_of(plan: &Plan, prepared: &Prepared) -> u64 {
@@ -313,6 +332,9 @@ pub(crate) fn read_data(
     {
         return Err(none("validation", counts));
     }
+    if let Some(counts) = prepared.unseen_counts.as_ref().filter(|counts| counts.supervised_tokens == 0) {
+        return Err(none("supervised unseen", counts));
+    }
     let mut progress = |rows, bytes, bytes_total| {
         on(Event::Preparing { rows, bytes, bytes_total });
         !setting.stop.load(Ordering::Relaxed)
@@ -350,7 +372,7 @@ fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Res
     let many = if resumed { 2 } else { plan.train.checkpoints_keep.max(2) as u64 + 2 };
     // The best so far and the one that takes its place, or the last one; of these a resumed run may have the best.
     let best = plan.data.valid.is_some() && !(resumed && fs.exists(&plan.out.join("best")));
-    let results = publish::bytes(engine, &plan.model)?.saturating_mul(if best { 2 } else { 1 });
+    let results = publish::bytes(engine, &plan.model)?.saturating_mul(if best { 2 } else { 1 } + overfit::most(plan));
     let needed = one.saturating_mul(many).saturating_add(results);
     let free = fs.free_bytes(&plan.out).map_err(|e| RunFsError::io("ask the free space of", &plan.out, e))?;
     if needed > free {
@@ -363,9 +385,10 @@ fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Res
 /// The steps, and at their end the adapter and run.json.
 fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
     let Setting { fs, stop } = setting;
-    let Ready { plan, prepared, fit, identity, mut engine, steps, ranks, progress } = ready;
+    let Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress } = ready;
     let dir = plan.out.as_path();
     on(Event::Start { steps, first_step: progress.step + 1, trainable: fit.trainable, parameters: fit.parameters });
+    note_long_unseen(&prepared, fit.limits.seq_len_max, &plan, on)?;
     on(Event::Phase("train"));
     let clock = SystemClock::new();
     let mut feed = feed(&prepared.train, &plan.data.lengths, plan.train.seed, plan.train.batch);
@@ -374,24 +397,38 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         fs,
         dir,
         stop,
-        engine: &mut engine,
+        engine,
         feed: &mut feed,
         tasks: prepared.train.tasks(),
         rehearsal: Rehearsal::of(&plan.data, &prepared.train, plan.train.seed),
         valid: prepared.valid.as_ref(),
+        unseen: prepared.unseen.as_ref(),
         steps,
         ranks,
         limits: EvalLimits { tokens_max: fit.limits.tokens_max, seq_len_max: plan.data.lengths.seq_len_max },
+        // What nothing depends on has no say in the engine's size either.
+        unseen_limits: EvalLimits { tokens_max: fit.limits.tokens_max, seq_len_max: fit.limits.seq_len_max },
         identity,
         store: checkpoint::store(dir, plan.train.checkpoints_keep),
         records: Records::open(fs, dir, &clock, &progress)?,
         progress,
     };
-    steps::train(&mut training, on)?;
+    while steps::train(&mut training, on)? == Ended::Relieved {
+        on(Event::Phase("model"));
+        let adapter = overfit::adapter_plan(&plan, training.progress.relief.as_ref())?;
+        // One engine is in memory at a time.
+        drop(training.engine);
+        training.engine = Engine::load_copy(&base, &plan.model, &adapter, &fit.limits)?;
+        steps::save(&mut training, on)?;
+        on(Event::Phase("train"));
+    }
+    if let Some(unseen) = &training.progress.unseen {
+        steps::tell_unseen(&unseen.best, &unseen.first, on);
+    }
 
     on(Event::Phase("save"));
-    let result = result_name(training.engine);
-    publish_result(training.engine, fs, &plan.model, &dir.join(result))?;
+    let result = result_name(&training.engine);
+    publish_result(&training.engine, fs, &plan.model, &dir.join(result))?;
     let seconds = metrics::seconds_trained(fs, dir)?;
     let summary = summarise(&plan, &training.progress, result, seconds);
     let facts = Facts {
@@ -399,6 +436,7 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         notes: prepared.notes.clone(),
         train_counts: prepared.train_counts.clone(),
         valid_counts: prepared.valid_counts.clone(),
+        unseen_counts: prepared.unseen_counts.clone(),
         replay_counts: prepared.replay_counts.clone(),
         memory: fit.memory,
         micro_tokens: fit.limits.tokens_max,
@@ -412,6 +450,26 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
     Ok(summary)
 }
 
+/// Unseen rows may be longer than what the engine was sized for, which they have no say in.
+fn note_long_unseen(
+    prepared: &Prepared,
+    seq_len_max: usize,
+    plan: &Plan,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), TrainError> {
+    let longest = prepared.unseen.as_ref().and_then(|unseen| Some((unseen, unseen.longest()?)));
+    if let Some((unseen, (index, tokens))) = longest
+        && tokens.min(plan.data.lengths.seq_len_max) > seq_len_max
+    {
+        let Origin { file, line } = unseen.example(index)?.origin;
+        on(Event::Note(format!(
+            "{file}:{line}: {tokens} tokens, longer than any row of data.train and data.valid ({seq_len_max}): such unseen rows \
+             are measured in stretches of that length"
+        )));
+    }
+    Ok(())
+}
+
 fn summarise(plan: &Plan, progress: &Progress, result: &'static str, seconds: f64) -> Summary {
     Summary {
         out: plan.out.clone(),
@@ -421,8 +479,11 @@ fn summarise(plan: &Plan, progress: &Progress, result: &'static str, seconds: f6
         final_valid_loss: progress.valid_loss,
         best_step: progress.best.map(|b| b.step),
         best_valid_loss: progress.best.map(|b| b.valid_loss),
+        unseen: progress.unseen.map(|u| u.best),
+        unseen_gap_open: progress.unseen.map(|u| u.best.is_open()),
         tokens_per_second: metrics::rate(progress.tokens, seconds),
         peak_rss_bytes: record::peak_rss_bytes(),
         stopped_early: progress.stopped_early,
+        relief: progress.relief.clone(),
     }
 }

@@ -5,13 +5,14 @@
 //! computed again, to the same bytes.
 
 use crate::batch::{Feed, LabelSum, Segment, count_targets, passes};
-use crate::checkpoint::{self, Best, Identity, Progress};
+use crate::checkpoint::{self, Best, Identity, Progress, Unseen};
 use crate::evaluate::{EvalLimits, Set, Validation, validate};
 use crate::forgotten::Rehearsal;
 use crate::metrics::{Reading, Records, StepMetrics, TaskLoss, ValidMetrics, rate};
 use crate::publish::publish_result;
 use crate::schedule::learning_rate;
-use crate::{Event, Plan, TrainError, TrainPlan};
+use crate::unseen::{Gap, Spread};
+use crate::{Event, Plan, TrainError, TrainPlan, overfit};
 use data::Dataset;
 use model::{AdaSchedule, AdamW, Allotment, Engine, StepKey};
 use runfs::{Checkpoints, Fs};
@@ -30,40 +31,50 @@ pub(crate) struct Training<'a> {
     /// The run folder.
     pub dir: &'a Path,
     pub stop: &'a AtomicBool,
-    pub engine: &'a mut Engine,
+    pub engine: Engine,
     pub feed: &'a mut Feed<'a>,
     /// Of the training's examples.
     pub tasks: &'a [String],
     /// Where the replay is chosen by what is forgotten.
     pub rehearsal: Option<Rehearsal<'a>>,
     pub valid: Option<&'a Dataset>,
+    pub unseen: Option<&'a Dataset>,
     pub steps: u64,
     /// AdaLoRA's.
     pub ranks: Option<AdaSchedule>,
     pub limits: EvalLimits,
+    pub unseen_limits: EvalLimits,
     pub identity: Identity,
     pub store: Checkpoints,
     pub records: Records<'a>,
     pub progress: Progress,
 }
 
-/// Trains to the last step or an early stop. Whatever ends it sooner leaves a folder that `resume` goes on from.
-pub(crate) fn train(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Finished,
+    /// The engine is to be loaded anew, as the progress's `relief` says, and saved.
+    Relieved,
+}
+
+/// Trains to the last step, an early stop, or a relief. Whatever ends it sooner leaves a folder that `resume` goes on from.
+pub(crate) fn train(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<Ended, TrainError> {
     if t.rehearsal.is_some() && t.progress.forgotten.is_none() {
         on(Event::Phase("evaluate"));
-        let Some(losses) = rehearsed(t)? else { return interrupt(t, on) };
+        let Some(losses) = rehearsed(t)? else { return Err(interrupt(t, on)?) };
         t.progress.forgotten = t.rehearsal.as_ref().map(|rehearsal| rehearsal.begin(&losses));
         on(Event::Phase("train"));
     }
     loop {
-        if !t.progress.settled {
-            settle(t, on)?;
+        if !t.progress.settled && settle(t, on)? == Settled::Relieved {
+            return Ok(Ended::Relieved);
         }
         if t.finished() {
-            return Ok(());
+            return Ok(Ended::Finished);
         }
         if t.stopping() {
-            return interrupt(t, on);
+            return Err(interrupt(t, on)?);
         }
         step(t, on)?;
     }
@@ -95,7 +106,7 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     let lr = learning_rate(t.plan.train.schedule, t.plan.train.warmup, t.plan.train.lr, step, t.steps);
     let legs = t.progress.forgotten.as_ref().map_or(&[][..], |forgotten| &forgotten.legs);
     let (segments, cursor) = (t.feed)(t.progress.cursor, legs)?;
-    let sums = gradients(t.engine, &segments, t.limits.tokens_max, (t.plan.train.seed, step), t.tasks.len())?;
+    let sums = gradients(&mut t.engine, &segments, t.limits.tokens_max, (t.plan.train.seed, step), t.tasks.len())?;
     let penalty = ("the penalty", sums.penalty.unwrap_or_default());
     for (what, value) in [("the loss", sums.loss), penalty, ("the gradient norm", sums.grad_norm)] {
         if !value.is_finite() {
@@ -103,7 +114,9 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
             return Err(went_bad(t, step, what, value, &segments)?);
         }
     }
-    let adamw = adamw(&t.plan.train, lr, step, sums.grad_norm);
+    // Its moments are as old as the last relief.
+    let updates = step - t.progress.relief.as_ref().map_or(0, |relief| relief.step);
+    let adamw = adamw(&t.plan.train, lr, updates, sums.grad_norm);
     let budgets = t.ranks.and_then(|schedule| Some((schedule, t.engine.budgets()?)));
     let what = budgets.map(|(schedule, (first, target))| schedule.after(step, first, target));
     match what {
@@ -193,7 +206,7 @@ fn gradients(
     Ok(Sums { loss: loss / targets as f64, penalty, grad_norm: engine.grad_norm()?, tokens, targets, by_task })
 }
 
-fn adamw(plan: &TrainPlan, lr: f64, step: u64, grad_norm: f64) -> AdamW {
+fn adamw(plan: &TrainPlan, lr: f64, updates: u64, grad_norm: f64) -> AdamW {
     let grad_scale = plan.clip.map_or(1.0, |max| (max / (grad_norm + CLIP_EPS)).min(1.0));
     AdamW {
         lr: lr as f32,
@@ -201,7 +214,7 @@ fn adamw(plan: &TrainPlan, lr: f64, step: u64, grad_norm: f64) -> AdamW {
         beta2: plan.betas.1 as f32,
         eps: plan.eps as f32,
         weight_decay: plan.weight_decay as f32,
-        t: u32::try_from(step).unwrap_or(u32::MAX),
+        t: u32::try_from(updates).unwrap_or(u32::MAX),
         grad_scale: grad_scale as f32,
     }
 }
@@ -231,22 +244,25 @@ fn went_bad(
 
 /// The validation and the checkpoint that are due after the step just done. A stop signal before or inside the
 /// validation leaves both to the resumed run: the step is saved as not settled.
-fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<Settled, TrainError> {
+    let before = t.progress.relief.as_ref().map(|relief| relief.times);
     if t.validation_due() {
         if t.stopping() {
-            return interrupt(t, on);
+            return Err(interrupt(t, on)?);
         }
         on(Event::Phase("evaluate"));
-        let Some(valid) = t.valid else { return Ok(()) };
-        match validate(t.engine, Set::Whole(valid), t.limits, t.stop)? {
-            Validation::Losses { loss, by_label } => {
+        let Some(valid) = t.valid else { return Ok(Settled::Kept) };
+        match validate(&mut t.engine, Set::Whole(valid), t.limits, t.stop)? {
+            Validation::Losses { loss, by_label, spread } => {
                 // Everything that a signal may cut short comes before anything is recorded.
                 let rehearsed = if t.finished() { Some(Vec::new()) } else { rehearsed(t)? };
-                let Some(rehearsed) = rehearsed else { return interrupt(t, on) };
+                let Some(rehearsed) = rehearsed else { return Err(interrupt(t, on)?) };
+                let Some(unseen) = unseen(t, on)? else { return Err(interrupt(t, on)?) };
+                let gap = unseen.map(|unseen| Gap::of(t.progress.step, (loss, &spread), (unseen.0, &unseen.1)));
                 let rise = rehearse(t, &rehearsed)?;
-                judge(t, loss, TaskLoss::of(valid.tasks(), &by_label), rise, on)?;
+                judge(t, loss, TaskLoss::of(valid.tasks(), &by_label), (rise, gap), on)?;
             }
-            Validation::Stopped => return interrupt(t, on),
+            Validation::Stopped => return Err(interrupt(t, on)?),
             Validation::Bad { value, segments } => {
                 return Err(went_bad(t, t.progress.step, "the validation loss", value, &segments)?);
             }
@@ -254,16 +270,26 @@ fn settle(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError>
         on(Event::Phase("train"));
     }
     t.progress.settled = true;
+    // The checkpoint that is due then is of the engine that is loaded next.
+    if t.progress.relief.as_ref().map(|relief| relief.times) != before {
+        return Ok(Settled::Relieved);
+    }
     if t.checkpoint_due() {
         save(t, on)?;
     }
-    Ok(())
+    Ok(Settled::Kept)
+}
+
+#[derive(PartialEq, Eq)]
+enum Settled {
+    Kept,
+    Relieved,
 }
 
 /// The losses of the rows that may be replayed, where that decides which of them are; None after a stop signal.
 fn rehearsed(t: &mut Training) -> Result<Option<Vec<LabelSum>>, TrainError> {
     let Some(rehearsal) = &t.rehearsal else { return Ok(Some(Vec::new())) };
-    match validate(t.engine, Set::Rows(rehearsal.data, &rehearsal.rows), t.limits, t.stop)? {
+    match validate(&mut t.engine, Set::Rows(rehearsal.data, &rehearsal.rows), t.limits, t.stop)? {
         Validation::Losses { by_label, .. } => Ok(Some(by_label)),
         Validation::Stopped => Ok(None),
         Validation::Bad { value, segments } => {
@@ -288,30 +314,92 @@ fn judge(
     t: &mut Training,
     loss: f64,
     tasks: Vec<TaskLoss>,
-    replay_rise: Option<f64>,
+    (replay_rise, gap): (Option<f64>, Option<Gap>),
     on: &mut dyn FnMut(Event),
 ) -> Result<(), TrainError> {
     let step = t.progress.step;
     let before = t.progress.best;
     let best = before.is_none_or(|b| loss < b.valid_loss);
     if best {
-        publish_result(t.engine, t.fs, &t.plan.model, &t.dir.join("best"))?;
-        t.progress.best = Some(Best { step, valid_loss: loss });
+        publish_result(&t.engine, t.fs, &t.plan.model, &t.dir.join("best"))?;
+        t.progress.best =
+            Some(Best { step, valid_loss: loss, times: t.progress.relief.as_ref().map_or(0, |r| r.times) });
     }
     let min_delta = t.plan.train.early_stop.map_or(0.0, |e| e.min_delta);
     let renewed = before.is_none_or(|b| loss < b.valid_loss - min_delta);
     t.progress.stale = if renewed { 0 } else { t.progress.stale + 1 };
-    t.progress.stopped_early =
-        step < t.steps && t.plan.train.early_stop.is_some_and(|e| t.progress.stale >= e.patience);
+    let patience = t.plan.train.early_stop.map(|e| e.patience);
+    let ends = step < t.steps && patience.is_some_and(|patience| t.progress.stale >= patience);
+    let relief = if ends { overfit::relieve(t.plan, t.fs, &t.identity, &t.progress)? } else { None };
+    t.progress.stopped_early = ends && relief.is_none();
+    if relief.is_some() {
+        t.progress.stale = 0;
+        t.progress.relief.clone_from(&relief);
+    }
     t.progress.valid_loss = Some(loss);
-    let metrics = ValidMetrics { step, valid_loss: loss, tasks, replay_rise };
+    let unseen_loss = gap.map(|gap| gap.unseen_loss);
+    let metrics = ValidMetrics { step, valid_loss: loss, unseen_loss, tasks, replay_rise, relief };
     t.records.valid(&metrics)?;
-    on(Event::Valid { step, loss, best, tasks: &metrics.tasks });
+    on(Event::Valid { step, loss, best, unseen: unseen_loss, tasks: &metrics.tasks });
+    if let Some(gap) = gap {
+        compare(t, gap, best, on);
+    }
+    if let Some(relief) = metrics.relief {
+        on(Event::Note(relief.told(patience.unwrap_or_default())));
+    }
     Ok(())
 }
 
-/// Publishes what has been done so far and ends the loop.
-fn interrupt(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+/// The unseen set's loss and spread: nothing in it where there is no such set, or none of its losses can be used; None after a
+/// stop signal. Only `metrics`, records and notes ever depend on it.
+#[expect(clippy::option_option, reason = "a stop is not the same as no number")]
+fn unseen(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<Option<Option<(f64, Spread)>>, TrainError> {
+    let Some(data) = t.unseen else { return Ok(Some(None)) };
+    match validate(&mut t.engine, Set::Whole(data), t.unseen_limits, t.stop)? {
+        Validation::Losses { loss, spread, .. } => Ok(Some(Some((loss, spread)))),
+        Validation::Stopped => Ok(None),
+        // It stops nothing: training and validation have losses of their own that do.
+        Validation::Bad { value, segments } => {
+            let (step, from) = (t.progress.step, segments.first().map(origin).unwrap_or_default());
+            on(Event::Note(format!("step {step}: the unseen loss is {value}, in rows from {from} on; it is left out")));
+            Ok(Some(None))
+        }
+    }
+}
+
+/// Keeps what is to be told of the gap, and tells when it opens.
+fn compare(t: &mut Training, gap: Gap, best: bool, on: &mut dyn FnMut(Event)) {
+    let before = t.progress.unseen.unwrap_or(Unseen { first: gap, best: gap, told: false });
+    let opens = gap.is_open() && !before.told;
+    if opens {
+        on(Event::Note(format!("worse on unseen rows than in validation: {}", gap.verdict())));
+    }
+    let best = if best { gap } else { before.best };
+    t.progress.unseen = Some(Unseen { best, told: before.told || opens, ..before });
+}
+
+/// What the gap at the best step means, at a run's end.
+pub(crate) fn tell_unseen(best: &Gap, first: &Gap, on: &mut dyn FnMut(Event)) {
+    if !best.is_open() {
+        return;
+    }
+    let since = match first.step == best.step {
+        true => "it was so at the first validation".to_owned(),
+        false => {
+            format!("at the first validation, step {}, it was {:+.4}", first.step, first.unseen_mean - first.valid_mean)
+        }
+    };
+    on(Event::Note(format!(
+        "warning: the best step is worse on data.unseen than on data.valid, beyond chance. {}. The gap is {:+.4}; {since}. A gap that \
+         grew is overfitting that validation does not show: its rows are too like the training's, or the step was chosen by them. A \
+         gap that was there from the start means that unseen rows are harder or of another kind.",
+        best.verdict(),
+        best.unseen_mean - best.valid_mean,
+    )));
+}
+
+/// Publishes what has been done so far; the error that ends the loop.
+fn interrupt(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<TrainError, TrainError> {
     let step = t.progress.step;
     // Before the first step there is nothing to save (the plan alone says how to begin), and after a step whose own
     // checkpoint was due it has just been saved.
@@ -319,12 +407,12 @@ fn interrupt(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainErr
     if step > 0 && !saved {
         save(t, on)?;
     }
-    Err(TrainError::Interrupted { step })
+    Ok(TrainError::Interrupted { step })
 }
 
-fn save(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+pub(crate) fn save(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     t.records.sync()?;
-    let path = checkpoint::publish(&t.store, t.fs, t.engine, &t.progress, &t.identity)?;
+    let path = checkpoint::publish(&t.store, t.fs, &t.engine, &t.progress, &t.identity)?;
     on(Event::Checkpoint { step: t.progress.step, path: &path });
     Ok(())
 }

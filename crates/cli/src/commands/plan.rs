@@ -62,6 +62,7 @@ fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
         "trainable": p.trainable,
         "train": p.counts,
         "valid": p.valid_counts,
+        "unseen": p.unseen_counts,
         "replay": p.replay_counts,
         "tasks": p.tasks,
         "memory": p.memory,
@@ -93,6 +94,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     match &p.valid_counts {
         Some(valid) => counts(&mut page, "valid", valid),
         None => page.row("valid", "none (data.valid): no best checkpoint, no early stop"),
+    }
+    if let Some(unseen) = &p.unseen_counts {
+        counts(&mut page, "unseen", unseen);
     }
     if let Some(replay) = &p.replay_counts {
         counts(&mut page, "replay", replay);

@@ -3,15 +3,15 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EwcFile, OneOrMany, PlanFile, PrecisionFile,
-    QuantizeFile, RanksFile, ReplayFile, SourceFile, TemplateFile, TrainFile, ValidFile,
+    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EwcFile, OnOverfitFile, OneOrMany, PlanFile,
+    PrecisionFile, QuantizeFile, RanksFile, ReplayFile, SourceFile, TemplateFile, TrainFile, UnseenFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
 use model::{AdaPlan, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Span, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use train::{EarlyStop, EwcOf, EwcPlan, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+use train::{EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
 
 const R: u64 = 8;
 const R_MAX: u64 = 4096;
@@ -31,6 +31,9 @@ const ORTHOGONALITY: f64 = 0.5;
 const CLIP: f64 = 1.0;
 const CHECKPOINT_EVERY: u64 = 100;
 const CHECKPOINTS_KEEP: u64 = 2;
+const SHRINKS: u64 = 2;
+/// More halvings than a rank has bits.
+const SHRINKS_MAX: u64 = 64;
 const CHECKPOINTS_KEEP_MAX: u64 = 10_000;
 const STEPS_MAX: u64 = 1 << 40;
 const LAYERS_MAX: u64 = 100_000;
@@ -71,13 +74,15 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
     if adapter.full && quantize != Quantize::None {
         return Err(cx.exclusive("adapter.method: full", "quantize"));
     }
+    let train = cx.train(file.train, seed, seq_len_max)?;
+    cx.fits_on_overfit(train.on_overfit, &adapter)?;
     Ok(Plan {
         quantize,
         quantize_cache,
         data: cx.data(file.data, file.replay, &model, seq_len_max)?,
         ewc: file.ewc.map_or(Ok(Vec::new()), |parts| cx.ewc(parts.0, &adapter))?,
         adapter: AdapterPlan::Lora(Box::new(adapter)),
-        train: cx.train(file.train, seed, seq_len_max)?,
+        train,
         out: normal(&roots.outputs.join(&file.out)),
         model,
     })
@@ -167,6 +172,7 @@ impl Cx<'_> {
             replay: replay.map(|replay| self.replay(replay)).transpose()?,
             train: self.sources("data.train", file.train.0)?,
             valid: file.valid.map(|v| self.valid(v)).transpose()?,
+            unseen: file.unseen.map_or(Ok(Vec::new()), |files| self.unseen(files))?,
             text: TextPlan {
                 model_dir: model.to_owned(),
                 template: match file.template.unwrap_or(TemplateFile::Auto) {
@@ -245,6 +251,13 @@ impl Cx<'_> {
             }
         }
         self.sources("data.valid", sources).map(Valid::Source)
+    }
+
+    fn unseen(&self, files: OneOrMany<UnseenFile>) -> Result<Vec<Source>, PlanError> {
+        if !self.tree.has("data.valid") {
+            return Err(self.needs("data.unseen", "data.valid"));
+        }
+        self.sources("data.unseen", files.0.into_iter().map(UnseenFile::source).collect())
     }
 
     fn lora(&self, file: AdapterFile, model: &Path, seed: u64) -> Result<LoraPlan, PlanError> {
@@ -471,6 +484,7 @@ impl Cx<'_> {
         if file.eval_every.is_some() && !self.tree.has("data.valid") {
             return Err(self.needs("train.eval_every", "data.valid"));
         }
+        let on_overfit = self.on_overfit(&file)?;
         Ok(TrainPlan {
             length: self.length(&file)?,
             batch: as_usize(self.whole("train.batch", file.batch, BATCH, 1..=BATCH_MAX)?),
@@ -506,6 +520,7 @@ impl Cx<'_> {
                 2..=CHECKPOINTS_KEEP_MAX,
             )?),
             eval_every: self.optional_whole("train.eval_every", file.eval_every, 1..=STEPS_MAX)?,
+            on_overfit,
             early_stop: file.early_stop.map(|e| self.early_stop(&e)).transpose()?,
             memory: self.optional_whole("train.memory", file.memory.map(|s| s.0), 1..=1 << 50)?,
             threads: self.optional_whole("train.threads", file.threads, 1..=THREADS_MAX)?.map(as_usize),
@@ -536,6 +551,39 @@ impl Cx<'_> {
             [b1, b2] if (0.0..1.0).contains(&b1) && (0.0..1.0).contains(&b2) => Ok((b1, b2)),
             _ => Err(self.out_of_range(key, "two numbers from 0 to below 1", &format!("{typed:?}"))),
         }
+    }
+
+    fn on_overfit(&self, file: &TrainFile) -> Result<OnOverfit, PlanError> {
+        let typed = file.on_overfit.unwrap_or(OnOverfitFile::Stop);
+        if file.shrinks.is_some() && typed != OnOverfitFile::ShrinkRank {
+            return Err(self.needs("train.shrinks", "train.on_overfit: shrink_rank"));
+        }
+        if typed != OnOverfitFile::Stop && file.early_stop.is_none() {
+            return Err(self.needs("train.on_overfit", "train.early_stop"));
+        }
+        Ok(match typed {
+            OnOverfitFile::Stop => OnOverfit::Stop,
+            OnOverfitFile::RaiseDropout => OnOverfit::RaiseDropout,
+            OnOverfitFile::ShrinkRank => {
+                let times = self.whole("train.shrinks", file.shrinks, SHRINKS, 1..=SHRINKS_MAX)?;
+                OnOverfit::ShrinkRank { times: u32::try_from(times).unwrap_or(u32::MAX) }
+            }
+        })
+    }
+
+    /// Going on from the best adapter is for a plain LoRA that nothing else holds.
+    fn fits_on_overfit(&self, on_overfit: OnOverfit, adapter: &LoraPlan) -> Result<(), PlanError> {
+        let key = "train.on_overfit";
+        if on_overfit == OnOverfit::Stop {
+            return Ok(());
+        }
+        if adapter.full || adapter.dora || adapter.ada.is_some() {
+            return Err(self.needs(key, "adapter.method: lora"));
+        }
+        if adapter.init == InitWeights::Pissa {
+            return Err(self.exclusive(key, "adapter.init: pissa"));
+        }
+        if self.tree.has("ewc") { Err(self.exclusive(key, "ewc")) } else { Ok(()) }
     }
 
     fn early_stop(&self, file: &EarlyStopFile) -> Result<EarlyStop, PlanError> {

@@ -106,6 +106,7 @@ fn a_key_left_out_means_its_documented_default() {
     for key in KEYS.iter().filter(|k| !k.default.is_empty()) {
         let set = format!("{}={}", key.path, key.default);
         let extra: &[&str] = match key.path {
+            "train.shrinks" => &["data.valid={path: v}", "train.early_stop.patience=3", "train.on_overfit=shrink_rank"],
             "train.early_stop.min_delta" => &["data.valid={path: v}", "train.early_stop.patience=3"],
             path if path.starts_with("adapter.ranks.") => &["adapter.method=adalora"],
             path if path.starts_with("replay.") => &["replay.path=g.jsonl"],
@@ -510,6 +511,8 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         ("path: g.jsonl", "path: g.jsonl, run: runs/a", "`replay.run` and `replay.path` exclude each other"),
         ("path: g.jsonl, ", "", "`replay.path` is missing"),
         ("  valid: {path: v.jsonl, task: bank}\n", "", "plan.yaml:8:45: `replay.choose: forgotten` needs `data.valid`"),
+        ("out:", "  unseen: []\nout:", "plan.yaml:8:11: `data.unseen` must be at least one source"),
+        ("out:", "  unseen: {share: 0.1}\nout:", "plan.yaml:8:12: unknown key `data.unseen.share`"),
         (
             "{path: v.jsonl, task: bank}",
             "{share: 0.1, task: bank}",
@@ -522,6 +525,9 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let message = refusal(SMALL, &["data.unseen={path: u.jsonl}"]);
+    let expected = "`data.unseen` needs `data.valid` | add `data.valid`, or take `data.unseen` out";
+    assert!(message.contains(expected), "{message}");
     let message = refusal(SMALL, &["data.train.task=a", "data.mix.temperature=1.5"]);
     assert!(
         message.contains("`data.mix.temperature` must be from 0 (all tasks alike) to 1 (by size), not 1.5"),
@@ -550,4 +556,39 @@ fn what_is_held_on_to() {
         let refused = refusal(SMALL, &[set]);
         assert!(refused.contains(says), "{set}: {refused}");
     }
+}
+
+#[test]
+fn what_is_done_about_overfitting_as_typed() {
+    let early: &[&str] = &["data.valid={path: v}", "train.early_stop.patience=3"];
+    let of = |sets: &[&str]| good(SMALL, &[early, sets].concat()).train.on_overfit;
+    assert_eq!(of(&[]), train::OnOverfit::Stop);
+    assert_eq!(of(&["train.on_overfit=shrink_rank"]), train::OnOverfit::ShrinkRank { times: 2 });
+    assert_eq!(of(&["train.on_overfit=shrink_rank", "train.shrinks=4"]), train::OnOverfit::ShrinkRank { times: 4 });
+    assert_eq!(of(&["train.on_overfit=raise_dropout"]), train::OnOverfit::RaiseDropout);
+    let refused = |sets: &[&str]| refusal(SMALL, &[early, sets].concat());
+    for (sets, expected) in [
+        (&["train.on_overfit=shrink"][..], "`train.on_overfit` must be one of stop, shrink_rank, raise_dropout"),
+        (&["train.shrinks=2"], "`train.shrinks` needs `train.on_overfit: shrink_rank`"),
+        (&["train.on_overfit=shrink_rank", "train.shrinks=0"], "`train.shrinks` must be from 1 to"),
+        (&["train.on_overfit=shrink_rank", "adapter.method=dora"], "`train.on_overfit` needs `adapter.method: lora`"),
+        (&["train.on_overfit=raise_dropout", "adapter.method=full"], "`train.on_overfit` needs `adapter.method: lora`"),
+        (
+            &["train.on_overfit=shrink_rank", "adapter.method=adalora"],
+            "`train.on_overfit` needs `adapter.method: lora`",
+        ),
+        (
+            &["train.on_overfit=shrink_rank", "adapter.init=pissa"],
+            "`train.on_overfit` and `adapter.init: pissa` exclude",
+        ),
+        (
+            &["train.on_overfit=shrink_rank", "ewc={general: {path: g}, lambda: 1}"],
+            "`train.on_overfit` and `ewc` exclude each other",
+        ),
+    ] {
+        let got = refused(sets);
+        assert!(got.contains(expected), "{sets:?}: {got}");
+    }
+    let got = refusal(SMALL, &["data.valid={path: v}", "train.on_overfit=shrink_rank"]);
+    assert!(got.contains("`train.on_overfit` needs `train.early_stop`"), "{got}");
 }

@@ -33,6 +33,7 @@ pub struct PlanFile {
 pub struct DataFile {
     pub train: OneOrMany<SourceFile>,
     pub valid: Option<OneOrMany<ValidFile>>,
+    pub unseen: Option<OneOrMany<UnseenFile>>,
     pub template: Option<TemplateFile>,
     pub loss_on: Option<LossOn>,
     pub over_length: Option<OverLength>,
@@ -108,6 +109,24 @@ impl ValidFile {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {path: unseen.jsonl}")]
+pub struct UnseenFile {
+    pub path: Option<PathBuf>,
+    pub format: Option<Format>,
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+    pub dataset_info: Option<PathBuf>,
+    pub name: Option<String>,
+}
+
+impl UnseenFile {
+    pub fn source(self) -> SourceFile {
+        let UnseenFile { path, format, columns, dataset_info, name } = self;
+        SourceFile { path, format, columns, dataset_info, name, task: None, weight: None, cap: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "keys and values, such as {general: {path: general.jsonl}, lambda: 1000}")]
 pub struct EwcFile {
     pub general: Option<OneOrMany<SourceFile>>,
@@ -171,12 +190,22 @@ pub struct TrainFile {
     pub clip: Option<ClipFile>,
     pub eval_every: Option<u64>,
     pub early_stop: Option<EarlyStopFile>,
+    pub on_overfit: Option<OnOverfitFile>,
+    pub shrinks: Option<u64>,
     pub checkpoint_every: Option<u64>,
     pub checkpoints_keep: Option<u64>,
     pub seed: Option<u64>,
     pub precision: Option<PrecisionFile>,
     pub memory: Option<Size>,
     pub threads: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOverfitFile {
+    Stop,
+    ShrinkRank,
+    RaiseDropout,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -27,8 +27,12 @@ pub fn json(event: &Event<'_>) -> Value {
             }),
             tasks,
         ),
-        Event::Valid { step, loss, best, tasks } => {
-            with_tasks(json!({"event": "valid", "step": step, "valid_loss": loss, "best": best}), tasks)
+        Event::Valid { step, loss, best, unseen, tasks } => {
+            let mut event = json!({"event": "valid", "step": step, "valid_loss": loss, "best": best});
+            if let Some(unseen) = unseen {
+                event["unseen_loss"] = json!(unseen);
+            }
+            with_tasks(event, tasks)
         }
         Event::Checkpoint { step, path } => json!({"event": "checkpoint", "step": step, "path": path}),
     }

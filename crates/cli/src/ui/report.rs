@@ -126,11 +126,29 @@ fn summary_text(s: &Summary) -> String {
     if let (Some(step), Some(best)) = (s.best_step, s.best_valid_loss) {
         rows.push(("best", format!("{} valid at step {step}, in {}", figure(best), shown_path(&s.out.join("best")))));
     }
+    if let (Some(gap), Some(open)) = (&s.unseen, s.unseen_gap_open) {
+        let means = format!(
+            "{} at step {}, an example {:+.4} against valid",
+            figure(gap.unseen_loss),
+            gap.step,
+            gap.unseen_mean - gap.valid_mean
+        );
+        let judged = if open { "worse beyond chance: see the note" } else { "no worse than chance explains" };
+        rows.push(("unseen", format!("{means} ({judged})")));
+    }
     let steps = match s.stopped_early {
         true => format!("{} (stopped early: no better for train.early_stop.patience validations)", count(s.steps)),
         false => count(s.steps),
     };
     rows.push(("steps", steps));
+    if let Some(relief) = &s.relief {
+        let what = match relief.rank {
+            Some(rank) => format!("rank at most {rank}"),
+            None => format!("dropout {:.1}", relief.dropout),
+        };
+        let times = if relief.times == 1 { "once".to_owned() } else { format!("{} times", relief.times) };
+        rows.push(("overfit", format!("{what} since step {} ({times}, train.on_overfit)", count(relief.step))));
+    }
     rows.push(("speed", format!("{} tokens/s, peak memory {}", rate(s.tokens_per_second), bytes(s.peak_rss_bytes))));
     rows.iter().map(|(name, value)| format!("{name:<9}{value}\n")).collect()
 }
@@ -210,7 +228,9 @@ impl Bar {
                     bar.set_position(*step);
                 }
             }
-            Event::Valid { step, loss, best, tasks } => self.above(&valid_line(*step, *loss, *best, tasks))?,
+            Event::Valid { step, loss, best, unseen, tasks } => {
+                self.above(&valid_line(*step, *loss, *best, *unseen, tasks))?
+            }
             // A checkpoint is told where nothing else shows that the run is alive and safe: not under a moving bar.
             Event::Checkpoint { .. } => {}
         }
@@ -325,7 +345,7 @@ impl Lines {
                     clock(self.left(*step, *steps)),
                 )
             }
-            Event::Valid { step, loss, best, tasks } => valid_line(*step, *loss, *best, tasks),
+            Event::Valid { step, loss, best, unseen, tasks } => valid_line(*step, *loss, *best, *unseen, tasks),
             Event::Checkpoint { step, .. } => format!("checkpoint at step {step}"),
         };
         super::eprint(&format!("{}\n", wrapped(&line, COLUMNS, 2)))
@@ -358,9 +378,10 @@ fn start_line(steps: u64, first_step: u64, trainable: u64, parameters: u64) -> S
 }
 
 /// One line: tasks that do not fit are in metrics.jsonl.
-fn valid_line(step: u64, loss: f64, best: bool, tasks: &[TaskLoss]) -> String {
+fn valid_line(step: u64, loss: f64, best: bool, unseen: Option<f64>, tasks: &[TaskLoss]) -> String {
     let mark = if best { "  (best so far)" } else { "" };
-    let mut line = format!("step {step}  valid loss {}{mark}", figure(loss));
+    let unseen = unseen.map(|loss| format!("  unseen {}", figure(loss))).unwrap_or_default();
+    let mut line = format!("step {step}  valid loss {}{unseen}{mark}", figure(loss));
     for task in tasks {
         let more = format!("  {} {}", visible(&task.task), figure(task.loss));
         if line.width() + more.width() + 3 > COLUMNS {
@@ -381,10 +402,10 @@ mod tests {
         let task = |i: usize| TaskLoss { task: format!("任务-{i}"), loss: 1.5, supervised_tokens: 9 };
         let few: Vec<TaskLoss> = (0..2).map(task).collect();
         assert_eq!(
-            valid_line(50, 1.25, true, &few),
-            "step 50  valid loss 1.2500  (best so far)  任务-0 1.5000  任务-1 1.5000"
+            valid_line(50, 1.25, true, Some(1.5), &few),
+            "step 50  valid loss 1.2500  unseen 1.5000  (best so far)  任务-0 1.5000  任务-1 1.5000"
         );
-        let many = valid_line(50, 1.25, true, &(0..20).map(task).collect::<Vec<_>>());
+        let many = valid_line(50, 1.25, true, None, &(0..20).map(task).collect::<Vec<_>>());
         assert!(many.width() <= COLUMNS && many.ends_with("  …"), "{many}");
     }
 }

@@ -510,3 +510,50 @@ fn a_merge_says_where_it_added_the_adapter_to_nf4_values() {
     assert!(weights("nf4") == weights("told") && weights("nf4") != weights("floats"));
     assert!(weights("single") != weights("told"));
 }
+
+/// A third set is told beside validation's, in the plan, in one line of the run and in its summary.
+#[test]
+fn an_unseen_set_is_shown_and_changes_no_adapter() {
+    let bench = Bench::new("llama");
+    let strange: String =
+        (0..8).map(|i| format!("{{\"prompt\":\"第{i}问\",\"completion\":\"%%{}\"}}\n", "是".repeat(2 + i))).collect();
+    bench.write("unseen.jsonl", &strange);
+    let unseen = ["--set", "data.unseen={path: unseen.jsonl}"];
+    let plan = bench.done(&[&["plan", "plan.yaml"], &unseen[..]].concat()).stdout;
+    assert!(plan.lines().any(|l| l.starts_with("unseen") && l.contains("8 examples")), "{plan}");
+    let ran = bench.done(&[&["train", "plan.yaml"], &unseen[..]].concat());
+    let line = ran.stderr.lines().find(|l| l.contains("valid loss")).expect("a validation");
+    assert!(line.contains("  unseen "), "{line}");
+    assert!(ran.stdout.lines().any(|l| l.starts_with("unseen   ") && l.contains(" at step ")), "{}", ran.stdout);
+    bench.done(&["train", "plan.yaml", "--set", "out=without"]);
+    let adapter = |run: &str| std::fs::read(bench.path(run).join("adapter/adapter_model.safetensors")).expect("it");
+    assert!(adapter("run") == adapter("without"));
+    let again = bench.run(&["train", "plan.yaml", "--set", "out=again", "--set", "data.unseen={path: train.jsonl}"]);
+    assert_eq!(again.code, 11, "{again:?}");
+    assert!(again.stderr.contains("so its rows are not unseen") && again.stderr.contains("`data.unseen`"), "{again:?}");
+}
+
+/// Where validation gets no better, the run goes on with fewer ranks, and says so.
+#[test]
+fn a_run_that_overfits_goes_on_with_fewer_ranks() {
+    let bench = Bench::new("llama");
+    let set = [
+        "--set",
+        "train.eval_every=1",
+        "--set",
+        "train.early_stop={patience: 2, min_delta: 100}",
+        "--set",
+        "train.on_overfit=shrink_rank",
+        "--set",
+        "train.shrinks=1",
+    ];
+    let ran = bench.done(&[&["train", "plan.yaml"], &set[..]].concat());
+    let text = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("step 3: no better for 2 validations; going on from step "), "{}", ran.stderr);
+    let line = ran.stdout.lines().find(|l| l.starts_with("overfit  rank at most ")).expect("a line of the summary");
+    assert!(line.contains("since step 3 (once, train.on_overfit)"), "{line}");
+    assert!(ran.stdout.contains("stopped early"), "{}", ran.stdout);
+    let refused = bench.run(&["plan", "plan.yaml", "--set", "train.on_overfit=shrink_rank"]);
+    assert_eq!(refused.code, 10, "{refused:?}");
+    assert!(refused.stderr.contains("`train.on_overfit` needs `train.early_stop`"), "{refused:?}");
+}

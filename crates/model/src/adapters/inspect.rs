@@ -101,6 +101,9 @@ pub enum Keep {
     Rank(usize),
     /// In each module as few as hold this share of ‖ΔW‖².
     Energy(f64),
+    /// In each module its ranks halved so many times, at least 1; more, though fewer than one halving less leaves, where that holds
+    /// this share of ‖ΔW‖² and so few do not.
+    Halved { times: u32, share: f64 },
 }
 
 impl Keep {
@@ -109,6 +112,11 @@ impl Keep {
         let square = |s: &[f64]| s.iter().map(|s| s * s).sum::<f64>();
         match self {
             Keep::Rank(most) => most.min(s.len()),
+            Keep::Halved { times, share } => {
+                let halved = |times: u32| (s.len() >> times.min(usize::BITS - 1)).max(1).min(s.len());
+                let (least, most) = (halved(times), halved(times.saturating_sub(1)));
+                (least..most).find(|k| square(&s[..*k]) >= share * square(s)).unwrap_or(least)
+            }
             Keep::Energy(share) => (1..s.len()).find(|k| square(&s[..*k]) >= share * square(s)).unwrap_or(s.len()),
         }
     }
@@ -195,5 +203,24 @@ pub(super) fn with_sizes(config: AdapterConfig, sizes: &BTreeMap<String, (usize,
         init_lora_weights: true.into(),
         other: Map::new(),
         ..config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_keep_what_share_they_can() {
+        let count = |s: &[f64], times| Keep::Halved { times, share: 0.9 }.count(s);
+        let steep = [10.0, 5.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1];
+        assert_eq!((count(&steep, 1), count(&steep, 2), count(&steep, 3)), (4, 2, 1));
+        // 72.25 + 64 + 49 + 36 + 25 of 263.25 are 0.936; with four it is 0.84.
+        assert_eq!(count(&[8.5, 8.0, 7.0, 6.0, 5.0, 4.0, 1.0, 0.0], 1), 5);
+        // Seven of eight alike are not enough.
+        assert_eq!((count(&[1.0; 8], 1), count(&[1.0; 8], 2)), (4, 2));
+        // Ten of twelve are enough, but no longer the second time.
+        assert_eq!((count(&[1.0; 12], 1), count(&[1.0; 12], 2)), (11, 3));
+        assert_eq!((count(&[1.0], 1), count(&[1.0; 3], 9), count(&[0.0; 4], 1), count(&[], 1)), (1, 1, 2, 0));
     }
 }

@@ -154,6 +154,7 @@ fn fewer_ranks_lose_what_the_sums_singular_values_say() {
             assert!((made.lost * made.norm - off).abs() < 1e-5 * all.norm, "{keep:?} {made:?}: {off}");
             match keep {
                 Keep::Rank(r) => assert_eq!(made.after, r),
+                Keep::Halved { .. } => unreachable!("not among those above"),
                 Keep::Energy(share) => {
                     let left = (1.0 - share).sqrt() * all.norm + 1e-6 * all.norm;
                     assert!(rest(made.after) <= left, "{made:?}");

@@ -54,6 +54,7 @@ pub fn bench() -> Bench {
         data: DataPlan {
             train: vec![source(&train)],
             valid: Some(Valid::Source(vec![source(&valid)])),
+            unseen: Vec::new(),
             text: TextPlan {
                 model_dir: model.clone(),
                 template: Template::Plain("{prompt} {completion}".into()),
@@ -85,6 +86,7 @@ pub fn bench() -> Bench {
             checkpoints_keep: 2,
             eval_every: Some(2),
             early_stop: None,
+            on_overfit: train::OnOverfit::Stop,
             memory: None,
             threads: Some(1),
         },

@@ -25,6 +25,7 @@ fn bench(tasks: &[&[usize]]) -> Bench {
     let plan = DataPlan {
         train: tasks.iter().enumerate().map(|(i, words)| source(i, words)).collect(),
         valid: None,
+        unseen: Vec::new(),
         text: TextPlan {
             model_dir: Path::new(REPOSITORY).join("fixtures/models/llama"),
             template: Template::Plain("{prompt} {completion}".into()),

@@ -32,6 +32,7 @@ impl Case {
         let plan = DataPlan {
             train: vec![source(path)],
             valid: None,
+            unseen: Vec::new(),
             text: TextPlan {
                 model_dir: Path::new(REPOSITORY).join("fixtures/models/llama"),
                 template: Template::Plain("{prompt} => {completion}".into()),
