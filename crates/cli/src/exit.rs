@@ -216,6 +216,12 @@ impl From<TrainError> for Failure {
             TrainError::QuantizedCopy { source } => Failure::new(Failure::from(*source).code, &sentence)
                 .hint("set `quantize_cache` to a folder that can be written and has room, or raise `train.memory`"),
             TrainError::EarlierRun { .. } => say(Code::Plan).hint("change `replay.run`, or use `replay.path`"),
+            TrainError::TooFewWritten { .. } => {
+                say(Code::Plan).hint("lower `replay.self`, raise `replay.tokens`, or name rows in `replay.path`")
+            }
+            TrainError::NotWritten { .. } => {
+                say(Code::Plan).hint("train first, with the same plan, and mix then; or name rows in `replay.path`")
+            }
             TrainError::OutExists { .. } => say(Code::Plan).hint("name a new one, or remove what is there"),
             TrainError::NoFisher { .. } | TrainError::EwcShape { .. } => {
                 say(Code::Model).hint("name what `athanor train` has written to a run's folder `ewc`")

@@ -24,7 +24,7 @@ pub use order::{Permutation, Purpose};
 pub use packing::{PACK_WINDOW, Piece, pack};
 pub use plan::{
     BadRows, Choose, DataPlan, EarlierRun, Format, LengthPlan, LossOn, MixPlan, OverLength, Packing, ReplayPlan,
-    Shares, Source, TaskPlan, Template, TextPlan, Valid,
+    Shares, Source, TaskPlan, Template, TextPlan, Valid, WrittenPlan,
 };
 pub use prepare::{prepare, source_hashes};
 pub use records::convert::kind as json_kind;
@@ -34,4 +34,4 @@ pub use records::mend::{Broken as BrokenJson, Mended as MendedJson, mended as me
 pub use records::raw::{ByteBody, ByteRow, ByteRows, Kind};
 pub use records::{DEPTH_MAX, Found, Reading, Record, Records, Speaker, Tags, ValueRow, ValueRows, too_deep};
 pub use replay::REPLAY_BUFFER;
-pub use text::{Content, Control, Conversation, Encoded, Message, Question, TextError, TextPipeline};
+pub use text::{Content, Control, Conversation, Encoded, Message, Question, TextError, TextPipeline, Turns};

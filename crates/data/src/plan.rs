@@ -60,6 +60,10 @@ pub struct ReplayPlan {
     /// Where the sources are those of an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierRun>,
+    /// Where the base writes the rows itself, before it is trained: `sources` is then empty in a plan as meant, and the file of
+    /// what was written where data are prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<WrittenPlan>,
     /// Of an epoch's supervised tokens.
     pub share: f64,
     pub choose: Choose,
@@ -78,6 +82,16 @@ pub struct EarlierRun {
     /// The share of the rows that it held back for validation, and its seed: they are not replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<(f64, u64)>,
+}
+
+/// Texts that the base writes before it is trained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenPlan {
+    pub texts: u64,
+    /// Most tokens of one. None: of a text without turns as many as training examples have in the median, of a chat
+    /// `seq_len_max`; fixed before the first is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
 /// Which rows of the replay sources are used.

@@ -188,7 +188,7 @@ fn row(content: Content, line: u64) -> Row {
             messages(prompt.into_iter().chain(completion).collect())
         }
         Content::Fields(fields) => fields.into_iter().map(|(name, text)| field(name, Part::Text, text)).collect(),
-        Content::Text(text) => vec![field("text".into(), Part::Text, text)],
+        Content::Text(text) | Content::Unfinished(text) => vec![field("text".into(), Part::Text, text)],
     };
     Row { file: 0, line, fields }
 }

@@ -204,14 +204,20 @@ impl Loaded {
         if let Some((field, was, is)) = first_difference("", &self.identity.plan, &now.plan) {
             return Err(TrainError::PlanChanged { checkpoint, field, was, now: is });
         }
-        let pair = |was: &String, is: &String| (was != is).then(|| (was.clone(), is.clone()));
-        if let Some((was, now)) = pair(&self.identity.data_sha256, &now.data_sha256) {
-            return Err(TrainError::DataChanged { checkpoint, was, now });
+        let (was, now_is) = (self.identity.data_sha256.clone(), now.data_sha256.clone());
+        if was != now_is {
+            return Err(TrainError::DataChanged { checkpoint, was, now: now_is });
         }
-        if let Some((was, now)) = pair(&self.identity.model_sha256, &now.model_sha256) {
-            return Err(TrainError::ModelChanged { checkpoint, was, now });
+        self.check_model(&now.model_sha256)
+    }
+
+    /// Refuses another base model alone, for what is done with it before all is known.
+    pub fn check_model(&self, now: &str) -> Result<(), TrainError> {
+        let was = self.identity.model_sha256.clone();
+        match was == now {
+            true => Ok(()),
+            false => Err(TrainError::ModelChanged { checkpoint: self.path.clone(), was, now: now.to_owned() }),
         }
-        Ok(())
     }
 
     /// Puts the trained tensors and the optimiser's moments into the engine, one of them in memory at a time.

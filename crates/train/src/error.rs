@@ -30,6 +30,15 @@ pub enum TrainError {
     #[error("{}: {why}", dir.display())]
     EarlierRun { dir: PathBuf, why: &'static str },
 
+    /// The base has ended, or repeated, nearly everything too early or not at all.
+    #[error(
+        "replay.self: of {drawn} texts that the base wrote, {kept} are of use, {wanted} are wanted (the others: {})",
+        crate::drawn::thrown(thrown_away)
+    )]
+    TooFewWritten { wanted: u64, kept: u64, drawn: u64, thrown_away: BTreeMap<String, u64> },
+    #[error("{}: not there; the base writes it when this plan's run begins", path.display())]
+    NotWritten { path: PathBuf },
+
     #[error("no {what} example is left of {rows} rows{}", list_aside(aside))]
     NoExamples { what: &'static str, rows: u64, aside: BTreeMap<String, u64> },
     #[error(

@@ -5,7 +5,7 @@
 //! `columns.NAME`; `anchor.NAME` where the weights are not held at the base's own values.
 
 use crate::batch::Segment;
-use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, record};
+use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, record, written};
 use data::{DataPlan, Dataset, Permutation, Purpose};
 use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Importance};
 use runfs::Fs;
@@ -60,7 +60,7 @@ pub(crate) fn read(
             EwcOf::Base(sources) => (general_plan(plan, sources), plan.train.seed, None),
             EwcOf::Run { dir, .. } => {
                 let of_run = record::read_plan(fs, dir)?;
-                (of_run.data, of_run.train.seed, Some((dir, record::data_hash(fs, dir)?)))
+                (written::data_of_run(of_run.data, dir)?, of_run.train.seed, Some((dir, record::data_hash(fs, dir)?)))
             }
         };
         let prepared = data::prepare(&plan, seed, &cache.join(format!("ewc-{}", i + 1)), on)?;

@@ -37,7 +37,8 @@ pub(crate) enum Layers {
 
 /// The row that sets the smallest possible pass.
 struct Longest {
-    origin: Origin,
+    /// Of a row that is there; None: as long as a text of the base's own may be.
+    origin: Option<Origin>,
     tokens: usize,
 }
 
@@ -186,11 +187,19 @@ fn longest_row(plan: &Plan, read: &Read) -> Result<Longest, TrainError> {
         });
     };
     // Longer examples are split by packing and by validation.
-    Ok(Longest { origin: data.example(index)?.origin, tokens: tokens.min(plan.data.lengths.seq_len_max) })
+    let tokens = tokens.min(plan.data.lengths.seq_len_max);
+    // How long they are is known before they are written.
+    match plan.data.replay.as_ref().and_then(|replay| replay.written.as_ref()?.tokens) {
+        Some(written) if written > tokens => Ok(Longest { origin: None, tokens: written }),
+        _ => Ok(Longest { origin: Some(data.example(index)?.origin), tokens }),
+    }
 }
 
 impl Longest {
     fn name(&self) -> String {
-        format!("{}:{}", self.origin.file, self.origin.line)
+        match &self.origin {
+            Some(origin) => format!("{}:{}", origin.file, origin.line),
+            None => "a text that the base writes itself (replay.tokens)".to_owned(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::record;
 use crate::run::{Setting, read_data};
-use crate::{Event, Plan, TrainError};
+use crate::{Event, Plan, TrainError, written};
 use data::{DataError, Dataset, EarlierRun, Epoch, LengthPlan, Origin, Records, Source, Valid};
 use runfs::{Fs, RunFsError};
 use serde::Serialize;
@@ -77,12 +77,15 @@ pub fn mix(
     }
     let temp = std::env::temp_dir();
     let cache = tempfile::tempdir().map_err(|e| RunFsError::io("create", &temp, e))?;
-    let prepared = match read_data(plan, cache.path(), 0, Setting { fs, stop }, on) {
+    let setting = Setting { fs, stop };
+    let read = written::found(plan, cache.path(), setting, on)
+        .and_then(|plan| Ok((read_data(&plan, cache.path(), 0, setting, on)?.prepared, plan)));
+    let (prepared, plan) = match read {
         Err(TrainError::Interrupted { .. }) => return Err(TrainError::InterruptedWriting { dir: out.to_owned() }),
-        other => other?.prepared,
+        other => other?,
     };
     on(Event::Phase("mix"));
-    let rows = Spool::read(plan, &prepared.train, cache.path(), (out, stop))?;
+    let rows = Spool::read(&plan, &prepared.train, cache.path(), (out, stop))?;
     let epoch = Epoch::new(&prepared.train, &plan.data.lengths, plan.train.seed, epoch);
     rows.write(&epoch, out, stop)
 }

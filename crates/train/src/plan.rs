@@ -202,7 +202,16 @@ impl Plan {
         }
         if let Some(replay) = &self.data.replay {
             require(replay.share > 0.0 && replay.share < 1.0, "replay.share", "a share between 0 and 1")?;
-            require(!replay.sources.is_empty(), "replay", "needs at least one source")?;
+            require(
+                replay.sources.is_empty() == replay.written.is_some(),
+                "replay",
+                "needs sources or texts to write",
+            )?;
+            if let Some(written) = &replay.written {
+                let fits = |n| (2..=self.data.lengths.seq_len_max).contains(&n);
+                require(written.texts >= 1, "replay.self", "at least 1 text")?;
+                require(written.tokens.is_none_or(fits), "replay.tokens", "from 2 to train.seq_len_max")?;
+            }
             require(replay.buffer.is_none_or(|n| n >= 1), "replay.buffer", "at least 1 row")?;
             let measured = replay.choose != data::Choose::Forgotten || self.data.valid.is_some();
             require(measured, "replay.choose", "forgotten needs data.valid: rows are measured at each validation")?;

@@ -14,7 +14,8 @@ use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
 use crate::steps::{self, Ended, Training};
 use crate::unseen::Gap;
-use crate::{Plan, TrainError};
+use crate::written::{self, ToWrite};
+use crate::{Plan, RunLength, TrainError};
 use data::{DataError, Origin, Prepared, TextPipeline};
 use model::{AdaSchedule, Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "hash", "check", "quantise", "model", "fisher", "train", "evaluate", "save"; "merge", "compare".
+    /// A phase begins: "data", "hash", "check", "quantise", "model", "write", "fisher", "train", "evaluate", "save"; "merge", "compare".
     Phase(&'a str),
     Note(String),
     Preparing {
@@ -40,6 +41,11 @@ pub enum Event<'a> {
     Quantising {
         bytes: u64,
         bytes_total: u64,
+    },
+    /// Texts of its own that the base has written, to be replayed.
+    Writing {
+        texts: u64,
+        of: u64,
     },
     /// Examples whose gradients have been squared for what is held on to.
     Measuring {
@@ -161,11 +167,14 @@ pub fn resume(dir: &Path, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Eve
 /// What `athanor plan` shows.
 pub struct Preview {
     pub notes: Vec<String>,
+    /// About so many where `to_write` says that a part of the data is yet to come and the plan counts epochs.
     pub steps: u64,
     pub counts: data::Counts,
     pub valid_counts: Option<data::Counts>,
     pub unseen_counts: Option<data::Counts>,
     pub replay_counts: Option<data::Counts>,
+    /// A replay that the base will write itself; nothing else here counts it.
+    pub to_write: Option<ToWrite>,
     /// Where tasks are mixed or a replay is: what the first epoch holds of each.
     pub tasks: Vec<TaskShare>,
     pub trainable: u64,
@@ -187,11 +196,20 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
     let temp = std::env::temp_dir();
     let cache = tempfile::tempdir().map_err(|e| RunFsError::io("create", &temp, e))?;
     let setting = Setting { fs, stop };
-    let read = read_data(plan, cache.path(), 0, setting, on)?;
-    let fit = limits::fit(plan, &read)?;
-    limits::require(&fit, plan, &read)?;
+    let read = read_data(&written::trained_alone(plan), cache.path(), 0, setting, on)?;
+    let to_write = written::look(plan, &read.prepared.train)?;
+    let mut meant = plan.clone();
+    if let Some(to_write) = &to_write {
+        written::set_tokens(&mut meant, to_write.tokens);
+    }
+    let fit = limits::fit(&meant, &read)?;
+    limits::require(&fit, &meant, &read)?;
     let prepared = read.prepared;
-    let steps = steps_of(plan, &prepared);
+    let share_to_write = if to_write.is_some() { plan.data.replay.as_ref().map_or(0.0, |r| r.share) } else { 0.0 };
+    let steps = match plan.train.length {
+        RunLength::Epochs(_) => (steps_of(plan, &prepared) as f64 / (1.0 - share_to_write)).ceil() as u64,
+        RunLength::Steps(steps) => steps,
+    };
     plan.rank_schedule(steps)?;
     let copy = base::look(plan, fs)?;
     let pace = match (&copy, fit.layers) {
@@ -210,6 +228,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         valid_counts: prepared.valid_counts.clone(),
         unseen_counts: prepared.unseen_counts.clone(),
         replay_counts: prepared.replay_counts.clone(),
+        to_write,
         tasks: mix::shares(&prepared.train, &plan.data.lengths, plan.train.seed)?,
         trainable: fit.trainable,
         parameters: fit.parameters,
@@ -253,7 +272,7 @@ fn set_up(
     let Setting { fs, stop } = setting;
     let dir = plan.out.clone();
     let step_saved = found.as_ref().map_or(0, |f| f.progress.step);
-    let read = read_data(&plan, &dir.join("cache"), step_saved, setting, on)?;
+    let (read, model) = written::read_with(&mut plan, found.as_ref(), setting, on)?;
     let fit = limits::fit(&plan, &read)?;
     limits::require(&fit, &plan, &read)?;
     let data_hash = read.hash();
@@ -266,7 +285,10 @@ fn set_up(
     record::write_plan(fs, &dir, &plan)?;
 
     let mut making = Making { fs, stop, step: step_saved, on };
-    let model = base::identify(&plan, &mut making)?;
+    let model = match model {
+        Some(model) => model,
+        None => base::identify(&plan, &mut making)?,
+    };
     let identity = Identity::new(&plan, &data_hash, &model.sha256)?;
     if let Some(found) = &found {
         found.check(&identity)?;

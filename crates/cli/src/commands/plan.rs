@@ -11,7 +11,7 @@ use data::Counts;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use train::{Event, Plan, Preview, QuantizedCopy, Schedule, TaskShare, Warmup};
+use train::{Event, Plan, Preview, QuantizedCopy, Schedule, TaskShare, ToWrite, Warmup};
 use unicode_width::UnicodeWidthStr;
 
 /// Most columns of text shown of the one example.
@@ -64,6 +64,7 @@ fn as_json(plan: &Plan, p: &Preview) -> serde_json::Value {
         "valid": p.valid_counts,
         "unseen": p.unseen_counts,
         "replay": p.replay_counts,
+        "replay_to_write": p.to_write,
         "tasks": p.tasks,
         "memory": p.memory,
         "pace": p.pace,
@@ -100,6 +101,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     }
     if let Some(replay) = &p.replay_counts {
         counts(&mut page, "replay", replay);
+    }
+    if let Some(to_write) = &p.to_write {
+        page.row("replay", &to_write_line(to_write));
     }
     for note in &p.notes {
         page.row("note", &visible(note));
@@ -154,6 +158,17 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
         sample(&mut page, p);
     }
     page.text
+}
+
+/// What the base will write itself.
+fn to_write_line(t: &ToWrite) -> String {
+    let what = if t.chats { "questions, each with its answer," } else { "texts" };
+    format!(
+        "{} {what} of at most {} tokens, which the base writes itself when the run begins; what is counted here is without \
+         them, and the number of steps an estimate where the plan gives epochs",
+        count(t.texts),
+        count(t.tokens as u64)
+    )
 }
 
 fn task_line(t: &TaskShare) -> String {

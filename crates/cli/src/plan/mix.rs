@@ -3,7 +3,7 @@
 use super::error::PlanError;
 use super::resolve::{Cx, normal};
 use super::typed::{MixBy, MixFile, ReplayFile, SourceFile};
-use data::{Choose, MixPlan, ReplayPlan, Shares, TaskPlan};
+use data::{Choose, MixPlan, ReplayPlan, Shares, TaskPlan, WrittenPlan};
 
 const TEMPERATURE: f64 = 0.5;
 const REPLAY_SHARE: f64 = 0.08;
@@ -12,6 +12,9 @@ const CAP_MAX: u64 = 1 << 40;
 const BUFFER_MAX: u64 = 100_000;
 /// Each row that is taken is compared with eight times as many.
 const BUFFER_MAX_DIVERSE: u64 = 10_000;
+const TEXTS_MAX: u64 = 100_000;
+/// Where a replay's rows are in a file.
+const SOURCE_KEYS: [&str; 5] = ["path", "format", "columns", "dataset_info", "name"];
 const NAME_CHARS_MAX: usize = 40;
 
 /// One task and the keys of its sources that say something about it.
@@ -119,7 +122,7 @@ impl Cx<'_> {
         Err(self.out_of_range(key, expected, &format!("\"{}\"", crate::ui::text::visible(&name))))
     }
 
-    pub(super) fn replay(&self, file: ReplayFile) -> Result<ReplayPlan, PlanError> {
+    pub(super) fn replay(&self, file: ReplayFile, seq_len_max: usize) -> Result<ReplayPlan, PlanError> {
         let share =
             self.number("replay.share", file.share, REPLAY_SHARE, "a share between 0 and 1", |x| x > 0.0 && x < 1.0)?;
         let choose = file.choose.unwrap_or_default();
@@ -129,14 +132,11 @@ impl Cx<'_> {
         }
         let most = if choose == Choose::Diversity { BUFFER_MAX_DIVERSE } else { BUFFER_MAX };
         let buffer = self.optional_whole("replay.buffer", file.buffer, 1..=most)?;
-        // Where the rows come from. Rows that the base writes itself would be a third way: a file of them, made before.
+        let written = self.written(&file, seq_len_max)?;
         let (sources, earlier) = match &file.run {
+            _ if written.is_some() => (Vec::new(), None),
             Some(run) => {
-                for key in ["path", "format", "columns", "dataset_info", "name"].map(|key| format!("replay.{key}")) {
-                    if self.tree.has(&key) {
-                        return Err(self.exclusive("replay.run", &key));
-                    }
-                }
+                self.alone("replay.run", &SOURCE_KEYS)?;
                 let dir = normal(&self.roots.outputs.join(run));
                 let found = train::earlier_run(&dir, &runfs::RealFs)
                     .map_err(|e| PlanError::EarlierRun { at: self.tree.place("replay.run"), source: Box::new(e) });
@@ -149,6 +149,25 @@ impl Cx<'_> {
                 (vec![self.source("replay", source)?], None)
             }
         };
-        Ok(ReplayPlan { sources, earlier, share, choose, buffer })
+        Ok(ReplayPlan { sources, earlier, written, share, choose, buffer })
+    }
+
+    /// Rows that the base writes itself.
+    fn written(&self, file: &ReplayFile, seq_len_max: usize) -> Result<Option<WrittenPlan>, PlanError> {
+        let tokens = self.optional_whole("replay.tokens", file.tokens, 2..=seq_len_max as u64)?.map(|n| n as usize);
+        let Some(texts) = self.optional_whole("replay.self", file.written, 1..=TEXTS_MAX)? else {
+            return if tokens.is_some() { Err(self.needs("replay.tokens", "replay.self")) } else { Ok(None) };
+        };
+        self.alone("replay.self", &SOURCE_KEYS)?;
+        self.alone("replay.self", &["run"])?;
+        Ok(Some(WrittenPlan { texts, tokens }))
+    }
+
+    /// Refuses `others` of the replay's keys beside `key`.
+    fn alone(&self, key: &str, others: &[&str]) -> Result<(), PlanError> {
+        match others.iter().map(|other| format!("replay.{other}")).find(|other| self.tree.has(other)) {
+            Some(other) => Err(self.exclusive(key, &other)),
+            None => Ok(()),
+        }
     }
 }

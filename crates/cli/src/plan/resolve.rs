@@ -169,7 +169,7 @@ impl Cx<'_> {
         let record_max = file.record_max.map(|s| s.0);
         Ok(DataPlan {
             mix: self.mix(file.mix, &file.train.0)?,
-            replay: replay.map(|replay| self.replay(replay)).transpose()?,
+            replay: replay.map(|replay| self.replay(replay, seq_len_max)).transpose()?,
             train: self.sources("data.train", file.train.0)?,
             valid: file.valid.map(|v| self.valid(v)).transpose()?,
             unseen: file.unseen.map_or(Ok(Vec::new()), |files| self.unseen(files))?,

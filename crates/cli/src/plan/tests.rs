@@ -474,6 +474,13 @@ fn tasks_and_replays_as_typed() {
     assert_eq!(of(&["data.mix.temperature=0"]), data::Shares::Temperature(0.0));
     assert_eq!(of(&["data.train.weight=3"]), data::Shares::Weights(vec![3.0]));
     assert_eq!(good(SMALL, &[]).data.mix, None);
+    let own = |sets: &[&str]| good(SMALL, sets).data.replay.unwrap();
+    let written = |texts, tokens| Some(data::WrittenPlan { texts, tokens });
+    assert_eq!(
+        (own(&["replay.self=500"]).written, own(&["replay.self=500"]).sources),
+        (written(500, None), Vec::new())
+    );
+    assert_eq!(own(&["replay={self: 5, tokens: 99}"]).written, written(5, Some(99)));
     assert_eq!(good(SMALL, &["replay.path=g.jsonl"]).data.replay.unwrap().share, 0.08);
 }
 
@@ -510,6 +517,19 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
         ("path: g.jsonl", "run: runs/none", "plan.yaml:9:15: /cwd/runs/none: no run here (no plan.json)"),
         ("path: g.jsonl", "path: g.jsonl, run: runs/a", "`replay.run` and `replay.path` exclude each other"),
         ("path: g.jsonl, ", "", "`replay.path` is missing"),
+        ("path: g.jsonl", "self: 0", "plan.yaml:9:16: `replay.self` must be from 1 to 100000, not 0"),
+        (
+            "path: g.jsonl",
+            "self: 500, path: g.jsonl",
+            "plan.yaml:9:27: `replay.self` and `replay.path` exclude each other",
+        ),
+        ("path: g.jsonl", "self: 500, run: a", "plan.yaml:9:26: `replay.self` and `replay.run` exclude each other"),
+        (
+            "path: g.jsonl",
+            "self: 500, tokens: 1025",
+            "plan.yaml:9:29: `replay.tokens` must be from 2 to 1024, not 1025",
+        ),
+        ("path: g.jsonl", "path: g.jsonl, tokens: 9", "plan.yaml:9:33: `replay.tokens` needs `replay.self`"),
         ("  valid: {path: v.jsonl, task: bank}\n", "", "plan.yaml:8:45: `replay.choose: forgotten` needs `data.valid`"),
         ("out:", "  unseen: []\nout:", "plan.yaml:8:11: `data.unseen` must be at least one source"),
         ("out:", "  unseen: {share: 0.1}\nout:", "plan.yaml:8:12: unknown key `data.unseen.share`"),

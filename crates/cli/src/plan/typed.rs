@@ -69,6 +69,9 @@ pub struct ReplayFile {
     pub dataset_info: Option<PathBuf>,
     pub name: Option<String>,
     pub run: Option<PathBuf>,
+    #[serde(rename = "self")]
+    pub written: Option<u64>,
+    pub tokens: Option<u64>,
     pub share: Option<f64>,
     pub choose: Option<Choose>,
     pub buffer: Option<u64>,

@@ -16,6 +16,7 @@ pub fn json(event: &Event<'_>) -> Value {
         Event::Quantising { bytes, bytes_total } => {
             json!({"event": "quantising", "bytes": bytes, "bytes_total": bytes_total})
         }
+        Event::Writing { texts, of } => json!({"event": "writing", "texts": texts, "of": of}),
         Event::Measuring { examples, of } => json!({"event": "measuring", "examples": examples, "of": of}),
         Event::Start { steps, first_step, trainable, parameters } => json!({
             "event": "start", "steps": steps, "first_step": first_step, "trainable": trainable, "parameters": parameters,

@@ -170,6 +170,7 @@ fn phase_name(phase: &str) -> &str {
         "evaluate" => "validating",
         "save" => "saving",
         "quantise" => "quantising",
+        "write" => "the base writes its replay",
         "fisher" => "measuring what is to be kept",
         "merge" => "merging",
         "mix" => "writing the mixture",
@@ -210,6 +211,9 @@ impl Bar {
             }
             Event::Hashing { bytes, bytes_total } | Event::Quantising { bytes, bytes_total } => {
                 self.fill(*bytes, *bytes_total);
+            }
+            Event::Writing { texts, of } => {
+                self.message(&format!("the base writes its replay: {} of {} texts", count(*texts), count(*of)))
             }
             Event::Measuring { examples, of } => {
                 self.message(&format!("measuring what is to be kept: {} of {} examples", count(*examples), count(*of)))
@@ -321,6 +325,12 @@ impl Lines {
                     return Ok(());
                 }
                 format!("quantised {} of {}", bytes(*done), bytes(*bytes_total))
+            }
+            Event::Writing { texts, of } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("the base has written {} of {} texts", count(*texts), count(*of))
             }
             Event::Measuring { examples, of } => {
                 if !self.due() {

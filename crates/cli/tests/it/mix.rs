@@ -134,3 +134,30 @@ fn banking77_with_a_replay_has_the_shares_asked_for() {
     }
     assert_eq!(page["tasks"][0]["epoch_examples"], 10003, "each row once");
 }
+
+#[test]
+fn a_replay_that_the_base_writes_itself() {
+    let bench = bench();
+    let own = ["--set", "replay={self: 6, tokens: 24, share: 0.2}"];
+    let with = |args: &[&str]| bench.run(&[args, &own].concat());
+    let ran = with(&["plan", "plan.yaml"]);
+    let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("replay 6 texts of at most 24 tokens, which the base writes itself"), "{}", ran.stdout);
+    assert!(!bench.path("run").exists());
+    let told = with(&["plan", "plan.yaml", "--json"]).stdout;
+    assert_eq!(
+        json(told.lines().last().expect("a line"))["replay_to_write"],
+        serde_json::json!({"texts": 6, "tokens": 24, "chats": false})
+    );
+
+    let ran = with(&["mix", "plan.yaml", "mixed.jsonl"]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("replay-self.jsonl: not there; the base writes it"), "{}", ran.stderr);
+
+    let ran = with(&["train", "plan.yaml", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains(r#"{"event":"writing","texts":6,"of":6}"#), "{}", ran.stdout);
+    let written = std::fs::read_to_string(bench.path("run/replay-self.jsonl")).expect("texts");
+    assert_eq!(written.lines().count(), 6);
+    assert_eq!(with(&["mix", "plan.yaml", "mixed.jsonl"]).code, 0);
+}

@@ -4,7 +4,7 @@ use super::look::Found;
 use super::roles;
 use crate::error::RowFault;
 use crate::plan::{Format, Template};
-use crate::text::{Content, Conversation, Message};
+use crate::text::{Content, Conversation, Message, UNFINISHED};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -34,9 +34,7 @@ pub(crate) fn content(found: &Found, shape: Shape, value: Value) -> Result<Conte
         other => return Err(RowFault::NotAnObject { got: kind(&other) }),
     };
     match found.format {
-        Format::Text => {
-            row.required("text").and_then(|v| text("text", v)).and_then(|t| whole_text("text", t)).map(Content::Text)
-        }
+        Format::Text => row.text(),
         Format::PromptCompletion => row.prompt_completion(shape),
         Format::Alpaca => row.alpaca(shape),
         Format::Sharegpt => row.conversation("conversations"),
@@ -73,6 +71,14 @@ impl Row<'_> {
     fn optional_text(&mut self, role: &'static str) -> Result<Option<String>, RowFault> {
         let text = self.optional(role).map(|v| text(role, v)).transpose()?;
         Ok(text.filter(|t| !is_blank(t)))
+    }
+
+    fn text(&mut self) -> Result<Content, RowFault> {
+        let text = self.required("text").and_then(|v| text("text", v)).and_then(|t| whole_text("text", t))?;
+        Ok(match self.optional(UNFINISHED) {
+            Some(Value::Bool(true)) => Content::Unfinished(text),
+            _ => Content::Text(text),
+        })
     }
 
     fn prompt_completion(&mut self, shape: Shape) -> Result<Content, RowFault> {

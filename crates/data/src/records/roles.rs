@@ -1,6 +1,7 @@
 //! Which columns a format needs and what they are usually called.
 
 use crate::plan::Format;
+use crate::text::UNFINISHED;
 use std::collections::BTreeMap;
 
 /// One thing a format takes from a row.
@@ -50,7 +51,10 @@ const PROMPT_COMPLETION: &[Role] = &[
     SYSTEM,
     TOOLS,
 ];
-const TEXT: &[Role] = &[role("text", &["prompt"], &["text", "content", "raw_content"], Need::Required)];
+const TEXT: &[Role] = &[
+    role("text", &["prompt"], &["text", "content", "raw_content"], Need::Required),
+    role(UNFINISHED, &[], &[UNFINISHED], Need::Optional),
+];
 
 /// The formats in the order in which a file is tried against them.
 pub(crate) const FORMATS: [Format; 5] =

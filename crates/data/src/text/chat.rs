@@ -49,8 +49,8 @@ pub(super) struct Prepared {
     pub tools: Value,
 }
 
-const PROBE_QUESTION: &str = "qprobe7f3a";
-const PROBE_ANSWER: &str = "aprobe91c5";
+pub(super) const PROBE_QUESTION: &str = "qprobe7f3a";
+pub(super) const PROBE_ANSWER: &str = "aprobe91c5";
 
 impl Chat {
     /// # Errors

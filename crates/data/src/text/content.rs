@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// The field of a row that says whether its text would go on.
+pub(crate) const UNFINISHED: &str = "unfinished";
+
 /// The content of one record, in the shape its format gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
@@ -18,6 +21,8 @@ pub enum Content {
     Fields(BTreeMap<String, String>),
     /// Text to be learned as it is, control tokens included.
     Text(String),
+    /// As `Text`, of something that would go on: nothing says that it ends.
+    Unfinished(String),
 }
 
 impl Content {
@@ -32,6 +37,10 @@ impl Content {
         };
         match self {
             Content::Text(text) => put("text", text.into()),
+            Content::Unfinished(text) => {
+                put("text", text.into());
+                put(UNFINISHED, true.into());
+            }
             Content::PromptCompletion { prompt, completion } => {
                 put("prompt", prompt.into());
                 put("completion", completion.into());

@@ -17,12 +17,15 @@ mod pipeline;
 mod plain;
 mod python;
 mod tokenizer;
+mod turns;
 
 pub use chat::Turn;
 pub use clock::Clock;
+pub(crate) use content::UNFINISHED;
 pub use content::{Content, Conversation, Message};
 pub use count::TokenCounter;
 pub use error::TextError;
 pub use jinja::ChatTemplate;
 pub use pipeline::{Encoded, Question, TextPipeline};
 pub use tokenizer::{Control, Token, Tokenizer};
+pub use turns::Turns;

@@ -5,7 +5,7 @@ use super::folder::{DEFAULT, Folder, TOOL_USE, read_text};
 use super::jinja::ChatTemplate;
 use super::plain::PlainTemplate;
 use super::tokenizer::{Tokenizer, Tokens};
-use super::{Clock, Content, Conversation, Message, TextError, answers, marks};
+use super::{Clock, Content, Conversation, Message, TextError, Turns, answers, marks};
 use crate::{LossOn, Template, TextPlan};
 use sha2::Digest;
 use std::collections::BTreeMap;
@@ -123,6 +123,7 @@ impl TextPipeline {
     pub fn encode(&self, content: &Content) -> Result<Encoded, TextError> {
         let encoded = match (content, &self.chat, &self.plain) {
             (Content::Text(text), ..) => self.text(text)?,
+            (Content::Unfinished(text), ..) => self.unfinished(text)?,
             (Content::Chat(conversation), Some(chat), _) => self.conversation(chat, conversation)?,
             (Content::Chat(conversation), None, Some(plain)) => {
                 self.fill(plain, &single_turn(&conversation.messages)?)?
@@ -202,6 +203,18 @@ impl TextPipeline {
             (Content::Fields(fields), _, Some(plain)) => self.begun(plain, &with_names_of(plain, fields)),
             (Content::Fields(fields), Some(chat), None) => self.asked(chat, &turns(fields)?.0, None),
             (_, None, None) => Err(TextError::NotPlain { why: "there is no template" }),
+        }
+    }
+
+    /// How the model's conversations are built, for one that writes both sides itself; None where the plan's template has no turns
+    /// of the model's own: a plain one, or that of a base model.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn turns(&self) -> Result<Option<Turns>, TextError> {
+        match (&self.chat, &self.plain) {
+            (Some(chat), None) => Turns::find(chat, &self.tokenizer).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -354,6 +367,15 @@ impl TextPipeline {
         marks::check(text)?;
         let tokens = self.surrounded(&self.with_eos(text.to_owned()))?.into_tokens();
         Ok(self.after_prefix(tokens, &[], |_| true))
+    }
+
+    fn unfinished(&self, text: &str) -> Result<Encoded, TextError> {
+        marks::check(text)?;
+        let Tokens { ids, control_text, .. } = self.tokenizer.encode_marked(text)?;
+        let prefix = self.tokenizer.prefix();
+        let prefix = if ids.starts_with(prefix) { &[] } else { prefix };
+        let ids = [prefix, &ids].concat();
+        Ok(self.after_prefix(Tokens { marked: vec![false; ids.len()], ids, control_text }, &[], |_| true))
     }
 
     fn with_eos(&self, mut text: String) -> String {

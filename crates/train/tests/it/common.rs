@@ -174,7 +174,7 @@ impl Bench {
             uses: None,
         });
         let sources = vec![file("general.jsonl", rows(&replayed))];
-        data.replay = Some(ReplayPlan { sources, earlier: None, share: 0.3, choose, buffer: Some(12) });
+        data.replay = Some(ReplayPlan { sources, earlier: None, written: None, share: 0.3, choose, buffer: Some(12) });
     }
 
     pub fn write_train(&self, text: &str) {

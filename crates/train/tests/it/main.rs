@@ -13,3 +13,4 @@ mod resume;
 mod tfevents;
 mod training;
 mod unseen;
+mod written;

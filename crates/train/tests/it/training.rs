@@ -66,6 +66,7 @@ fn the_folder_holds_what_it_should() {
             | Event::Preparing { .. }
             | Event::Hashing { .. }
             | Event::Measuring { .. }
+            | Event::Writing { .. }
             | Event::Quantising { .. } => {}
         })
         .unwrap();

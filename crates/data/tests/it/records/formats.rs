@@ -126,6 +126,13 @@ fn prompt_and_completion() {
 }
 
 #[test]
+fn texts_that_would_go_on() {
+    let rows = "{\"text\": \"a\", \"unfinished\": true}\n{\"text\": \"b\"}\n{\"text\": \"c\", \"unfinished\": false}\n";
+    let (_, read) = read_with("go-on.jsonl", rows.as_bytes(), told(Format::Text)).unwrap();
+    assert_eq!(read, ["1 unfinished:a", "2 text:b", "3 text:c"]);
+}
+
+#[test]
 fn plain_text() {
     check("t.txt", "one\n\n  \ntwo\r\n", "txt, text (found)", &["1 text:one", "4 text:two"]);
     check("t.jsonl", "{\"text\":\"one\"}\n", "jsonl, text (found: text)", &["1 text:one"]);

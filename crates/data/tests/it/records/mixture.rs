@@ -55,7 +55,7 @@ fn mix(tasks: usize, shares: Shares) -> MixPlan {
 }
 
 fn random(share: f64, sources: Vec<Source>) -> ReplayPlan {
-    ReplayPlan { sources, earlier: None, share, choose: Choose::Random, buffer: None }
+    ReplayPlan { sources, earlier: None, written: None, share, choose: Choose::Random, buffer: None }
 }
 
 impl Bench {

@@ -66,6 +66,7 @@ pub fn told(format: Format) -> impl FnOnce(&mut Source) {
 fn shown(content: &Content) -> String {
     match content {
         Content::Text(text) => format!("text:{text}"),
+        Content::Unfinished(text) => format!("unfinished:{text}"),
         Content::PromptCompletion { prompt, completion } => format!("{prompt} => {completion}"),
         Content::PromptCompletionChat { prompt, completion, tools } => {
             format!("{} => {}{}", messages(prompt), messages(completion), tools_shown(tools))

@@ -196,6 +196,7 @@ fn bos_and_eos_once() {
     assert_eq!(answer(prompt_completion("Q", "A</s>")).matches("</s>").count(), 1);
     assert_eq!(answer(prompt_completion("</s>", "A")).matches("</s>").count(), 1);
     assert_eq!(answer(Content::Text("<s>all of it</s>".into())), "<s> all of it</s>");
+    assert_eq!(answer(Content::Unfinished("<s>all of".into())), "<s> all of", "nothing says that it ends");
 }
 
 /// A base model without a template: a plain one, for text and for conversations.
