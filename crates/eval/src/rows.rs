@@ -204,7 +204,7 @@ fn of_format(content: Content, origin: Origin) -> Item {
         Content::Fields(fields) => {
             (fields.get("prompt").cloned().unwrap_or_default(), fields.get("completion").cloned())
         }
-        Content::Text(text) => (String::new(), Some(text.clone())),
+        Content::Text(text) | Content::Unfinished(text) => (String::new(), Some(text.clone())),
     };
     Item { origin, prompt, content, answers: answer.into_iter().collect(), choices: None, checks: Vec::new() }
 }
@@ -230,7 +230,7 @@ fn with_answer(content: &Content, answer: &str, suite: &Suite) -> Content {
             }
             Content::PromptCompletionChat { prompt: messages, completion: said(), tools }
         }
-        text @ Content::Text(_) => text,
+        text @ (Content::Text(_) | Content::Unfinished(_)) => text,
     }
 }
 

@@ -179,7 +179,7 @@ impl TextPipeline {
     /// As [`encode`](Self::encode); `NotPlain` where there is nothing before the answer.
     pub fn question(&self, content: &Content) -> Result<Question, TextError> {
         match (content, &self.chat, &self.plain) {
-            (Content::Text(_), ..) => Err(TextError::NotPlain { why: "a text asks nothing" }),
+            (Content::Text(_) | Content::Unfinished(_), ..) => Err(TextError::NotPlain { why: "a text asks nothing" }),
             (Content::Chat(conversation), Some(chat), _) => {
                 let answers = conversation.messages.iter().rev().take_while(|m| m.is_assistant()).count();
                 let asked = &conversation.messages[..conversation.messages.len() - answers];
