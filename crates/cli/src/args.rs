@@ -379,10 +379,14 @@ pub struct EvalArgs {
     #[arg(long, requires = "adapter")]
     pub other_base: bool,
 
-    /// Write eval.json and answers.jsonl into this folder; what is finished there is not
-    /// computed again
+    /// Write eval.html, eval.json and answers.jsonl into this folder; what is finished
+    /// there is not computed again
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Language of eval.html
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: ReportLanguage,
 
     /// Ask only N rows of each suite, chosen by the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

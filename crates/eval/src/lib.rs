@@ -22,4 +22,4 @@ pub use error::EvalError;
 pub use model::Decoding;
 pub use run::{Entrant, EvalPlan, Load, PartRow, Progress, Watch, Who, part_rows, run};
 pub use subject::{Loaded, ModelPlan, Subject};
-pub use suite::{Columns, Suite, check_together};
+pub use suite::{Columns, Role, Suite, check_together};

@@ -198,7 +198,7 @@ fn suite_json(recorded: &Recorded, scorer: &Scorer, outcomes: &[Outcome]) -> Res
     let suite = scorer.suite;
     let rows = recorded.parts.first().map_or(0, |p| p.table(recorded.width).len());
     let mut out = json!({
-        "name": suite.name, "skill": suite.skill, "file": suite.path,
+        "name": suite.name, "skill": suite.skill, "role": suite.role, "file": suite.path,
         "data": suite.data.iter().map(|s| &s.path).collect::<Vec<_>>(), "rows": rows,
         "rows_in_files": recorded.rows_in_files, "template": suite.template, "decoding": suite.decoding,
         "measures": suite.measures, "figures": outcomes.iter().map(figure_json).collect::<Vec<_>>(),

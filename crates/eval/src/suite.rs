@@ -27,6 +27,7 @@ pub struct Suite {
     pub path: PathBuf,
     pub name: String,
     pub skill: String,
+    pub role: Role,
     pub data: Vec<Source>,
     pub columns: Columns,
     /// The prompt with `{column}` in it, where it is more than a column.
@@ -37,10 +38,30 @@ pub struct Suite {
     /// Texts before which an answer ends.
     pub stop: Vec<String>,
     pub measures: Measures,
-    /// Everything above as JSON: what decides the answers and the scores, besides the bytes of the files that it names.
+    /// Everything above but the role as JSON: what decides the answers and the scores, besides the bytes of the files that it names.
     pub meant: Value,
     /// Files besides the data whose bytes decide the scores.
     pub files: Vec<PathBuf>,
+}
+
+/// What a suite is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// What the model was tuned for.
+    Task,
+    /// What it is not to forget.
+    General,
+}
+
+impl Role {
+    /// Of a suite that does not say it: `general` where its name or its skill is that word or begins with it.
+    fn by_name(name: &str, skill: &str) -> Role {
+        let general = |text: &str| {
+            text.strip_prefix("general").is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+        };
+        if general(name) || general(skill) { Role::General } else { Role::Task }
+    }
 }
 
 /// Which columns of a row are what. None: found by the format of the file.
@@ -178,6 +199,8 @@ struct Typed {
     name: String,
     #[serde(default)]
     skill: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
     data: TypedSources,
     #[serde(default)]
     columns: Columns,
@@ -410,6 +433,7 @@ impl Meaning<'_> {
         self.check_name("name", &typed.name)?;
         let skill = typed.skill.unwrap_or_else(|| typed.name.clone());
         self.check_name("skill", &skill)?;
+        let role = typed.role.unwrap_or_else(|| Role::by_name(&typed.name, &skill));
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let template = match typed.template {
             None => Template::Auto,
@@ -446,6 +470,7 @@ impl Meaning<'_> {
             path: self.path.to_owned(),
             name: typed.name,
             skill,
+            role,
             data,
             columns: typed.columns,
             prompt: typed.prompt,

@@ -348,6 +348,99 @@ texts! {
     BRIEF_MISSING: "nearly absent: {levels}", "几乎缺失：{levels}";
     BRIEF_DUPLICATES: "{rate} to remove", "可删除 {rate}";
     BRIEF_PAGE: "Page", "网页报告";
+
+    EVAL_TITLE: "Before and after tuning", "微调前后对比";
+    EVAL_FOOTER: "Made by athanor {version} from eval.json (version {schema}). This page needs no network and sends nothing.",
+        "由 athanor {version} 根据 eval.json（version {schema}）生成。本页无需联网，也不会发送任何数据。";
+    HEADLINE: "{task}; {general}.", "{task}，{general}。";
+    TASK_BETTER: "Better at the task", "任务变好了";
+    TASK_WORSE: "Worse at the task", "任务变差了";
+    TASK_MIXED: "Better at some tasks and worse at others", "任务有好有坏";
+    TASK_UNCLEAR: "No change at the task was shown", "任务上看不出变化";
+    TASK_MISSING: "The task was not measured", "任务没有测";
+    GENERAL_KEPT: "no loss elsewhere was shown", "其他能力未见退步";
+    GENERAL_WORSE: "worse elsewhere", "其他能力退步了";
+    GENERAL_MISSING: "what was forgotten was not measured", "忘没忘别的没有测";
+    ALONE: "One model, nothing to compare it with.", "只有一个模型，无从比较。";
+    ALONE_WHY: "Give --adapter without --alone, or --base, to see what has changed.", "用 --adapter（不加 --alone）或 --base 指定对比对象，才能看出变化。";
+    MOVED: "On {suite}, {figure} went from {base} to {tuned} (change {change}, {confidence} interval {low} to {high}).",
+        "{suite}：{figure}从 {base} 变为 {tuned}（变化 {change}，{confidence} 置信区间 {low} 到 {high}）。";
+    AT_MOST: "With {confidence} confidence it is worse by no more than {margin}.", "有 {confidence} 的把握：最多差 {margin}。";
+    MORE_SUITES: "{n} more below.", "另有 {n} 个评测集见下文。";
+    GOT_WORSE: "What got worse", "哪些变差了";
+    NOTHING_WORSE: "No figure got worse by more than chance explains.", "没有哪项指标的退步超出随机波动。";
+    MANY_FIGURES: "{n} figures were compared, each by itself with {confidence} confidence: of many, a few differ by chance.",
+        "共比较 {n} 项指标，每项各自按 {confidence} 的置信度判断；项数一多，难免有几项是碰巧。";
+    ROLE_TASK: "Task", "任务";
+    ROLE_GENERAL: "General skills", "通用能力";
+    ROLE_TASK_LEAD: "What the model was tuned for. The first figure of each suite decides the verdict.", "模型为此而微调。每个评测集的第一项指标决定结论。";
+    ROLE_GENERAL_LEAD: "What the model is not to forget. The first figure of each suite decides the verdict.", "模型不该忘掉的能力。每个评测集的第一项指标决定结论。";
+    ROLE_TASK_NONE: "No suite has the role task.", "没有 role 为 task 的评测集。";
+    ROLE_GENERAL_NONE: "No suite has the role general: give one to see what was forgotten.", "没有 role 为 general 的评测集；加上一个才能看出忘了什么。";
+    CHANGES: "Every figure, before and after", "全部指标：前与后";
+    CHANGES_KEY: "Lines above and below are the {confidence} intervals of before and after. Whether a change is better or worse is judged on the same rows, so intervals may overlap.",
+        "上下两条细线分别是微调前、后的 {confidence} 置信区间。变好还是变差是逐题配对判断的，所以区间可以重叠。";
+    CHANGES_PLOT: "Before and after, {panel}: {rows}", "微调前后，{panel}：{rows}";
+    PANEL_SHARE: "from 0 to 1", "0 到 1";
+    PANEL_POINTS: "points of 100", "百分制";
+    PANEL_NATS: "nats a token", "每词元 nat 数";
+    PANEL_PERPLEXITY: "perplexity", "困惑度";
+    PANEL_OTHER: "other figures", "其他指标";
+    HIGHER: "higher is better", "越高越好";
+    LOWER: "lower is better", "越低越好";
+    BEFORE: "before", "微调前";
+    AFTER: "after", "微调后";
+    CHANGE: "change", "变化";
+    BETTER: "better", "变好";
+    WORSE: "worse", "变差";
+    UNCLEAR: "unclear", "不确定";
+    FIGURE: "Figure", "指标";
+    P_VALUE: "p", "p 值";
+    NO_WORSE_BY: "worse by at most", "最多差";
+    SUITE: "Suite", "评测集";
+    SKILL: "Skill", "技能";
+    SUITE_ROWS: "{rows} of {all}", "{rows}（共 {all} 条）";
+    SKILLS: "Skills", "技能";
+    SKILLS_LEAD: "Means over the suites of a skill, each suite weighing the same. They have intervals and no test.", "同一技能下各评测集的平均值，每个评测集权重相同；有置信区间，不做检验。";
+    SKILLS_NONE: "No skill has several suites: its figures are those of its suite.", "每个技能只有一个评测集，指标与该评测集相同。";
+    MEAN_OF: "mean of {n} suites", "{n} 个评测集的平均";
+    LOSSES: "Losses", "损失";
+    LOSSES_LEAD: "Nats a token of the expected answers: what forgetting shows first.", "标准答案每词元的损失（nat）：遗忘最先在这里显现。";
+    LOSSES_NONE: "No suite measures the loss: add loss to its measures.", "没有评测集测损失：在 measures 中加上 loss。";
+    PERPLEXITY: "perplexity", "困惑度";
+    CONFUSION: "Confusion", "混淆情况";
+    CONFUSION_LEAD: "Which labels are taken for which. Rows are the right labels, columns the labels named; colours are shares of the row.",
+        "哪些类别被认成了哪些。行为正确类别，列为模型给出的类别；颜色表示占该行的比例。";
+    CONFUSION_NONE: "No suite classifies.", "没有分类评测集。";
+    CONFUSION_PLOT: "Confusion matrix of {suite}, {who}: right labels by row, named labels by column", "{suite} 混淆矩阵（{who}）：行为正确类别，列为给出的类别";
+    CONFUSION_TABLE: "Most frequent mistakes", "最常见的错误";
+    CONFUSION_CLEAN: "No mistakes.", "没有错误。";
+    RIGHT_LABEL: "Right label", "正确类别";
+    NAMED_LABEL: "Named", "给出的类别";
+    NO_LABEL: "none", "无";
+    NO_LABEL_KEY: "Last column: no label was named.", "最后一列：没有给出任何类别。";
+    WORST: "Rows that got worst", "退步最大的题目";
+    WORST_LEAD: "At most ten rows of each suite whose first figure fell most, side by side.", "每个评测集中第一项指标退步最大的题目（最多十条），前后对照。";
+    WORST_NONE: "No row got worse.", "没有题目变差。";
+    PROMPT: "prompt", "题目";
+    EXPECTED: "expected", "标准答案";
+    NOT_WRITTEN: "No answer is written for this suite: likelihoods are compared.", "这个评测集不生成回答，只比较概率。";
+    NOTHING_WRITTEN: "(empty)", "（空）";
+    REPEAT: "How to repeat it", "如何复现";
+    REPEAT_NOTE: "Give --precision, --quantize, --other-base and --allow-commands again if they were given: the record does not hold them.",
+        "如果当时用了 --precision、--quantize、--other-base 或 --allow-commands，请照样加上：记录里没有这些选项。";
+    SETTINGS: "Settings", "设置";
+    SEED: "Seed {seed}; {limit}; intervals of {confidence}, by {resamples} resamples where a bootstrap makes them.",
+        "种子 {seed}；{limit}；置信区间为 {confidence}，自助法重采样 {resamples} 次。";
+    LIMIT_NONE: "all rows of each suite", "评测全部题目";
+    LIMIT: "at most {n} rows of each suite, chosen by the seed", "每个评测集按种子抽取至多 {n} 条";
+    REQUIRED_NONE: "Nothing was required (--require).", "没有设置门禁（--require）。";
+    REQUIRED: "What was required stands at the top.", "门禁结果见页首。";
+    MODELS: "Models", "模型";
+    MODEL: "Model", "模型";
+    ADAPTER: "Adapter", "适配器";
+    IDENTITY: "Hash of the weights", "权重哈希";
+    SUITES: "Suites", "评测集";
 }
 
 #[cfg(test)]

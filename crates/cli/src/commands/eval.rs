@@ -121,7 +121,13 @@ fn work(
         Ok(Box::new(model.load(longest)?))
     };
     let mut progress = |at: Progress| reporter.evaluation(&at);
-    eval::run(&plan, &runfs::RealFs, &mut load, &mut Watch { stop: signals.stop(), progress: &mut progress })
+    let record =
+        eval::run(&plan, &runfs::RealFs, &mut load, &mut Watch { stop: signals.stop(), progress: &mut progress })?;
+    if kept {
+        let page = report::eval::page(&record, super::language(args.language));
+        runfs::publish_file(&runfs::RealFs, &plan.out.join("eval.html"), page.as_bytes())?;
+    }
+    Ok(record)
 }
 
 /// Over every byte that decides a model's answers.
@@ -182,6 +188,7 @@ fn table(record: &Value, out: Option<&Path>) -> String {
     }
     if let Some(out) = out {
         text.push_str(&format!("report   {}\n", shown_path(&out.join("eval.json"))));
+        text.push_str(&format!("page     {}\n", shown_path(&out.join("eval.html"))));
     }
     text
 }

@@ -15,3 +15,11 @@ pub mod train;
 fn other_base(flag: bool) -> model::OtherBase {
     if flag { model::OtherBase::Taken } else { model::OtherBase::Refused }
 }
+
+/// The language of a page.
+fn language(language: crate::args::ReportLanguage) -> report::Language {
+    match language {
+        crate::args::ReportLanguage::En => report::Language::English,
+        crate::args::ReportLanguage::Zh => report::Language::Chinese,
+    }
+}

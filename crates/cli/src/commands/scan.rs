@@ -1,6 +1,6 @@
 //! `athanor scan`: what is wrong with a data set, and a copy without it.
 
-use crate::args::{RedactHow, ReportLanguage, ScanArgs};
+use crate::args::{RedactHow, ScanArgs};
 use crate::exit::Failure;
 use crate::signals::Signals;
 use crate::ui::{Look, Reporter, shown_path};
@@ -126,7 +126,7 @@ fn work(args: &ScanArgs, watch: &mut Watch) -> Result<Done, Failed> {
         args.clean.as_ref().map(|to| scan::clean_copy(&runfs::RealFs, &mut done, to, redact, spool.path(), watch));
     // Also where the copy failed: the findings took the time.
     if let Some(out) = &out {
-        let page = report::scan::page(&done.record, language(args.language));
+        let page = report::scan::page(&done.record, super::language(args.language));
         scan::publish(&runfs::RealFs, out, &done.record, &page, &done.findings)?;
     }
     let clean_log = copied.transpose()?;
@@ -270,13 +270,6 @@ fn policy(path: &Path) -> Result<Policy, Failure> {
     }
 }
 
-fn language(language: ReportLanguage) -> report::Language {
-    match language {
-        ReportLanguage::En => report::Language::English,
-        ReportLanguage::Zh => report::Language::Chinese,
-    }
-}
-
 fn part_done(folder: &Path, rows: u64, look: Look) -> Result<(), Failure> {
     let text = match look {
         Look::Json => format!("{}\n", json!({"event": "done", "part": folder, "rows": rows})),
@@ -299,7 +292,7 @@ fn whole_done(done: &Whole, args: &ScanArgs, look: Look) -> Result<(), Failure> 
             report::terminal(
                 &done.record,
                 page.as_deref(),
-                language(args.language),
+                super::language(args.language),
                 width,
                 report::terminal::Colour::Ansi,
             )

@@ -59,6 +59,27 @@ fn base_and_tuned_side_by_side() {
     assert_eq!((Some(&loss_alone["tuned"]), loss_alone["name"].as_str()), (of_both.as_ref(), Some("loss")));
 }
 
+/// The page is made from the record, whether suites are asked or taken over, and in the language asked for.
+#[test]
+fn the_page_of_what_was_forgotten() {
+    let bench = bench();
+    bench.done(&["train", "plan.yaml", "--quiet"]);
+    bench.write("general.yaml", &SUITE.replace("numbers", "rest").replace("task", "general"));
+    let html = |language: &str| {
+        let ran = eval(&bench, &["general.yaml", "--adapter", "run", "--out", "proof", "--language", language]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains("page     proof/eval.html"), "{}", ran.stdout);
+        fs::read_to_string(bench.path("proof/eval.html")).expect("a page")
+    };
+    let (english, chinese) = (html("en"), html("zh"));
+    assert!(english.contains("<html lang=\"en\">") && english.contains("<section id=\"general\""));
+    assert!(chinese.contains("<html lang=\"zh-CN\">") && chinese.contains("通用能力"));
+    let suites = &record(&bench, "proof")["suites"];
+    assert_eq!((&suites[0]["role"], &suites[1]["role"]), (&Value::from("task"), &Value::from("general")));
+    let bytes = fs::read(bench.path("proof/eval.html")).expect("a page");
+    assert_eq!(html("zh").as_bytes(), bytes, "the same record, the same page");
+}
+
 #[test]
 fn the_loss_is_that_of_validation() {
     let bench = bench();

@@ -2,7 +2,7 @@
 
 use crate::support::Bench;
 use eval::Condition;
-use eval::check_together;
+use eval::{Role, check_together};
 
 const GOOD: &str = "
 name: support
@@ -29,6 +29,25 @@ fn a_suite_is_read() {
 }
 
 #[test]
+fn the_role_is_said_or_follows_from_the_names() {
+    for (names, role) in [
+        ("skill: task", Role::Task),
+        ("skill: general", Role::General),
+        ("skill: general-chat", Role::General),
+        ("skill: generals", Role::Task),
+        ("skill: general\nrole: task", Role::Task),
+        ("skill: task\nrole: general", Role::General),
+    ] {
+        let bench = Bench::new(&[("support.yaml", &GOOD.replace("skill: task", names))]);
+        assert_eq!(bench.suite("support.yaml").role, role, "{names}");
+    }
+    // Results that were computed before a role was given are taken over.
+    let general = GOOD.replace("skill: task", "skill: task\nrole: general");
+    let bench = Bench::new(&[("a.yaml", GOOD), ("b.yaml", &general)]);
+    assert_eq!(bench.suite("a.yaml").meant, bench.suite("b.yaml").meant);
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_line() {
     let bench = Bench::new(&[("broken.json", "{\"type\": \"strange\"}")]);
     let with = |from: &str, to: &str| bench.refusal(&GOOD.replace(from, to));
@@ -38,6 +57,7 @@ fn what_is_wrong_is_named_with_its_line() {
     };
     for (error, parts) in [
         (with("skill: task", "skil: task"), &["skil", "3"][..]),
+        (with("skill: task", "role: tasks"), &["tasks", "3", "general"]),
         (with("name: support", "name: 'a b'"), &[":2:", "`name`", "letters, digits"]),
         (with("tokens_max: 8", "tokens_max: 0"), &[":7:", "`decoding.tokens_max`", "from 1"]),
         (with("tokens_max: 8", "top_k: 5"), &[":7:", "`decoding`", "temperature"]),

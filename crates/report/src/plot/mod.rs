@@ -4,13 +4,17 @@
 mod axis;
 mod bars;
 mod clusters;
+mod dumbbells;
 mod histogram;
+mod matrix;
 mod spark;
 mod sunburst;
 
 pub use bars::{Bar, Segment, Stack, bars, cell, stacked};
 pub use clusters::{Cluster, clusters};
+pub use dumbbells::{Dumbbell, Point, dumbbells};
 pub use histogram::{Histogram, Mark, Scale, Spread, histogram};
+pub use matrix::{Matrix, matrix};
 pub use spark::sparkline;
 pub use sunburst::{Slice, sunburst};
 

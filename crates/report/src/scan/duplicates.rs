@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, heading, lead, legend, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number as as_number, numbers, string, sum, whole};
+use crate::page::{Body, Context, Section, heading, lead, legend, note};
 use crate::plot::{self, Bar, Cluster, Histogram, Scale, Tone};
 use crate::text;
 use crate::{kinds, number};
@@ -15,7 +15,7 @@ const HALF: f64 = 420.0;
 const SIZES: [(u64, u64); 8] = [(2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 49), (50, 99), (100, u64::MAX)];
 
 pub fn section(c: &Context) -> Section {
-    let duplicates = &c.scan["duplicates"];
+    let duplicates = &c.record["duplicates"];
     let body =
         if duplicates.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(body(c, duplicates)) };
     Section { id: "duplicates", title: text::DUPLICATES, harm: c.harm(&|check, _| check == "duplicate"), body }

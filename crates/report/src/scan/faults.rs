@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, lead, note};
 use super::head::read_files;
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, whole};
 use crate::number as numbers;
+use crate::page::{Body, Context, Section, folded, lead, note};
 use crate::plot::Tone;
 use crate::text::{self, Text};
 
@@ -14,18 +14,18 @@ use crate::text::{self, Text};
 const FILES_MAX: usize = 12;
 
 pub fn files(c: &Context) -> Section {
-    let files = list(&c.scan["files"]);
+    let files = list(&c.record["files"]);
     let body = if files.is_empty() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(files_body(c, files)) };
     let harm = c.harm(&|_, kind| matches!(kind, "utf16" | "gb18030" | "bom"));
     Section { id: "files", title: text::FILES, harm, body }
 }
 
 fn files_body(c: &Context, files: &[Value]) -> String {
-    let train: Vec<&Value> = read_files(c.scan, "train").collect();
+    let train: Vec<&Value> = read_files(c.record, "train").collect();
     let bytes = train.iter().filter_map(|f| whole(&f["bytes"])).fold(0, u64::saturating_add);
     let values = [
-        ("read", c.rows(&c.scan["rows"]["read"])),
-        ("understood", c.count(&c.scan["rows"]["understood"])),
+        ("read", c.rows(&c.record["rows"]["read"])),
+        ("understood", c.count(&c.record["rows"]["understood"])),
         ("files", text::files(train.len() as u64, c.language)),
         ("size", numbers::bytes(bytes)),
     ];
@@ -84,8 +84,8 @@ fn file_table(c: &Context, files: &[Value]) -> String {
 }
 
 pub fn faults(c: &Context) -> Section {
-    let types = list(&c.scan["faults"]["types"]);
-    let body = if c.scan["faults"].is_null() {
+    let types = list(&c.record["faults"]["types"]);
+    let body = if c.record["faults"].is_null() {
         Body::NotMeasured(text::NOT_MEASURED)
     } else {
         Body::Html(faults_body(c, types))

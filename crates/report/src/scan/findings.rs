@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Harm, Section, lead};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, whole};
 use crate::kinds;
 use crate::number as numbers;
+use crate::page::{Body, Context, Harm, Section, lead};
 use crate::plot::Tone;
 use crate::text::{self, Text};
 
@@ -14,8 +14,8 @@ use crate::text::{self, Text};
 const SUMMARY_MAX: usize = 60;
 
 pub fn ranked(c: &Context) -> Section {
-    let items = list(&c.scan["verdict"]["items"]);
-    let body = if c.scan["verdict"]["items"].is_null() {
+    let items = list(&c.record["verdict"]["items"]);
+    let body = if c.record["verdict"]["items"].is_null() {
         Body::NotMeasured(text::NOT_MEASURED)
     } else if items.is_empty() {
         Body::Html(lead(c.t(text::NONE_FOUND)))
@@ -89,8 +89,8 @@ fn section_of(check: &str) -> &'static str {
 
 /// Findings by check, the filter being a matter of the script: without it all are there.
 pub fn look(c: &Context) -> Section {
-    let shown = list(&c.scan["findings"]["shown"]);
-    let body = if c.scan["findings"].is_null() {
+    let shown = list(&c.record["findings"]["shown"]);
+    let body = if c.record["findings"].is_null() {
         Body::NotMeasured(text::NOT_MEASURED)
     } else if shown.is_empty() {
         Body::Html(lead(c.t(text::NONE_FOUND)))
@@ -101,7 +101,7 @@ pub fn look(c: &Context) -> Section {
 }
 
 fn all_found(c: &Context, shown: &[Value]) -> String {
-    let total = c.count(&c.scan["findings"]["total"]);
+    let total = c.count(&c.record["findings"]["total"]);
     let count = numbers::count(shown.len() as u64);
     let mut out = lead(&c.with(text::LOOK_LEAD, &[("shown", &count), ("total", &total)]));
     out.push_str(&format!(
@@ -166,7 +166,7 @@ fn found(c: &Context, finding: &Value) -> Vec<String> {
 }
 
 pub fn samples(c: &Context) -> Section {
-    let samples = list(&c.scan["samples"]);
+    let samples = list(&c.record["samples"]);
     let body = if samples.is_empty() {
         Body::NotMeasured(text::NONE_SHOWN)
     } else {

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::context::{Context, Harm};
 use crate::html::escape;
 use crate::json::{list, named, number, string, sum, whole};
 use crate::number::{self as numbers, UNKNOWN};
+use crate::page::{self, Context, Gate, Harm};
 use crate::text;
 use crate::{Language, kinds};
 
@@ -51,8 +51,8 @@ pub(crate) fn read_files<'a>(scan: &'a Value, set: &'static str) -> impl Iterato
 }
 
 pub fn header(c: &Context) -> String {
-    let (short, long) = verdict(c.scan, c.language);
-    let state = match string(&c.scan["verdict"]["state"]) {
+    let (short, long) = verdict(c.record, c.language);
+    let state = match string(&c.record["verdict"]["state"]) {
         "ready" => "ready",
         "clean_first" => "clean-first",
         _ => "not-ready",
@@ -100,7 +100,7 @@ fn actions(c: &Context) -> String {
         ));
     }
     out.push_str("</ol>");
-    if !list(&c.scan["verdict"]["items"]).is_empty() {
+    if !list(&c.record["verdict"]["items"]).is_empty() {
         out.push_str(&format!("<p class=\"all\"><a href=\"#findings\">{}</a></p>", c.t(text::ALL_FINDINGS)));
     }
     out.push_str("</div>");
@@ -109,7 +109,7 @@ fn actions(c: &Context) -> String {
 
 fn serious<'a>(c: &Context<'a>) -> Vec<Action<'a>> {
     let mut actions: Vec<Action> = Vec::new();
-    for item in list(&c.scan["verdict"]["items"]) {
+    for item in list(&c.record["verdict"]["items"]) {
         let (check, kind) = (string(&item["check"]), string(&item["type"]));
         let harm = Harm::of(string(&item["harm"]));
         if harm < Harm::Harmful || whole(&item["findings"]) == Some(0) {
@@ -128,26 +128,13 @@ fn serious<'a>(c: &Context<'a>) -> Vec<Action<'a>> {
 }
 
 fn gates(c: &Context) -> String {
-    let gates = list(&c.scan["gates"]);
-    if gates.is_empty() {
-        return String::new();
-    }
-    let items: String = gates
-        .iter()
-        .map(|gate| {
-            let (class, sign, words) = match gate["passed"].as_bool() {
-                Some(true) => ("passed", "✓", text::GATE_PASSED),
-                _ => ("failed", "✗", text::GATE_FAILED),
-            };
-            format!(
-                "<li class=\"{class}\"><span aria-hidden=\"true\">{sign}</span> <code>{}</code> {} <span class=\"soft\">({})</span></li>",
-                escape(string(&gate["expr"])),
-                c.t(words),
-                c.decimal(&gate["value"], 4)
-            )
-        })
-        .collect();
-    format!("<div class=\"gates\"><h2>{}</h2><ul>{items}</ul></div>", c.t(text::GATES))
+    let gate = |gate| {
+        let gate: &Value = gate;
+        let passed = gate["passed"].as_bool() == Some(true);
+        Gate { expression: string(&gate["expr"]), passed, found: c.decimal(&gate["value"], 4) }
+    };
+    let gates: Vec<Gate> = list(&c.record["gates"]).iter().map(gate).collect();
+    page::gates(c, &gates)
 }
 
 struct Tile {
@@ -181,42 +168,42 @@ fn tile(c: &Context, section: &'static str, label: text::Text, measured: Option<
 }
 
 fn rows(c: &Context) -> Tile {
-    let faulty = c.count(&c.scan["rows"]["faulty"]);
+    let faulty = c.count(&c.record["rows"]["faulty"]);
     let note = text::TILE_ROWS_NOTE.with(c.language, &[("faulty", &faulty)]);
-    let measured = whole(&c.scan["rows"]["read"]).map(|n| (numbers::count(n), note));
+    let measured = whole(&c.record["rows"]["read"]).map(|n| (numbers::count(n), note));
     tile(c, "files", text::TILE_ROWS, measured)
 }
 
 fn kept(c: &Context) -> Tile {
-    let read = number(&c.scan["rows"]["read"]).unwrap_or(0.0);
-    let measured = number(&c.scan["clean"]["kept"]).filter(|_| read > 0.0);
-    let measured = measured.map(|n| (numbers::share(n / read), c.rows(&c.scan["clean"]["kept"])));
+    let read = number(&c.record["rows"]["read"]).unwrap_or(0.0);
+    let measured = number(&c.record["clean"]["kept"]).filter(|_| read > 0.0);
+    let measured = measured.map(|n| (numbers::share(n / read), c.rows(&c.record["clean"]["kept"])));
     tile(c, "findings", text::TILE_KEPT, measured)
 }
 
 fn duplicates(c: &Context) -> Tile {
-    let section = &c.scan["duplicates"];
+    let section = &c.record["duplicates"];
     let removed = text::rows(sum(&section["kinds"], "removed"), c.language);
     let measured = number(&section["rate"]).map(|rate| (numbers::share(rate), removed));
     tile(c, "duplicates", text::TILE_DUPLICATES, measured)
 }
 
 fn personal(c: &Context) -> Tile {
-    let section = &c.scan["pii"];
+    let section = &c.record["pii"];
     let secrets = c.rows(&section["secrets"]["rows"]);
     let note = text::TILE_PII_NOTE.with(c.language, &[("secrets", &secrets)]);
     tile(c, "pii", text::TILE_PII, whole(&section["rows"]).map(|n| (numbers::count(n), note)))
 }
 
 fn leaked(c: &Context) -> Tile {
-    let sets = &c.scan["leaks"]["sets"];
+    let sets = &c.record["leaks"]["sets"];
     let (leaked, all) = (sum(sets, "leaked"), sum(sets, "rows"));
     let note = if all > 0 { numbers::share(leaked as f64 / all as f64) } else { String::new() };
     tile(c, "leaks", text::TILE_LEAKS, sets.as_array().map(|_| (numbers::count(leaked), note)))
 }
 
 fn length(c: &Context) -> Tile {
-    let parts = list(&c.scan["lengths"]["parts"]);
+    let parts = list(&c.record["lengths"]["parts"]);
     let of = |unit: &str| parts.iter().find(|p| p["part"] == "whole" && p["unit"] == unit);
     let (part, note) = match (of("tokens"), of("characters")) {
         (Some(part), _) => (part, text::TILE_TOKENS),
@@ -229,7 +216,8 @@ fn length(c: &Context) -> Tile {
 }
 
 fn language(c: &Context) -> Tile {
-    let part = named(&c.scan["languages"]["parts"], "part", "whole").or(list(&c.scan["languages"]["parts"]).first());
+    let part =
+        named(&c.record["languages"]["parts"], "part", "whole").or(list(&c.record["languages"]["parts"]).first());
     let first = part.and_then(|p| list(&p["counts"]).first().map(|top| (p, top)));
     let measured = first.map(|(part, top)| {
         let share = number(&top["rows"]).unwrap_or(0.0) / number(&part["rows"]).unwrap_or(0.0);
@@ -240,7 +228,7 @@ fn language(c: &Context) -> Tile {
 }
 
 fn quality(c: &Context) -> Tile {
-    let section = &c.scan["quality"];
+    let section = &c.record["quality"];
     let (rows, threshold) = (c.rows(&section["low"]["rows"]), c.decimal(&section["low"]["threshold"], 2));
     let note = text::TILE_QUALITY_NOTE.with(c.language, &[("rows", &rows), ("threshold", &threshold)]);
     tile(c, "quality", text::TILE_QUALITY, number(&section["mean"]).map(|x| (numbers::decimal(x, 2), note)))

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, heading, lead, note};
 use crate::html::{Kind, Table, column, escape};
 use crate::json::{list, named, number, string, sum, whole};
+use crate::page::{Body, Context, Section, folded, heading, lead, note};
 use crate::plot::{self, Bar, Slice, Tone};
 use crate::text::{self, Text};
 use crate::{Language, number as numbers};
@@ -23,7 +23,7 @@ const SUNBURST: f64 = 520.0;
 const BESIDE: f64 = 330.0;
 
 pub fn section(c: &Context) -> Section {
-    let instructions = &c.scan["instructions"];
+    let instructions = &c.record["instructions"];
     let body =
         if instructions.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(body(c, instructions)) };
     Section { id: "instructions", title: text::INSTRUCTIONS, harm: None, body }

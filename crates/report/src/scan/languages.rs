@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, lead, legend, note};
 use crate::html::{Kind, Table, column, escape};
 use crate::json::{list, named, number, string, whole};
+use crate::page::{Body, Context, Section, folded, lead, legend, note};
 use crate::plot::{self, Segment, Stack, Tone};
 use crate::{kinds, number as numbers, text};
 
@@ -12,7 +12,7 @@ use crate::{kinds, number as numbers, text};
 const COLOURS: usize = 5;
 
 pub fn section(c: &Context) -> Section {
-    let languages = &c.scan["languages"];
+    let languages = &c.record["languages"];
     let body = if list(&languages["parts"]).is_empty() {
         Body::NotMeasured(text::NOT_MEASURED)
     } else {

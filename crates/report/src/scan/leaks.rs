@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, lead, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string, sum};
+use crate::page::{Body, Context, Section, folded, lead, note};
 use crate::plot::Tone;
 use crate::{kinds, number as numbers, text};
 
 pub fn section(c: &Context) -> Section {
-    let leaks = &c.scan["leaks"];
+    let leaks = &c.record["leaks"];
     let body = if leaks.is_null() { Body::NotMeasured(text::LEAKS_NONE_GIVEN) } else { Body::Html(body(c, leaks)) };
     Section { id: "leaks", title: text::LEAKS, harm: c.harm(&|check, _| check == "leak"), body }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, folded, heading, lead, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, numbers, string, whole};
 use crate::number;
+use crate::page::{Body, Context, Section, folded, heading, lead, note};
 use crate::plot::{self, Histogram, Mark, Scale, Spread, Tone};
 use crate::text::{self, Text};
 
@@ -13,7 +13,7 @@ const UNITS: [(&str, Text); 2] = [("tokens", text::TOKENS), ("characters", text:
 const QUANTILES: [&str; 8] = ["min", "p5", "p25", "p50", "p75", "p95", "p99", "max"];
 
 pub fn section(c: &Context) -> Section {
-    let lengths = &c.scan["lengths"];
+    let lengths = &c.record["lengths"];
     let body = if list(&lengths["parts"]).is_empty() {
         Body::NotMeasured(text::NOT_MEASURED)
     } else {

@@ -1,20 +1,20 @@
 //! By what all of it was decided.
 
-use super::context::{Body, Context, Section, lead};
 use crate::html::{Kind, Table, column, escape};
 use crate::json::{list, string};
+use crate::page::{Body, Context, Section, lead};
 use crate::text;
 
 pub fn section(c: &Context) -> Section {
     let mut said = Vec::new();
-    let tokenizer = &c.scan["tokenizer"];
+    let tokenizer = &c.record["tokenizer"];
     if tokenizer.is_null() {
         said.push(c.t(text::NO_TOKENS).to_string());
     } else {
         let (name, entries) = (string(&tokenizer["name"]), c.count(&tokenizer["vocabulary"]));
         said.push(c.with(text::TOKENIZER, &[("name", name), ("entries", &entries)]));
     }
-    let sampled = list(&c.scan["sampled"]);
+    let sampled = list(&c.record["sampled"]);
     if sampled.is_empty() {
         said.push(c.t(text::SAMPLED_NONE).to_string());
     }
@@ -23,7 +23,7 @@ pub fn section(c: &Context) -> Section {
         let (rows, of) = (c.count(&sample["rows"]), c.rows(&sample["of"]));
         said.push(c.with(text::SAMPLED, &[("what", what), ("rows", &rows), ("of", &of)]));
     }
-    said.push(match c.scan["clean"]["written"].as_str() {
+    said.push(match c.record["clean"]["written"].as_str() {
         Some(path) => c.with(text::CLEAN_WRITTEN, &[("path", path)]),
         None => c.t(text::CLEAN_NOT_WRITTEN).to_string(),
     });
@@ -32,7 +32,7 @@ pub fn section(c: &Context) -> Section {
 }
 
 fn policy(c: &Context) -> String {
-    let policy = &c.scan["policy"];
+    let policy = &c.record["policy"];
     let Some(thresholds) = policy["thresholds"].as_object().filter(|t| !t.is_empty()) else { return String::new() };
     let rows =
         thresholds.iter().map(|(name, value)| vec![format!("<code>{}</code>", escape(name)), c.decimal(value, 4)]);

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, heading, lead, note};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number, string};
+use crate::page::{Body, Context, Section, heading, lead, note};
 use crate::plot::Tone;
 use crate::text::{self, Text};
 
 pub fn section(c: &Context) -> Section {
-    let pii = &c.scan["pii"];
+    let pii = &c.record["pii"];
     let body = if pii.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(body(c, pii)) };
     Section { id: "pii", title: text::PII, harm: c.harm(&|check, _| matches!(check, "pii" | "secret")), body }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::context::{Body, Context, Section, heading, lead};
 use crate::html::{Kind, Table, bar, column, escape};
 use crate::json::{list, number as as_number, numbers, string, whole};
 use crate::number;
+use crate::page::{Body, Context, Section, heading, lead};
 use crate::plot::{self, Histogram, Mark, Scale, Tone};
 use crate::text::{self, Text};
 
@@ -22,7 +22,7 @@ const ASPECTS: [(&str, Text); 8] = [
 ];
 
 pub fn poison(c: &Context) -> Section {
-    let poison = &c.scan["poison"];
+    let poison = &c.record["poison"];
     let body =
         if poison.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(poison_body(c, poison)) };
     Section { id: "poison", title: text::POISON, harm: c.harm(&|check, _| check == "poison"), body }
@@ -114,7 +114,7 @@ fn constant_table(c: &Context, answers: &[Value]) -> String {
 }
 
 pub fn quality(c: &Context) -> Section {
-    let quality = &c.scan["quality"];
+    let quality = &c.record["quality"];
     let body =
         if quality.is_null() { Body::NotMeasured(text::NOT_MEASURED) } else { Body::Html(quality_body(c, quality)) };
     Section { id: "quality", title: text::QUALITY, harm: c.harm(&|check, _| check == "quality"), body }

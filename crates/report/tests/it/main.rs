@@ -1,3 +1,4 @@
+mod eval;
 mod page;
 mod plots;
 mod terminal;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{odd, paths, sample, small, with_strings};
 
-const BOTH: [Language; 2] = [English, Chinese];
+pub const BOTH: [Language; 2] = [English, Chinese];
 const SECTIONS: [&str; 14] = [
     "findings",
     "files",
@@ -24,7 +24,8 @@ const SECTIONS: [&str; 14] = [
     "rows",
     "method",
 ];
-const HOSTILE: &str = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\" onclick=\"x' &\u{202e}\0";
+pub const HOSTILE: &str =
+    "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\" onclick=\"x' &\u{202e}\0";
 
 #[test]
 fn the_sample_is_shown_whole_in_both_languages() {
@@ -149,7 +150,7 @@ fn the_verdict_is_one_sentence() {
 }
 
 /// Names of tags, in order; panics where they do not nest.
-fn tags(html: &str) -> Vec<&str> {
+pub fn tags(html: &str) -> Vec<&str> {
     const VOID: [&str; 4] = ["meta", "input", "br", "!doctype"];
     let mut all = Vec::new();
     let mut open: Vec<&str> = Vec::new();
@@ -177,7 +178,7 @@ fn tags(html: &str) -> Vec<&str> {
 }
 
 /// Tags nest, names are given once, and every link leads somewhere on the page.
-fn check_structure(html: &str) {
+pub fn check_structure(html: &str) {
     tags(html);
     let values = |attribute: &str| -> Vec<String> {
         let start = format!(" {attribute}=\"");

@@ -144,3 +144,50 @@ fn titles_have_exact_counts() {
     let svg = histogram(&plain(&[0.0, 0.5, 1.0], &[3.0, 1.0], Scale::Linear), &canvas()).expect("drawn");
     assert!(svg.contains("<title>0–0.5: 3 (75.0%)</title>"), "{svg}");
 }
+
+#[test]
+fn dumbbells_lie_where_their_values_are() {
+    let point = |value: f64| Some(Point { value, low: value - 0.1, high: value + 0.1 });
+    let one = |before, after, tone| Dumbbell { label: "x", before, after, note: "", tone };
+    let data = [one(point(0.2), point(0.8), Tone::Good), one(point(0.8), point(0.2), Tone::Blocks)];
+    for width in [820.0, 340.0] {
+        let svg = dumbbells(&data, Scale::Linear, &of(width)).expect("a plot");
+        let all: Vec<f64> = numbers_after(&svg, "class=\"ring before\" cx=\"");
+        let after = numbers_after(&svg, "class=\"t-good\" cx=\"")[0];
+        assert!(all[0] < all[1] && (after - all[1]).abs() < 0.11, "one axis: {all:?} {after}");
+        // Worse is a square, so that colour is not all that tells it.
+        assert_eq!(numbers_after(&svg, "<rect class=\"t-blocks\" x=\"").len(), 1);
+        assert!(all.iter().all(|x| (0.0..=width).contains(x)));
+    }
+    let odd = [one(point(f64::INFINITY), None, Tone::Data)];
+    assert!(dumbbells(&odd, Scale::Linear, &of(820.0)).is_err());
+    assert!(dumbbells(&[], Scale::Log, &of(340.0)).is_ok());
+    // Losses far from 0 are not pressed together at the end of an axis that begins there.
+    let far = [one(point(10.0), point(10.5), Tone::Blocks)];
+    let svg = dumbbells(&far, Scale::Linear, &of(820.0)).expect("a plot");
+    let (a, b) = (numbers_after(&svg, "ring before\" cx=\"")[0], numbers_after(&svg, "\"t-blocks\" x=\"")[0]);
+    assert!(b - a > 200.0, "{a} {b}");
+}
+
+#[test]
+fn a_matrix_colours_shares_of_rows() {
+    let labels = ["a", "b", "– none"].map(str::to_owned);
+    let m = Matrix { rows: &labels[..2], columns: &labels, cells: &[(0, 0, 9.0), (0, 2, 1.0), (1, 1, 1.0)] };
+    let svg = matrix(&m, &of(420.0)).expect("a plot");
+    // 9 of 10, 1 of 10, all of one; the other three are empty.
+    for (class, n) in [("l5", 2), ("l0", 1), ("ground", 3)] {
+        assert_eq!(svg.matches(&format!("<rect class=\"{class}\"")).count(), n, "{class}");
+    }
+    assert!(svg.contains("a → – none: 1 (10.0%)"));
+    let negative = Matrix { cells: &[(0, 0, -1.0)], ..m };
+    assert!(matrix(&negative, &of(420.0)).is_err());
+}
+
+fn of(width: f64) -> Canvas<'static> {
+    Canvas { width, ..canvas() }
+}
+
+fn numbers_after(svg: &str, start: &str) -> Vec<f64> {
+    let number = |rest: &str| rest.split('"').next().and_then(|n| n.parse().ok()).expect("a number");
+    svg.split(start).skip(1).map(number).collect()
+}

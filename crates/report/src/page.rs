@@ -1,4 +1,4 @@
-//! What every section of the page needs.
+//! What every page has: its frame, its sections, and how they say what a record holds.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,13 @@ use crate::plot::{self, Canvas};
 use crate::text::{self, Text};
 use crate::{Language, kinds};
 
+const STYLE: &str = include_str!("assets/page.css");
+const SCRIPT: &str = include_str!("assets/page.js");
+/// Of `SCRIPT`, so that nothing else runs, whatever stands in the data. A test computes it anew.
+const SCRIPT_HASH: &str = "sha256-JuRhjHHbTrBNhM4ScCPyn3D8JIMGO3dvX15Fm6W5/rs=";
+
 pub struct Context<'a> {
-    pub scan: &'a Value,
+    pub record: &'a Value,
     pub language: Language,
     /// Rows that the page can show, by place: their number among the samples.
     samples: HashMap<(&'a str, u64), usize>,
@@ -47,15 +52,54 @@ const START_MAX: usize = 80;
 pub const WIDE: f64 = 820.0;
 pub const NARROW: f64 = 340.0;
 
+/// A file that needs no network; `title` and what is to be known at once, as they are in a browser's list of tabs.
+pub fn frame(c: &Context, (title, verdict): (Text, &str), header: &str, sections: &[Section], footer: &str) -> String {
+    let mut out = open(c, title, verdict);
+    out.push_str(header);
+    out.push_str(&format!("<div class=\"columns\">{}<main id=\"main\">", navigation(c, sections)));
+    for section in sections {
+        out.push_str(&section.html(c));
+    }
+    out.push_str(&format!("<footer>{}</footer></main></div><script>{SCRIPT}</script></body></html>\n", escape(footer)));
+    out
+}
+
+fn open(c: &Context, title: Text, verdict: &str) -> String {
+    let code = if c.language == Language::English { "en" } else { "zh-CN" };
+    format!(
+        "<!doctype html>\n<html lang=\"{code}\"><head><meta charset=\"utf-8\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         script-src '{SCRIPT_HASH}'; base-uri 'none'; form-action 'none'\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"referrer\" content=\"no-referrer\">\
+         <title>{title} · {verdict}</title><style>{STYLE}</style></head><body>\
+         <a class=\"skip\" href=\"#main\">{skip}</a>",
+        title = c.t(title),
+        verdict = escape(verdict),
+        skip = c.t(text::SKIP),
+    )
+}
+
+fn navigation(c: &Context, sections: &[Section]) -> String {
+    let links: String = sections
+        .iter()
+        .map(|s| {
+            let marker = s.harm.map_or(String::new(), |h| h.marker());
+            format!("<li><a href=\"#{}\">{}{marker}</a></li>", s.id, c.t(s.title))
+        })
+        .collect();
+    format!("<nav aria-label=\"{0}\"><ol>{links}</ol></nav>", c.t(text::CONTENTS))
+}
+
 impl<'a> Context<'a> {
-    pub fn new(scan: &'a Value, language: Language) -> Context<'a> {
+    pub fn new(record: &'a Value, language: Language) -> Context<'a> {
         let mut samples = HashMap::new();
-        for (i, sample) in list(&scan["samples"]).iter().enumerate() {
+        for (i, sample) in list(&record["samples"]).iter().enumerate() {
             if let Some(line) = whole(&sample["line"]) {
                 samples.entry((string(&sample["file"]), line)).or_insert(i);
             }
         }
-        Context { scan, language, samples }
+        Context { record, language, samples }
     }
 
     pub fn t(&self, text: Text) -> &'static str {
@@ -179,7 +223,7 @@ impl<'a> Context<'a> {
 
     /// The worst harm of some checks among the verdict's items.
     pub fn harm(&self, of: &dyn Fn(&str, &str) -> bool) -> Option<Harm> {
-        list(&self.scan["verdict"]["items"])
+        list(&self.record["verdict"]["items"])
             .iter()
             .filter(|item| of(string(&item["check"]), string(&item["type"])))
             .filter(|item| whole(&item["findings"]) != Some(0))
@@ -255,6 +299,34 @@ impl Harm {
     }
 }
 
+/// What was required of a record, and whether it holds.
+pub struct Gate<'a> {
+    pub expression: &'a str,
+    pub passed: bool,
+    /// As it is to be read.
+    pub found: String,
+}
+
+pub fn gates(c: &Context, gates: &[Gate]) -> String {
+    if gates.is_empty() {
+        return String::new();
+    }
+    let item = |gate: &Gate| {
+        let (class, sign, words) = match gate.passed {
+            true => ("passed", "✓", text::GATE_PASSED),
+            false => ("failed", "✗", text::GATE_FAILED),
+        };
+        format!(
+            "<li class=\"{class}\"><span aria-hidden=\"true\">{sign}</span> <code>{}</code> {} <span class=\"soft\">({})</span></li>",
+            escape(gate.expression),
+            c.t(words),
+            escape(&gate.found)
+        )
+    };
+    let items: String = gates.iter().map(item).collect();
+    format!("<div class=\"gates\"><h2>{}</h2><ul>{items}</ul></div>", c.t(text::GATES))
+}
+
 /// A sentence that opens a section.
 pub fn lead(html: &str) -> String {
     format!("<p class=\"lead\">{html}</p>")
@@ -283,4 +355,28 @@ pub fn legend(entries: &[(String, &str)]) -> String {
 /// What is worth having but not seeing at first.
 pub fn folded(summary: &str, html: &str) -> String {
     format!("<details><summary>{summary}</summary>{html}</details>")
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest;
+
+    #[test]
+    fn only_this_script_may_run() {
+        let expected = format!("sha256-{}", base64(&sha2::Sha256::digest(super::SCRIPT)));
+        assert_eq!(super::SCRIPT_HASH, expected, "page.js has changed: write its hash to SCRIPT_HASH");
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut out = String::new();
+        for three in bytes.chunks(3) {
+            let word = (0..3).fold(0u32, |w, i| w << 8 | u32::from(three.get(i).copied().unwrap_or(0)));
+            for i in 0..4 {
+                let letter = LETTERS[(word >> (18 - 6 * i) & 63) as usize] as char;
+                out.push(if i <= three.len() { letter } else { '=' });
+            }
+        }
+        out
+    }
 }

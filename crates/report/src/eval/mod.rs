@@ -1,0 +1,35 @@
+//! The page of `athanor eval`, from its `eval.json` (see EVAL.md of the crate `eval`) and nothing else: one file that needs no network.
+
+mod confusion;
+mod figures;
+mod head;
+mod method;
+mod names;
+mod plots;
+mod view;
+mod worst;
+
+use serde_json::Value;
+
+use crate::Language;
+use crate::page::{self, Context, Section};
+use crate::text;
+use view::Role;
+
+/// The whole page. What the record lacks is said to be missing.
+pub fn page(eval: &Value, language: Language) -> String {
+    let c = Context::new(eval, language);
+    let sections: Vec<Section> = vec![
+        plots::section(&c),
+        figures::of_role(&c, Role::Task),
+        figures::of_role(&c, Role::General),
+        figures::skills(&c),
+        figures::losses(&c),
+        confusion::section(&c),
+        worst::section(&c),
+        method::section(&c),
+    ];
+    let values = [("version", c.string_of(&eval["athanor"])), ("schema", c.string_of(&eval["version"]))];
+    let footer = text::EVAL_FOOTER.with(language, &values.each_ref().map(|(key, value)| (*key, value.as_str())));
+    page::frame(&c, (text::EVAL_TITLE, &head::verdict(&c)), &head::header(&c), &sections, &footer)
+}
