@@ -357,16 +357,16 @@ texts! {
     TASK_WORSE: "Worse at the task", "任务变差了";
     TASK_MIXED: "Better at some tasks and worse at others", "任务有好有坏";
     TASK_UNCLEAR: "No change at the task was shown", "任务上看不出变化";
-    TASK_MISSING: "The task was not measured", "任务没有测";
+    TASK_MISSING: "The task was not measured", "任务未测量";
     GENERAL_KEPT: "no loss elsewhere was shown", "其他能力未见退步";
     GENERAL_WORSE: "worse elsewhere", "其他能力退步了";
-    GENERAL_MISSING: "what was forgotten was not measured", "忘没忘别的没有测";
+    GENERAL_MISSING: "what was forgotten was not measured", "是否遗忘未测量";
     ALONE: "One model, nothing to compare it with.", "只有一个模型，无从比较。";
     ALONE_WHY: "Give --adapter without --alone, or --base, to see what has changed.", "用 --adapter（不加 --alone）或 --base 指定对比对象，才能看出变化。";
-    MOVED: "On {suite}, {figure} went from {base} to {tuned} (change {change}, {confidence} interval {low} to {high}).",
-        "{suite}：{figure}从 {base} 变为 {tuned}（变化 {change}，{confidence} 置信区间 {low} 到 {high}）。";
+    MOVED: "On {suite}, {figure} went from {base} to {tuned} (with {confidence} confidence, a change between {low} and {high}).",
+        "{suite}：{figure} {base} → {tuned}（变化的 {confidence} 置信区间为 [{low}, {high}]）。";
     AT_MOST: "With {confidence} confidence it is worse by no more than {margin}.", "有 {confidence} 的把握：最多差 {margin}。";
-    MORE_SUITES: "{n} more below.", "另有 {n} 个评测集见下文。";
+    MORE_SUITES: "Suites not named here: {n}.", "另有 {n} 个评测集未在此列出。";
     GOT_WORSE: "What got worse", "哪些变差了";
     NOTHING_WORSE: "No figure got worse by more than chance explains.", "没有哪项指标的退步超出随机波动。";
     MANY_FIGURES: "{n} figures were compared, each by itself with {confidence} confidence: of many, a few differ by chance.",

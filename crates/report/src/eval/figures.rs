@@ -84,18 +84,24 @@ pub fn losses(c: &Context) -> Section {
 
 fn table(c: &Context, caption: &str, figures: &[Value]) -> String {
     let both = paired(c.record);
+    // Means have no test.
+    let tested = both && figures.iter().any(|f| f["change"]["p"].is_number());
     let mut columns = vec![column(c.t(text::FIGURE), Kind::Words), column(c.t(text::BEFORE), Kind::Number)];
     columns.push(column(c.t(text::AFTER), Kind::Number));
     if both {
         columns.push(column(c.t(text::CHANGE), Kind::Number));
-        columns.push(column(c.t(text::P_VALUE), Kind::Extra));
         columns.push(column(c.t(text::NO_WORSE_BY), Kind::Extra));
+    }
+    if tested {
+        columns.push(column(c.t(text::P_VALUE), Kind::Extra));
     }
     let row = |figure: &Value| {
         let mut row = vec![first(c, figure), cell(&figure["base"]), cell(&figure["tuned"])];
         if both {
-            let margin = escape(&written(&figure["change"]["no_worse_by"]));
-            row.extend([change(figure), p_value(&figure["change"]["p"]), margin]);
+            row.extend([change(figure), escape(&written(&figure["change"]["no_worse_by"]))]);
+        }
+        if tested {
+            row.push(p_value(&figure["change"]["p"]));
         }
         row
     };
@@ -128,7 +134,7 @@ fn cell(value: &Value) -> String {
         Some(_) => format!(
             "{}<span class=\"under\">{}</span>",
             escape(&written(&value["value"])),
-            escape(&format!("{} – {}", written(&value["low"]), written(&value["high"])))
+            escape(&format!("[{}, {}]", written(&value["low"]), written(&value["high"])))
         ),
     }
 }
@@ -140,7 +146,7 @@ fn change(figure: &Value) -> String {
         Some(_) => format!(
             "{}<span class=\"under\">{}</span>",
             escape(&signed(&change["value"])),
-            escape(&format!("{} – {}", signed(&change["low"]), signed(&change["high"])))
+            escape(&format!("[{}, {}]", signed(&change["low"]), signed(&change["high"])))
         ),
     }
 }

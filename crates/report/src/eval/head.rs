@@ -109,7 +109,6 @@ fn moved(c: &Context, of: &Value, figure: &Value) -> String {
         ("figure", &figure_name(c, figure)),
         ("base", &written(&figure["base"]["value"])),
         ("tuned", &written(&figure["tuned"]["value"])),
-        ("change", &signed(&change["value"])),
         ("confidence", &confidence(c)),
         ("low", &signed(&change["low"])),
         ("high", &signed(&change["high"])),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::names::{self, Unit};
 use super::view::{ROLES, Verdict, confidence, figure_name, paired, point, suites, written};
+use crate::Language;
 use crate::html::escape;
 use crate::json::{list, string};
 use crate::page::{Body, Context, Section, legend, note};
@@ -31,7 +32,7 @@ pub fn section(c: &Context) -> Section {
             ("<rect class=\"t-blocks\" x=\"1\" y=\"1\" width=\"8\" height=\"8\"/>", text::WORSE),
             ("<circle class=\"ring t-data\" cx=\"5\" cy=\"5\" r=\"3.6\"/>", text::UNCLEAR),
         ];
-        let after = |words: Text| format!("{}{}{}", c.t(text::AFTER), c.comma(), c.t(words));
+        let after = |words: Text| clauses(c, text::AFTER, words);
         let name = |(i, words): (usize, Text)| if i == 0 { c.t(words).to_string() } else { after(words) };
         let names: Vec<String> = key.iter().map(|(_, words)| *words).enumerate().map(name).collect();
         let entries: Vec<(String, &str)> =
@@ -67,13 +68,19 @@ fn figure(c: &Context, unit: Unit, better: Text, panel: &[(&Value, &Value)]) -> 
             tone: Verdict::of(figure).map_or(Tone::Data, Verdict::tone),
         })
         .collect();
-    let name = format!("{}{}{}", c.t(unit.text()), c.comma(), c.t(better));
-    let between = if c.comma() == "、" { "；" } else { "; " };
+    let name = clauses(c, unit.text(), better);
+    let between = if c.language == Language::English { "; " } else { "；" };
     let words: Vec<&str> = rows.iter().map(|r| r.words.as_str()).collect();
     let title = text::CHANGES_PLOT.with(c.language, &[("panel", &name), ("rows", &words.join(between))]);
     let scale = if unit == Unit::Perplexity { Scale::Log } else { Scale::Linear };
     let plot = c.plot(&title, &|canvas| dumbbells(&data, scale, canvas));
     format!("<figure><figcaption>{}</figcaption>{plot}</figure>", escape(&name))
+}
+
+/// Not things of a list, which Chinese has another comma for.
+fn clauses(c: &Context, first: Text, second: Text) -> String {
+    let comma = if c.language == Language::English { ", " } else { "，" };
+    format!("{}{comma}{}", c.t(first), c.t(second))
 }
 
 fn row(c: &Context, suite: &Value, figure: &Value) -> Row {

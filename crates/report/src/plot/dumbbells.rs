@@ -23,7 +23,7 @@ pub struct Dumbbell<'a> {
 
 /// Of a row whose label stands beside it, and of one whose label stands above.
 const ROW: f64 = 34.0;
-const ROW_STACKED: f64 = 50.0;
+const ROW_STACKED: f64 = 56.0;
 /// Narrower, labels stand above.
 const STACKED_BELOW: f64 = 500.0;
 const RADIUS: f64 = 5.0;
@@ -94,7 +94,7 @@ fn one(d: &Dumbbell, top: f64, frame: &Frame, width: f64) -> String {
             let room = width - width_of(d.note, LETTERS) - 10.0;
             out.push_str(&text("label", 0.0, top + 14.0, "start", &fit(d.label, room, LETTERS)));
             out.push_str(&text("note", width, top + 14.0, "end", d.note));
-            top + 34.0
+            top + 35.0
         }
         false => {
             let (y, room) = (top + ROW / 2.0, frame.left - 10.0);
