@@ -93,7 +93,7 @@ impl Condition {
             let known: BTreeSet<&str> = suites.iter().flat_map(|s| [s.name.as_str(), s.skill.as_str()]).collect();
             return refused(format!("{:?} is no suite and no skill; there are {}", self.name, listed(&known)));
         }
-        let known: BTreeSet<&str> = meant.iter().flat_map(|s| figures_of(s, models)).collect();
+        let known: BTreeSet<&str> = meant.iter().flat_map(|s| s.figure_names(models)).collect();
         match known.contains(self.figure.as_str()) {
             true => Ok(()),
             false => refused(format!("{} has no {:?}; it has {}", self.name, self.figure, listed(&known))),
@@ -111,14 +111,6 @@ impl Condition {
         });
         (found, holds)
     }
-}
-
-fn figures_of(suite: &Suite, models: usize) -> Vec<&'static str> {
-    let mut names: Vec<&str> = suite.figures(0).0.iter().map(|f| f.name).collect();
-    if suite.measures.style.is_some() && models == 2 {
-        names.push(crate::run::voice_figure(0).name);
-    }
-    names
 }
 
 fn listed(names: &BTreeSet<&str>) -> String {

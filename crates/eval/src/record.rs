@@ -198,7 +198,8 @@ fn suite_json(recorded: &Recorded, scorer: &Scorer, outcomes: &[Outcome]) -> Res
     let suite = scorer.suite;
     let rows = recorded.parts.first().map_or(0, |p| p.table(recorded.width).len());
     let mut out = json!({
-        "name": suite.name, "skill": suite.skill, "role": suite.role, "file": suite.path,
+        "name": suite.name, "skill": suite.skill, "role": suite.role,
+        "verdict": suite.verdict, "file": suite.path,
         "data": suite.data.iter().map(|s| &s.path).collect::<Vec<_>>(), "rows": rows,
         "rows_in_files": recorded.rows_in_files, "template": suite.template, "decoding": suite.decoding,
         "measures": suite.measures, "figures": outcomes.iter().map(figure_json).collect::<Vec<_>>(),
@@ -245,9 +246,10 @@ fn confusion(part: &Part, width: usize) -> Value {
     cells.into_iter().map(|((truth, given), n)| json!([truth, given, n])).collect()
 }
 
-/// The rows whose first figure fell most, worst first, in the order of the file among equals.
+/// The rows whose deciding figure got worst, worst first, in the order of the file among equals.
 fn worst(recorded: &Recorded) -> Result<Vec<Value>, EvalError> {
-    let ([base, tuned], Some(figure)) = (recorded.parts.as_slice(), recorded.figures.first()) else {
+    let figure = recorded.figures.iter().find(|f| f.name == recorded.scorer.suite.verdict);
+    let ([base, tuned], Some(figure)) = (recorded.parts.as_slice(), figure) else {
         return Ok(Vec::new());
     };
     let (a, b) = (base.table(recorded.width), tuned.table(recorded.width));
@@ -272,7 +274,7 @@ fn worst(recorded: &Recorded) -> Result<Vec<Value>, EvalError> {
                     "file": base.file, "line": base.line, "figure": figure.name, "harm": harm,
                     "base_value": figure.of_row(a, i), "tuned_value": figure.of_row(b, i),
                     "prompt": short(&base.prompt), "expected": base.expected.as_deref().map(short),
-                    "base": base.answer.as_deref().map(short), "tuned": tuned.answer.as_deref().map(short),
+                    "base": base.said().map(short), "tuned": tuned.said().map(short),
                 }),
             );
         }

@@ -11,7 +11,7 @@ use crate::score::voice::{self, Voice};
 use crate::scorer::{Answered, Scorer, reference_texts};
 use crate::stats::Random;
 use crate::subject::Subject;
-use crate::suite::Suite;
+use crate::suite::{Suite, VOICE};
 use crate::{EvalError, answer};
 use data::{LossOn, Permutation, Purpose, Question, TextPipeline, TextPlan};
 use runfs::Fs;
@@ -33,7 +33,7 @@ const ROWS_MAX: u64 = 1_000_000;
 const ROWS_FILE: &str = "rows.jsonl";
 const PART_FILE: &str = "part.json";
 /// What parts are made of; a change makes older ones void.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Which of two models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -299,6 +299,13 @@ pub struct PartRow {
     pub detail: Map<String, Value>,
 }
 
+impl PartRow {
+    /// What the model answered: what it wrote, or the choice that it finds likeliest. None: a loss alone was asked for.
+    pub fn said(&self) -> Option<&str> {
+        self.answer.as_deref().or_else(|| self.detail.get("choice").and_then(Value::as_str))
+    }
+}
+
 struct Job<'a> {
     plan: &'a EvalPlan,
     fs: &'a dyn Fs,
@@ -487,7 +494,7 @@ impl Job<'_> {
 
 /// Of suites with `measures.style`, where there are two models.
 pub fn voice_figure(column: usize) -> Figure {
-    Figure { name: "style_voice", measure: "style", better: Better::Higher, how: How::Rate(column) }
+    Figure { name: VOICE, measure: "style", better: Better::Higher, how: How::Rate(column) }
 }
 
 /// The rows of a published part.

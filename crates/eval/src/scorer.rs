@@ -215,6 +215,7 @@ fn choose(item: &Item, losses: &[Vec<f64>], by: By, out: &mut Scored) -> Result<
     };
     let chosen = (0..losses.len().min(choices.texts.len())).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
     out.note("chosen", json!(chosen));
+    out.note("choice", json!(chosen.map(|i| &choices.texts[i])));
     out.pass(chosen == Some(choices.right));
     Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Suite {
     pub name: String,
     pub skill: String,
     pub role: Role,
+    /// The figure that decides whether the suite got better or worse.
+    pub verdict: String,
     pub data: Vec<Source>,
     pub columns: Columns,
     /// The prompt with `{column}` in it, where it is more than a column.
@@ -38,7 +40,7 @@ pub struct Suite {
     /// Texts before which an answer ends.
     pub stop: Vec<String>,
     pub measures: Measures,
-    /// Everything above but the role as JSON: what decides the answers and the scores, besides the bytes of the files that it names.
+    /// Everything above but the role and the verdict as JSON: what decides the answers and the scores, besides the bytes of the files that it names.
     pub meant: Value,
     /// Files besides the data whose bytes decide the scores.
     pub files: Vec<PathBuf>,
@@ -201,6 +203,8 @@ struct Typed {
     skill: Option<String>,
     #[serde(default)]
     role: Option<Role>,
+    #[serde(default)]
+    verdict: Option<String>,
     data: TypedSources,
     #[serde(default)]
     columns: Columns,
@@ -389,7 +393,34 @@ impl Suite {
         }
         (list.figures, list.width)
     }
+
+    /// Names of the figures that `models` models give it.
+    pub fn figure_names(&self, models: usize) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.figures(0).0.iter().map(|f| f.name).collect();
+        if self.measures.style.is_some() && models > 1 {
+            names.push(VOICE);
+        }
+        names
+    }
 }
+
+/// The figure that two models add to a style.
+pub const VOICE: &str = "style_voice";
+/// What decides a suite that does not say it: the first of these that it measures. The user's own program before all, what is right
+/// or wrong before what is near, and of several figures of one measure that which the others detail.
+const DECIDING: [&str; 11] = [
+    "command",
+    "accuracy",
+    "exact",
+    "numeric",
+    "schema_valid",
+    "instruction",
+    "regex",
+    "style",
+    "rougeL",
+    "chrf",
+    "loss",
+];
 
 const STYLE_FIGURES: [&str; style::WIDTH] =
     ["style", "style_length", "style_punctuation", "style_person", "style_politeness", "style_characters"];
@@ -466,11 +497,12 @@ impl Meaning<'_> {
             "name": typed.name, "skill": skill, "data": data, "columns": typed.columns, "prompt": typed.prompt,
             "system": typed.system, "template": template, "decoding": decoding, "stop": stop, "measures": measures,
         });
-        Ok(Suite {
+        let mut suite = Suite {
             path: self.path.to_owned(),
             name: typed.name,
             skill,
             role,
+            verdict: String::new(),
             data,
             columns: typed.columns,
             prompt: typed.prompt,
@@ -481,7 +513,24 @@ impl Meaning<'_> {
             measures,
             meant,
             files,
-        })
+        };
+        suite.verdict = self.verdict(&suite, typed.verdict)?;
+        Ok(suite)
+    }
+
+    /// Of what a model is not to forget, the loss says most: it moves before answers do.
+    fn verdict(&self, suite: &Suite, typed: Option<String>) -> Result<String, EvalError> {
+        let known = suite.figure_names(2);
+        let decides = |name: &&&str| known.contains(*name);
+        match typed {
+            Some(name) if known.contains(&name.as_str()) => Ok(name),
+            Some(name) => {
+                let expected = format!("a figure of this suite: {}", known.join(", "));
+                Err(self.wrong("verdict", format!("{name:?}"), expected))
+            }
+            None if suite.role == Role::General && suite.measures.loss.is_some() => Ok("loss".to_owned()),
+            None => Ok(DECIDING.iter().find(decides).map_or_else(String::new, |name| (*name).to_owned())),
+        }
     }
 
     fn wrong(&self, key: &str, got: impl ToString, expected: impl ToString) -> EvalError {

@@ -366,6 +366,7 @@ texts! {
     MOVED: "On {suite}, {figure} went from {base} to {tuned} (with {confidence} confidence, a change between {low} and {high}).",
         "{suite}：{figure} {base} → {tuned}（变化的 {confidence} 置信区间为 [{low}, {high}]）。";
     AT_MOST: "With {confidence} confidence it is worse by no more than {margin}.", "有 {confidence} 的把握：最多差 {margin}。";
+    OF_ROLE: "{role}:", "{role}：";
     MORE_SUITES: "Suites not named here: {n}.", "另有 {n} 个评测集未在此列出。";
     GOT_WORSE: "What got worse", "哪些变差了";
     NOTHING_WORSE: "No figure got worse by more than chance explains.", "没有哪项指标的退步超出随机波动。";
@@ -373,8 +374,9 @@ texts! {
         "共比较 {n} 项指标，每项各自按 {confidence} 的置信度判断；项数一多，难免有几项是碰巧。";
     ROLE_TASK: "Task", "任务";
     ROLE_GENERAL: "General skills", "通用能力";
-    ROLE_TASK_LEAD: "What the model was tuned for. The first figure of each suite decides the verdict.", "模型为此而微调。每个评测集的第一项指标决定结论。";
-    ROLE_GENERAL_LEAD: "What the model is not to forget. The first figure of each suite decides the verdict.", "模型不该忘掉的能力。每个评测集的第一项指标决定结论。";
+    ROLE_TASK_LEAD: "What the model was tuned for. The figure so marked decides the verdict of its suite.", "模型为此而微调。每个评测集的结论以标明的那项指标为准。";
+    ROLE_GENERAL_LEAD: "What the model is not to forget. The figure so marked decides the verdict of its suite.", "模型不该忘掉的能力。每个评测集的结论以标明的那项指标为准。";
+    DECIDES: "decides the verdict", "结论以此为准";
     ROLE_TASK_NONE: "No suite has the role task.", "没有 role 为 task 的评测集。";
     ROLE_GENERAL_NONE: "No suite has the role general: give one to see what was forgotten.", "没有 role 为 general 的评测集；加上一个才能看出忘了什么。";
     CHANGES: "Every figure, before and after", "全部指标：前与后";
@@ -420,11 +422,11 @@ texts! {
     NO_LABEL: "none", "无";
     NO_LABEL_KEY: "Last column: no label was named.", "最后一列：没有给出任何类别。";
     WORST: "Rows that got worst", "退步最大的题目";
-    WORST_LEAD: "At most ten rows of each suite whose first figure fell most, side by side.", "每个评测集中第一项指标退步最大的题目（最多十条），前后对照。";
+    WORST_LEAD: "At most ten rows of each suite: those in which the figure that decides its verdict got worst, side by side.", "每个评测集按其结论所依据的指标，列出退步最大的题目（最多十条），前后对照。";
     WORST_NONE: "No row got worse.", "没有题目变差。";
     PROMPT: "prompt", "题目";
     EXPECTED: "expected", "标准答案";
-    NOT_WRITTEN: "No answer is written for this suite: likelihoods are compared.", "这个评测集不生成回答，只比较概率。";
+    NOT_WRITTEN: "No answer: this suite compares the loss of the expected one.", "这个评测集不生成回答，只比较标准答案的损失。";
     NOTHING_WRITTEN: "(empty)", "（空）";
     REPEAT: "How to repeat it", "如何复现";
     REPEAT_NOTE: "Give --precision, --quantize, --other-base and --allow-commands again if they were given: the record does not hold them.",

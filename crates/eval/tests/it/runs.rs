@@ -101,6 +101,28 @@ fn base_and_tuned_side_by_side() {
     assert!(cells.as_array().expect("cells").len() == 6 && record["suites"][0]["confusion"]["labels"][5] == "北京");
 }
 
+/// Another verdict asks nothing anew: it is about other rows of the same answers.
+#[test]
+fn the_verdict_chooses_the_rows_that_are_shown() {
+    let bench = bench();
+    let shown = |record: &Value| {
+        let suite = &record["suites"][1];
+        let worst = suite["worst"].as_array().expect("worst");
+        let same = worst.iter().all(|row| row["figure"] == suite["verdict"]);
+        assert!(same && worst.len() == 10, "{worst:?}");
+        worst.iter().map(|row| row["harm"].as_f64().expect("a harm")).collect::<Vec<_>>()
+    };
+    let mut plan = plan(&bench, "out");
+    assert_eq!(shown(&done(&plan)), [0.5; 10], "a general suite is judged by its loss");
+    let text = std::fs::read_to_string(bench.path("words.yaml")).expect("a suite");
+    bench.write("words.yaml", &text.replace("measures:", "verdict: numeric\nmeasures:"));
+    plan.suites[1] = bench.suite("words.yaml");
+    let mut asked = 0;
+    let mut progress = |at: Progress| asked += usize::from(matches!(at, Progress::Rows { .. }));
+    let record = evaluated(&plan, &mut progress, &AtomicBool::new(false)).expect("evaluated");
+    assert_eq!((shown(&record), asked), (vec![1.0; 10], 0));
+}
+
 #[test]
 fn answers_are_written_with_their_origin() {
     let bench = bench();
@@ -372,8 +394,12 @@ fn a_model_answers_by_its_likelihoods() {
         assert!((3.0..12.0).contains(&loss), "{loss}");
         let text = std::fs::read_to_string(plan.out.join("answers.jsonl")).expect("answers");
         let rows: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
-        chosen.push(rows.iter().map(|r| r["base"]["detail"]["chosen"].as_u64().expect("chosen")).collect::<Vec<_>>());
+        let choice = |row: &Value| {
+            let detail = &row["base"]["detail"];
+            (detail["chosen"].as_u64().expect("chosen"), detail["choice"].as_str().expect("a choice").to_owned())
+        };
+        chosen.push(rows.iter().map(choice).collect::<Vec<_>>());
     }
     // By their sum, random weights prefer what is short.
-    assert_eq!(chosen[0], [1, 0]);
+    assert_eq!(chosen[0], [(1, "d".to_owned()), (0, "x".to_owned())]);
 }

@@ -41,10 +41,33 @@ fn the_role_is_said_or_follows_from_the_names() {
         let bench = Bench::new(&[("support.yaml", &GOOD.replace("skill: task", names))]);
         assert_eq!(bench.suite("support.yaml").role, role, "{names}");
     }
-    // Results that were computed before a role was given are taken over.
-    let general = GOOD.replace("skill: task", "skill: task\nrole: general");
+    // Results that were computed before a role and a verdict were given are taken over.
+    let general = GOOD.replace("skill: task", "skill: task\nrole: general\nverdict: rouge2");
     let bench = Bench::new(&[("a.yaml", GOOD), ("b.yaml", &general)]);
     assert_eq!(bench.suite("a.yaml").meant, bench.suite("b.yaml").meant);
+}
+
+#[test]
+fn the_verdict_is_said_or_follows_from_the_measures() {
+    let (head, _) = GOOD.split_once("measures:").expect("measures");
+    for (skill, measures, figure) in [
+        ("task", "  exact:\n  rouge:\n  loss:\n", "exact"),
+        ("task", "  rouge:\n  chrf:\n  loss:\n", "rougeL"),
+        ("task", "  classification: {labels: [a, b]}\n  loss:\n", "accuracy"),
+        ("task", "  exact:\n  command: {run: [judge]}\n", "command"),
+        ("task", "  loss:\n", "loss"),
+        // What is forgotten shows in the loss before answers change.
+        ("general", "  exact:\n  rouge:\n  loss:\n", "loss"),
+        ("general", "  exact:\n  rouge:\n", "exact"),
+        ("general\nverdict: rouge2", "  exact:\n  rouge:\n  loss:\n", "rouge2"),
+        ("task\nverdict: perplexity", "  exact:\n  loss:\n", "perplexity"),
+        // Two models add it.
+        ("task\nverdict: style_voice", "  style: {reference: texts.txt}\n", "style_voice"),
+    ] {
+        let skill = head.replace("skill: task", &format!("skill: {skill}"));
+        let bench = Bench::new(&[("support.yaml", &format!("{skill}measures:\n{measures}"))]);
+        assert_eq!(bench.suite("support.yaml").verdict, figure, "{skill}{measures}");
+    }
 }
 
 #[test]
@@ -58,6 +81,10 @@ fn what_is_wrong_is_named_with_its_line() {
     for (error, parts) in [
         (with("skill: task", "skil: task"), &["skil", "3"][..]),
         (with("skill: task", "role: tasks"), &["tasks", "3", "general"]),
+        (
+            with("skill: task", "verdict: accuracy"),
+            &[":3:", "`verdict`", "exact, rouge1, rouge2, rougeL, loss, perplexity"],
+        ),
         (with("name: support", "name: 'a b'"), &[":2:", "`name`", "letters, digits"]),
         (with("tokens_max: 8", "tokens_max: 0"), &[":7:", "`decoding.tokens_max`", "from 1"]),
         (with("tokens_max: 8", "top_k: 5"), &[":7:", "`decoding`", "temperature"]),

@@ -25,20 +25,24 @@ pub fn of_role(c: &Context, role: Role) -> Section {
             }
         };
         html.push_str(&heading(&format!("{} <span class=\"soft\">{}</span>", escape(name), escape(&of))));
-        html.push_str(&table(c, name, list(&suite["figures"])));
+        let figures: Vec<&Value> = list(&suite["figures"]).iter().collect();
+        html.push_str(&table(c, name, &figures, string(&suite["verdict"])));
     }
     let body = if html.is_empty() { Body::NotMeasured(none) } else { Body::Html(lead(c.t(opening)) + &html) };
     Section { id, title, harm: None, body }
 }
 
-/// Skills with one suite have its figures.
+/// Means over suites; a figure of one suite stands with that suite.
 pub fn skills(c: &Context) -> Section {
-    let several = |skill: &&Value| list(&skill["figures"]).iter().any(|f| whole(&f["suites"]) > Some(1));
+    let several = |figure: &&Value| whole(&figure["suites"]) > Some(1);
     let mut html = String::new();
-    for skill in list(&c.record["skills"]).iter().filter(several) {
-        let name = string(&skill["name"]);
-        html.push_str(&heading(&escape(name)));
-        html.push_str(&table(c, name, list(&skill["figures"])));
+    for skill in list(&c.record["skills"]) {
+        let means: Vec<&Value> = list(&skill["figures"]).iter().filter(several).collect();
+        if !means.is_empty() {
+            let name = string(&skill["name"]);
+            html.push_str(&heading(&escape(name)));
+            html.push_str(&table(c, name, &means, ""));
+        }
     }
     let body = match html.is_empty() {
         true => Body::NotMeasured(text::SKILLS_NONE),
@@ -82,7 +86,8 @@ pub fn losses(c: &Context) -> Section {
     Section { id: "losses", title: text::LOSSES, harm: None, body }
 }
 
-fn table(c: &Context, caption: &str, figures: &[Value]) -> String {
+/// `deciding`: the name of the figure that decides the verdict; empty where none does.
+fn table(c: &Context, caption: &str, figures: &[&Value], deciding: &str) -> String {
     let both = paired(c.record);
     // Means have no test.
     let tested = both && figures.iter().any(|f| f["change"]["p"].is_number());
@@ -95,8 +100,9 @@ fn table(c: &Context, caption: &str, figures: &[Value]) -> String {
     if tested {
         columns.push(column(c.t(text::P_VALUE), Kind::Extra));
     }
-    let row = |figure: &Value| {
-        let mut row = vec![first(c, figure), cell(&figure["base"]), cell(&figure["tuned"])];
+    let deciding = if both { deciding } else { "" };
+    let row = |figure: &&Value| {
+        let mut row = vec![first(c, figure, deciding), cell(&figure["base"]), cell(&figure["tuned"])];
         if both {
             row.extend([change(figure), escape(&written(&figure["change"]["no_worse_by"]))]);
         }
@@ -109,17 +115,21 @@ fn table(c: &Context, caption: &str, figures: &[Value]) -> String {
     Table { class: "figures", caption: caption.to_string(), columns, rows }.html()
 }
 
-/// The figure's name, its name in conditions where that is another, and what is said of its change.
-fn first(c: &Context, figure: &Value) -> String {
-    let (name, key) = (figure_name(c, figure), string(&figure["name"]));
-    let key = if name == key { String::new() } else { format!(" <code class=\"soft\">{}</code>", escape(key)) };
+/// The figure's name, its name in conditions where that is another, whether it decides, and what is said of its change.
+fn first(c: &Context, figure: &Value, deciding: &str) -> String {
+    let (name, of) = (figure_name(c, figure), string(&figure["name"]));
+    let key = if name == of { String::new() } else { format!(" <code class=\"soft\">{}</code>", escape(of)) };
     let mean = match whole(&figure["suites"]) {
         Some(n) if n > 1 => {
             format!("<span class=\"under\">{}</span>", c.with(text::MEAN_OF, &[("n", &n.to_string())]))
         }
         _ => String::new(),
     };
-    format!("{}{key}{}{mean}", escape(&name), badge(c, figure))
+    let decides = match !of.is_empty() && of == deciding {
+        true => format!("<span class=\"under decides\">{}</span>", c.t(text::DECIDES)),
+        false => String::new(),
+    };
+    format!("{}{key}{decides}{}{mean}", escape(&name), badge(c, figure))
 }
 
 /// On a line of its own.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::view::{
-    ROLES, Role, Verdict, confidence, confidence_of_end, figure_name, leading, paired, signed, suites, written,
+    ROLES, Role, Verdict, confidence, confidence_of_end, deciding, figure_name, paired, signed, suites, written,
 };
 use crate::html::escape;
 use crate::json::{list, string};
@@ -16,7 +16,7 @@ const SUITES_MAX: usize = 2;
 /// Suites that are named because figures of theirs got worse; the tables have all.
 const WORSE_MAX: usize = 8;
 
-/// What the leading figures of a role's suites say together.
+/// What the deciding figures of a role's suites say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Together {
     Better,
@@ -27,7 +27,7 @@ enum Together {
 }
 
 fn together(record: &Value, role: Role) -> Together {
-    let all: Vec<Verdict> = suites(record, role).filter_map(|s| Verdict::of(leading(s))).collect();
+    let all: Vec<Verdict> = suites(record, role).filter_map(|s| Verdict::of(deciding(s))).collect();
     match (all.contains(&Verdict::Better), all.contains(&Verdict::Worse)) {
         (true, true) => Together::Mixed,
         (true, false) => Together::Better,
@@ -59,7 +59,7 @@ pub fn verdict(c: &Context) -> String {
 
 pub fn header(c: &Context) -> String {
     let body = match paired(c.record) {
-        true => format!("<p class=\"why\">{}</p>{}", sentences(c), worse(c)),
+        true => ROLES.map(|role| sentences(c, role)).concat() + &worse(c),
         false => format!("<p class=\"why\">{}</p>", c.t(text::ALONE_WHY)),
     };
     format!(
@@ -83,23 +83,29 @@ fn state(record: &Value) -> &'static str {
     }
 }
 
-fn sentences(c: &Context) -> String {
+/// What the deciding figures of a role's suites did: a paragraph, or nothing where nothing was compared.
+fn sentences(c: &Context, role: Role) -> String {
     let mut said = Vec::new();
-    for role in ROLES {
-        // What got worse first.
-        let mut all: Vec<&Value> = suites(c.record, role).filter(|s| Verdict::of(leading(s)).is_some()).collect();
-        all.sort_by_key(|s| Verdict::of(leading(s)) != Some(Verdict::Worse));
-        for suite in all.iter().take(SUITES_MAX) {
-            said.push(moved(c, suite, leading(suite)));
-            if role == Role::General && Verdict::of(leading(suite)) == Some(Verdict::Unclear) {
-                said.push(at_most(c, leading(suite)));
-            }
-        }
-        if let Some(more) = all.len().checked_sub(SUITES_MAX).filter(|n| *n > 0) {
-            said.push(c.with(text::MORE_SUITES, &[("n", &numbers::count(more as u64))]));
+    // What got worse first.
+    let mut all: Vec<&Value> = suites(c.record, role).filter(|s| Verdict::of(deciding(s)).is_some()).collect();
+    all.sort_by_key(|s| Verdict::of(deciding(s)) != Some(Verdict::Worse));
+    for suite in all.iter().take(SUITES_MAX) {
+        said.push(moved(c, suite, deciding(suite)));
+        if role == Role::General && Verdict::of(deciding(suite)) == Some(Verdict::Unclear) {
+            said.push(at_most(c, deciding(suite)));
         }
     }
-    c.sentences(&said)
+    if let Some(more) = all.len().checked_sub(SUITES_MAX).filter(|n| *n > 0) {
+        said.push(c.with(text::MORE_SUITES, &[("n", &numbers::count(more as u64))]));
+    }
+    match said.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p class=\"why\"><b>{}</b> {}</p>",
+            c.with(text::OF_ROLE, &[("role", c.t(role.text()))]),
+            c.sentences(&said)
+        ),
+    }
 }
 
 fn moved(c: &Context, of: &Value, figure: &Value) -> String {

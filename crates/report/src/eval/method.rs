@@ -110,7 +110,7 @@ fn models(c: &Context) -> String {
 fn suites(c: &Context) -> String {
     let one = |suite: &Value| {
         let meant = json!({
-            "data": suite["data"], "template": suite["template"], "decoding": suite["decoding"],
+            "verdict": suite["verdict"], "data": suite["data"], "template": suite["template"], "decoding": suite["decoding"],
             "measures": suite["measures"],
         });
         let meant = serde_json::to_string_pretty(&meant).unwrap_or_default();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::names;
-use crate::json::{list, number, string};
+use crate::json::{list, named, number, string};
 use crate::number::{self as numbers, UNKNOWN};
 use crate::page::Context;
 use crate::plot::{Point, Tone};
@@ -91,14 +91,18 @@ pub fn suites(record: &Value, role: Role) -> impl Iterator<Item = &Value> {
     list(&record["suites"]).iter().filter(move |s| Role::of(s) == role)
 }
 
-/// Of a suite: what decides its verdict.
-pub fn leading(suite: &Value) -> &Value {
-    list(&suite["figures"]).first().unwrap_or(&Value::Null)
+/// Of a suite: the figure that decides its verdict. Null where the record names none that it has.
+pub fn deciding(suite: &Value) -> &Value {
+    named(&suite["figures"], "name", string(&suite["verdict"])).unwrap_or(&Value::Null)
 }
 
 pub fn figure_name(c: &Context, figure: &Value) -> String {
-    let name = string(&figure["name"]);
-    names::name(name).map_or_else(|| name.to_string(), |text| c.t(text).to_string())
+    called(c, string(&figure["name"]))
+}
+
+/// A figure by its name in conditions, as it is to be read.
+pub fn called(c: &Context, figure: &str) -> String {
+    names::name(figure).map_or_else(|| figure.to_string(), |text| c.t(text).to_string())
 }
 
 /// None where a model was not asked, or where no interval can be drawn.

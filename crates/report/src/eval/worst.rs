@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::view::{figure_name, leading, written};
+use super::view::{called, written};
 use crate::html::{escape, one_line};
 use crate::json::{list, string, whole};
-use crate::page::{Body, Context, Section, heading, lead};
+use crate::number as numbers;
+use crate::page::{Body, Context, Section, heading, lead, note};
 use crate::text::{self, Text};
 
 /// Characters of a prompt in a summary.
@@ -16,7 +17,7 @@ pub fn section(c: &Context) -> Section {
     for suite in list(&c.record["suites"]).iter().filter(|s| !list(&s["worst"]).is_empty()) {
         html.push_str(&heading(&escape(string(&suite["name"]))));
         for (i, row) in list(&suite["worst"]).iter().enumerate() {
-            html.push_str(&one(c, suite, row, i == 0));
+            html.push_str(&one(c, row, i == 0));
         }
     }
     let body = match html.is_empty() {
@@ -26,7 +27,7 @@ pub fn section(c: &Context) -> Section {
     Section { id: "worst", title: text::WORST, harm: None, body }
 }
 
-fn one(c: &Context, suite: &Value, row: &Value, first: bool) -> String {
+fn one(c: &Context, row: &Value, first: bool) -> String {
     let (file, line) = (string(&row["file"]), whole(&row["line"]).unwrap_or(0));
     // The folder is in the record, and copied with the place; here it would only be long.
     let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -35,18 +36,17 @@ fn one(c: &Context, suite: &Value, row: &Value, first: bool) -> String {
     format!(
         "<details class=\"row\"{open}><summary><span class=\"place\" data-copy=\"{place}\">{name}:{line}</span> \
          <span class=\"moved\">{figure} {before} → {after}</span> <span class=\"soft start\">{start}</span></summary>\
-         <dl>{prompt}{expected}</dl><div class=\"pair even answers\">{base}{tuned}</div></details>",
+         <dl>{prompt}{expected}</dl>{answers}</details>",
         open = if first { " open" } else { "" },
         place = escape(&format!("{file}:{line}")),
         name = escape(name),
-        figure = escape(&figure_name(c, leading(suite))),
+        figure = escape(&called(c, string(&row["figure"]))),
         before = escape(&before),
         after = escape(&after),
         start = escape(&start),
         prompt = field(c, text::PROMPT, &row["prompt"]),
         expected = field(c, text::EXPECTED, &row["expected"]),
-        base = answer(c, text::BEFORE, &row["base"], &before),
-        tuned = answer(c, text::AFTER, &row["tuned"], &after),
+        answers = answers(c, row, [&before, &after]),
     )
 }
 
@@ -57,12 +57,20 @@ fn field(c: &Context, name: Text, value: &Value) -> String {
     }
 }
 
-fn answer(c: &Context, who: Text, value: &Value, score: &str) -> String {
-    let text = match value.as_str() {
-        Some(text) => or_empty(c, text),
-        None => format!("<span class=\"soft\">{}</span>", c.t(text::NOT_WRITTEN)),
+/// Side by side, each with its score.
+fn answers(c: &Context, row: &Value, scores: [&str; 2]) -> String {
+    if row["base"].is_null() && row["tuned"].is_null() {
+        return note(c.t(text::NOT_WRITTEN));
+    }
+    let one = |who: Text, value: &Value, score: &str| {
+        let text = value.as_str().map_or_else(|| numbers::UNKNOWN.to_string(), |text| or_empty(c, text));
+        format!("<dl><dt>{} <b>{}</b></dt><dd>{text}</dd></dl>", c.t(who), escape(score))
     };
-    format!("<dl><dt>{} <b>{}</b></dt><dd>{text}</dd></dl>", c.t(who), escape(score))
+    format!(
+        "<div class=\"pair even answers\">{}{}</div>",
+        one(text::BEFORE, &row["base"], scores[0]),
+        one(text::AFTER, &row["tuned"], scores[1])
+    )
 }
 
 fn or_empty(c: &Context, text: &str) -> String {

@@ -6,7 +6,7 @@ use report::eval::page;
 use report::text;
 use serde_json::{Value, json};
 
-use crate::page::{BOTH, HOSTILE, check_structure, tags};
+use crate::page::{BOTH, HOSTILE, check_structure, leaves, tags};
 use crate::{odd, paths, with_strings};
 
 const SECTIONS: [&str; 8] = ["changes", "task", "general", "skills", "losses", "confusion", "worst", "method"];
@@ -15,9 +15,12 @@ fn sample() -> Value {
     serde_json::from_str(include_str!("eval.json")).expect("the sample is JSON")
 }
 
-/// The first figure of a suite, to be changed.
-fn leading(eval: &mut Value, suite: usize) -> &mut Value {
-    &mut eval["suites"][suite]["figures"][0]
+/// The figure that decides a suite's verdict, to be changed.
+fn deciding(eval: &mut Value, suite: usize) -> &mut Value {
+    let suite = &mut eval["suites"][suite];
+    let name = suite["verdict"].clone();
+    let figures = suite["figures"].as_array_mut().expect("a list");
+    figures.iter_mut().find(|f| f["name"] == name).expect("the figure is there")
 }
 
 /// What stands between the header's tags.
@@ -61,12 +64,19 @@ fn nothing_is_fetched() {
             assert!(!html.contains(reference), "{reference}");
         }
         assert!(html.contains("default-src 'none'"));
+        // Nor where the data have addresses.
+        let address = "https://example.com/a.png url(//example.com/b.css) @import '//example.com/c.css'";
+        for html in [html, page(&with_strings(&sample(), address), language)] {
+            assert_eq!(leaves(&html), Vec::<&str>::new());
+            let style = &html[html.find("<style>").expect("a style")..html.find("</style>").expect("its end")];
+            assert!(["//", "url(", "@import", "@font-face"].iter().all(|word| !style.contains(word)));
+        }
     }
 }
 
-/// Better or worse is what the record says, by the first figure of each suite, and its role says where.
+/// Better or worse is what the record says, by the figure that each suite's verdict names, and its role says where.
 #[test]
-fn the_verdict_follows_from_the_leading_figures_and_roles() {
+fn the_verdict_follows_from_the_deciding_figures_and_roles() {
     let as_recorded = page(&sample(), English);
     assert!(header(&as_recorded).contains("Better at the task; worse elsewhere."), "{}", header(&as_recorded));
     assert!(header(&as_recorded).starts_with("<header class=\"not-ready\""));
@@ -80,7 +90,7 @@ fn the_verdict_follows_from_the_leading_figures_and_roles() {
         let mut eval = sample();
         for suite in 0..4 {
             let verdict = if suite < 2 { task } else { general };
-            leading(&mut eval, suite)["change"]["verdict"] = json!(verdict);
+            deciding(&mut eval, suite)["change"]["verdict"] = json!(verdict);
         }
         for condition in eval["conditions"].as_array_mut().expect("a list") {
             condition["holds"] = json!(conditions);
@@ -93,15 +103,43 @@ fn the_verdict_follows_from_the_leading_figures_and_roles() {
         assert_eq!(bound, general == "unclear");
     }
     let mut mixed = sample();
-    leading(&mut mixed, 0)["change"]["verdict"] = json!("worse");
-    leading(&mut mixed, 1)["change"]["verdict"] = json!("better");
+    deciding(&mut mixed, 0)["change"]["verdict"] = json!("worse");
+    deciding(&mut mixed, 1)["change"]["verdict"] = json!("better");
     assert!(header(&page(&mixed, English)).contains("Better at some tasks and worse at others"));
+}
+
+/// Not the first figure, nor any other: that which the record names, and the tables say which it is.
+#[test]
+fn the_figure_that_the_record_names_decides() {
+    let mut eval = sample();
+    for suite in [2, 3] {
+        deciding(&mut eval, suite)["change"]["verdict"] = json!("unclear");
+    }
+    assert_eq!(
+        (&eval["suites"][2]["verdict"], &eval["suites"][2]["figures"][0]["name"]),
+        (&json!("loss"), &json!("rouge1"))
+    );
+    assert_eq!(eval["suites"][2]["figures"][0]["change"]["verdict"], "worse");
+    let html = page(&eval, English);
+    assert!(header(&html).contains("no loss elsewhere was shown"), "{}", header(&html));
+    eval["suites"][2]["verdict"] = json!("rouge1");
+    let by_rouge = page(&eval, English);
+    assert!(header(&by_rouge).contains("worse elsewhere"), "{}", header(&by_rouge));
+    for (html, code) in [(html, "loss"), (by_rouge, "rouge1")] {
+        let marked = section(&html, "general").split("<tr>").filter(|row| row.contains("class=\"under decides\""));
+        let marked: Vec<&str> = marked.collect();
+        assert_eq!(marked.len(), 2, "one a suite");
+        assert!(marked[0].contains(code) && marked[1].contains("loss"), "{marked:?}");
+    }
+    // A record that names none has no verdict of it, and says so.
+    eval["suites"].as_array_mut().expect("a list").iter_mut().for_each(|s| s["verdict"] = Value::Null);
+    assert!(header(&page(&eval, English)).contains("The task was not measured"));
 }
 
 #[test]
 fn what_got_worse_is_listed_with_general_skills_first() {
     let mut eval = sample();
-    leading(&mut eval, 0)["change"]["verdict"] = json!("worse");
+    deciding(&mut eval, 0)["change"]["verdict"] = json!("worse");
     let html = page(&eval, English);
     let list = &header(&html)[header(&html).find("<ol>").expect("a list")..];
     let at = |words: &str| list.find(words).unwrap_or_else(|| panic!("{words} in {list}"));

@@ -149,6 +149,19 @@ fn the_verdict_is_one_sentence() {
     }
 }
 
+/// What a browser would fetch or follow outside of the page. Quotes of the data are escaped, so that these are the page's own.
+pub fn leaves(html: &str) -> Vec<&str> {
+    const FETCHED: [&str; 10] =
+        ["href", "xlink:href", "src", "srcset", "action", "formaction", "poster", "data", "background", "ping"];
+    let values = |name: &str| {
+        let attribute = format!(" {name}=\"");
+        let starts: Vec<usize> = html.match_indices(&attribute).map(|(at, found)| at + found.len()).collect();
+        starts.into_iter().map(|at| &html[at..at + html[at..].find('"').expect("a value ends")])
+    };
+    let styles = values("style").filter(|style| style.contains("url("));
+    FETCHED.iter().flat_map(|name| values(name)).filter(|value| !value.starts_with('#')).chain(styles).collect()
+}
+
 /// Names of tags, in order; panics where they do not nest.
 pub fn tags(html: &str) -> Vec<&str> {
     const VOID: [&str; 4] = ["meta", "input", "br", "!doctype"];
