@@ -412,8 +412,12 @@ mod tests {
         let task = |i: usize| TaskLoss { task: format!("任务-{i}"), loss: 1.5, supervised_tokens: 9 };
         let few: Vec<TaskLoss> = (0..2).map(task).collect();
         assert_eq!(
-            valid_line(50, 1.25, true, Some(1.5), &few),
-            "step 50  valid loss 1.2500  unseen 1.5000  (best so far)  任务-0 1.5000  任务-1 1.5000"
+            valid_line(50, 1.25, true, None, &few),
+            "step 50  valid loss 1.2500  (best so far)  任务-0 1.5000  任务-1 1.5000"
+        );
+        assert_eq!(
+            valid_line(50, 1.25, true, Some(1.5), &few[..1]),
+            "step 50  valid loss 1.2500  unseen 1.5000  (best so far)  任务-0 1.5000"
         );
         let many = valid_line(50, 1.25, true, None, &(0..20).map(task).collect::<Vec<_>>());
         assert!(many.width() <= COLUMNS && many.ends_with("  …"), "{many}");
