@@ -65,6 +65,11 @@ impl Simd for __m256 {
         unsafe { _mm256_maskstore_ps(p, mask(n), self) }
     }
     #[inline(always)]
+    unsafe fn expect(p: *const f32) {
+        // SAFETY: a hint, which cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn expect_write(p: *const f32) {
         // SAFETY: a hint, which cannot fault.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }

@@ -18,7 +18,6 @@ pub(super) struct Segment {
     pub b: *const f32,
     pub ldb: usize,
     /// where to begin fetching what is multiplied next, of a tile that is far: this tile's share of B's next panel
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AMX's tiles fetch"))]
     pub next: *const f32,
 }
 
@@ -39,7 +38,6 @@ pub(super) struct Tile<'a> {
     pub alpha: f32,
     pub write: Write,
     /// whether D and B's next panel are expected beyond the core's own caches
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AMX's tiles fetch"))]
     pub far: bool,
 }
 
@@ -125,6 +123,30 @@ unsafe fn tile<V: Simd, W: Words<V>, const M: usize, const N: usize>(t: Tile) {
         for segment in t.segments {
             contract::<V, W, M, N>(&mut acc, *segment);
         }
+        write_sums::<V, M, N>(acc, t);
+    }
+}
+
+/// [`tile`] of a whole block that is far: instead of all at once, D's lines come row after row while the products are
+/// summed, and with them this tile's share of B's next panel.
+#[inline(always)]
+unsafe fn tile_far<V: Simd, W: Words<V>, const M: usize, const N: usize>(t: Tile) {
+    // SAFETY: as for `tile`.
+    unsafe {
+        let mut acc = [[V::zero(); N]; M];
+        let mut line = t.d;
+        for segment in t.segments {
+            line = contract_far::<V, W, M, N>(&mut acc, *segment, t, line);
+        }
+        write_sums::<V, M, N>(acc, t);
+    }
+}
+
+/// D (+)= alpha · the sums.
+#[inline(always)]
+unsafe fn write_sums<V: Simd, const M: usize, const N: usize>(acc: [[V; N]; M], t: Tile) {
+    // SAFETY: as for `tile`.
+    unsafe {
         let alpha = V::splat(t.alpha);
         // by value: indices would keep the sums in memory all along
         for (i, row) in acc.into_iter().enumerate() {
@@ -158,6 +180,39 @@ unsafe fn contract<V: Simd, W: Words<V>, const M: usize, const N: usize>(acc: &m
         if s.k % 2 == 1 {
             step::<V, W, M, N>(acc, a, b);
         }
+    }
+}
+
+/// [`contract`], which every other word fetches a row of D, from `line` on and from the first again behind the last, and a
+/// vector of the share. Returns the row that is next.
+#[inline(always)]
+unsafe fn contract_far<V: Simd, W: Words<V>, const M: usize, const N: usize>(
+    acc: &mut [[V; N]; M],
+    s: Segment,
+    t: Tile,
+    mut line: *mut f32,
+) -> *mut f32 {
+    // SAFETY: as for `tile`; fetching cannot fault.
+    unsafe {
+        let end = t.d.wrapping_add(M * t.ldd);
+        let (mut a, mut b, mut next) = (s.a, s.b, s.next);
+        for _ in 0..s.k / 2 {
+            V::expect(next);
+            for j in 0..N {
+                V::expect_write(line.wrapping_add(j * V::LANES));
+            }
+            next = next.wrapping_add(V::LANES);
+            line = line.wrapping_add(t.ldd);
+            line = if line >= end { t.d } else { line };
+            step::<V, W, M, N>(acc, a, b);
+            step::<V, W, M, N>(acc, a.add(M), b.add(s.ldb));
+            a = a.add(2 * M);
+            b = b.wrapping_add(2 * s.ldb);
+        }
+        if s.k % 2 == 1 {
+            step::<V, W, M, N>(acc, a, b);
+        }
+        line
     }
 }
 
@@ -313,15 +368,28 @@ macro_rules! instances {
         mod $name {
             use super::*;
 
+            /// Rows of a tile.
+            const MR: usize = { const ROWS: &[usize] = &[$($m),+]; ROWS.len() };
+
             $(#[target_feature(enable = $features)])?
             unsafe fn tile_rows<const M: usize, const N: usize>(t: Tile) {
                 // SAFETY: the caller's promise.
                 unsafe { tile::<$vector, $words, M, N>(t) }
             }
 
+            $(#[target_feature(enable = $features)])?
+            unsafe fn whole_far(t: Tile) {
+                // SAFETY: the caller's promise.
+                unsafe { tile_far::<$vector, $words, MR, $n>(t) }
+            }
+
             /// A low-rank adapter's few columns need one vector of a panel, not all.
             unsafe fn tile_any(m: usize, t: Tile) {
                 let narrow = t.n <= <$vector as Simd>::LANES;
+                if t.far && m == MR && !narrow {
+                    // SAFETY: the caller's promise.
+                    return unsafe { whole_far(t) };
+                }
                 match m {
                     // SAFETY: the caller's promise.
                     $($m if narrow => unsafe { tile_rows::<$m, 1>(t) },)+
@@ -367,7 +435,7 @@ macro_rules! instances {
             }
 
             pub(super) static KERNELS: Kernels = Kernels {
-                mr: { const ROWS: &[usize] = &[$($m),+]; ROWS.len() },
+                mr: MR,
                 nr: $n * <$vector as Simd>::LANES,
                 values: <$words as Words<$vector>>::VALUES,
                 unit: 1,

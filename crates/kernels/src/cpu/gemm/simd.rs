@@ -23,6 +23,9 @@ pub(super) trait Simd: Copy {
     unsafe fn store(self, p: *mut f32);
     /// Writes the first n < LANES values and nothing beyond.
     unsafe fn store_part(self, p: *mut f32, n: usize);
+    /// Fetches the line that holds `p`, which need not be valid, into the second-level cache.
+    #[inline(always)]
+    unsafe fn expect(_p: *const f32) {}
     /// Fetches the line that holds `p`, which need not be valid, before it is written.
     #[inline(always)]
     unsafe fn expect_write(_p: *const f32) {}
