@@ -371,6 +371,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
     pub base: Option<PathBuf>,
 
+    /// Compare with the model with this adapter: the one that training went on from
+    #[arg(long, value_name = "DIR", requires = "adapter", conflicts_with_all = ["base", "alone"])]
+    pub base_adapter: Option<PathBuf>,
+
     /// Do not compare: the adapter's answers alone
     #[arg(long, requires = "adapter")]
     pub alone: bool,

@@ -16,6 +16,7 @@ use scan::input::InputError;
 use scan::near::NearError;
 use serde_json::json;
 use std::io;
+use std::path::Path;
 use train::TrainError;
 use weights::WeightsError;
 
@@ -50,7 +51,7 @@ pub const CODES: &[(Code, u8, &str)] = &[
     (Code::Disk, 21, "the disk is full, read-only or failing"),
     (Code::InUse, 22, "the run folder is in use"),
     (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
-    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require)"),
+    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require, a plan's eval.require)"),
     (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
     (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
 ];
@@ -113,6 +114,41 @@ impl Failure {
         match failure.code {
             Code::Interrupted if signals.came_sigterm() => Failure { code: Code::Terminated, ..failure },
             _ => failure,
+        }
+    }
+
+    /// The same of what a plan asks of its run in `run`.
+    pub fn of_asked(e: EvalError, signals: &Signals, run: &Path) -> Failure {
+        let run = ui::shown_path(run);
+        let hint = match &e {
+            EvalError::Interrupted { .. } => Some(format!("`athanor resume {run}` goes on with what is finished")),
+            EvalError::SuiteRead { .. } => Some("name a suite's YAML file in `eval.task` or `eval.general`".to_owned()),
+            EvalError::Condition { .. } => Some("change `eval.require`".to_owned()),
+            EvalError::CommandNotAllowed { .. } => Some(format!(
+                "leave it out of `eval`; `athanor eval` asks it of {run} if you trust it, with --allow-commands"
+            )),
+            EvalError::Scratch { .. } => Some(format!("free space where temporary files and {run} lie")),
+            EvalError::BadLoss { .. } => Some("look at the model's weights, or set `train.precision: f32`".to_owned()),
+            _ => None,
+        };
+        let in_plan = matches!(e, EvalError::Condition { .. } | EvalError::CommandNotAllowed { .. });
+        let failure = Failure::of_eval(e, signals);
+        let hint = match failure.code {
+            Code::Memory => Some("raise `train.memory`, or lower `decoding.tokens_max` of the suite".to_owned()),
+            Code::Model => Some(format!("check the folders of `model` and {run}")),
+            _ => hint,
+        };
+        Failure { code: if in_plan { Code::Plan } else { failure.code }, hint: hint.or(failure.hint), ..failure }
+    }
+
+    /// The same after the training: what was trained stays.
+    pub fn of_asked_late(e: EvalError, signals: &Signals, run: &Path) -> Failure {
+        let failure = Failure::of_asked(e, signals, run);
+        let again = format!("the run is finished and kept: `athanor resume {}` asks again", ui::shown_path(run));
+        match (failure.code, &failure.hint) {
+            (Code::Interrupted | Code::Terminated, _) => failure,
+            (_, Some(hint)) => Failure { hint: Some(format!("{hint}; {again}")), ..failure },
+            (_, None) => failure.hint(again),
         }
     }
 

@@ -20,6 +20,6 @@ pub mod words;
 pub use condition::Condition;
 pub use error::EvalError;
 pub use model::Decoding;
-pub use run::{Entrant, EvalPlan, Load, PartRow, Progress, Watch, Who, part_rows, run};
+pub use run::{Entrant, EvalPlan, Load, PartRow, Progress, Watch, Who, check, part_rows, run};
 pub use subject::{Loaded, ModelPlan, Subject};
 pub use suite::{Columns, Role, Suite, check_together};

@@ -156,6 +156,15 @@ pub fn run(plan: &EvalPlan, fs: &dyn Fs, load: &mut Load, watch: &mut Watch) -> 
     record::publish(plan, fs, &scorers, &suites)
 }
 
+/// Reads every row as [`run`] will, so that what is wrong with any is said before there is a model to ask.
+///
+/// # Errors
+/// A row that cannot be asked or judged, `Interrupted`.
+pub fn check(plan: &EvalPlan, watch: &mut Watch) -> Result<(), EvalError> {
+    let spool = tempfile::tempdir().map_err(|source| EvalError::Scratch { op: "create", source })?;
+    survey_all(plan, spool.path(), watch).map(drop)
+}
+
 /// What the rows of a suite ask for, of one entrant's tokenizer.
 #[derive(Clone)]
 struct Survey {

@@ -57,6 +57,13 @@ pub enum Role {
 }
 
 impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Task => "task",
+            Role::General => "general",
+        }
+    }
+
     /// Of a suite that does not say it: `general` where its name or its skill is that word or begins with it.
     fn by_name(name: &str, skill: &str) -> Role {
         let general = |text: &str| {
@@ -281,6 +288,14 @@ impl Suite {
     /// # Errors
     /// `SuiteRead`, `SuiteParse` and `SuiteKey`, with the line and what was expected.
     pub fn read(path: &Path) -> Result<Suite, EvalError> {
+        Suite::read_as(path, None)
+    }
+
+    /// The same; `role`: of a suite that does not say it.
+    ///
+    /// # Errors
+    /// As `read`, and `SuiteKey` where it says another.
+    pub fn read_as(path: &Path, role: Option<Role>) -> Result<Suite, EvalError> {
         let text = read_text(path)?;
         let typed: Typed = serde_saphyr::from_str(&text).map_err(|e| {
             // The first line says where and what; the rest draws the file.
@@ -288,7 +303,7 @@ impl Suite {
             let why = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
             EvalError::SuiteParse { path: path.to_owned(), why }
         })?;
-        Meaning { path, text: &text }.of(typed)
+        Meaning { path, text: &text }.of(typed, role)
     }
 
     /// Whether answers are written, or only likelihoods asked for.
@@ -460,11 +475,16 @@ struct Meaning<'a> {
 }
 
 impl Meaning<'_> {
-    fn of(&self, typed: Typed) -> Result<Suite, EvalError> {
+    fn of(&self, typed: Typed, given: Option<Role>) -> Result<Suite, EvalError> {
         self.check_name("name", &typed.name)?;
         let skill = typed.skill.unwrap_or_else(|| typed.name.clone());
         self.check_name("skill", &skill)?;
-        let role = typed.role.unwrap_or_else(|| Role::by_name(&typed.name, &skill));
+        if let (Some(typed), Some(given)) = (typed.role, given)
+            && typed != given
+        {
+            return Err(self.wrong("role", typed.name(), format!("{}, as it is asked for", given.name())));
+        }
+        let role = typed.role.or(given).unwrap_or_else(|| Role::by_name(&typed.name, &skill));
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let template = match typed.template {
             None => Template::Auto,

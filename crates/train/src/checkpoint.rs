@@ -312,13 +312,14 @@ fn read_tensors(
 }
 
 /// The plan as a value without the fields that may change between an interruption and its resume: where the folder
-/// and copies of the base lie, and what a machine gives the run (threads, memory, how many old checkpoints it has room for).
+/// and copies of the base lie, what is asked when all is done, and what a machine gives the run (threads, memory, how many old checkpoints it has room for).
 fn plan_identity(plan: &Plan) -> Result<Value, TrainError> {
     let mut value = serde_json::to_value(plan)
         .map_err(|e| TrainError::RunFile { path: plan.out.join("plan.json"), why: e.to_string() })?;
     if let Value::Object(top) = &mut value {
         top.remove("out");
         top.remove("quantize_cache");
+        top.remove("eval");
         if let Some(Value::Object(train)) = top.get_mut("train") {
             for key in ["threads", "memory", "checkpoints_keep"] {
                 train.remove(key);

@@ -39,9 +39,11 @@ pub use metrics::{TaskLoss, ranks_by_step};
 pub use mix::{Mixed, TaskShare, earlier_run, mix};
 pub use model::{Optimizer, Precision};
 pub use overfit::Relief;
-pub use plan::{EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, RunLength, Schedule, TrainPlan, Warmup};
+pub use plan::{
+    AskPlan, EarlyStop, EwcOf, EwcPlan, OnOverfit, PageLanguage, Plan, RunLength, Schedule, TrainPlan, Warmup,
+};
 pub use quantise::{Quantised, quantize};
-pub use run::{Event, Preview, Summary, preview, resume, run};
+pub use run::{Event, Preview, Summary, plan_of, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};
 pub use shrink::{Reduced, shrink};
 pub use unseen::Gap;

@@ -304,6 +304,7 @@ fn plan_with(base: &Path, quantize: Quantize, adapter: AdapterPlan, hyper: &Valu
     Plan {
         quantize,
         quantize_cache: None,
+        eval: None,
         data: DataPlan {
             train: Vec::new(),
             valid: None,

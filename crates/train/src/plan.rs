@@ -24,8 +24,34 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ewc: Vec<EwcPlan>,
     pub train: TrainPlan,
+    /// Kept in `plan.json` for the program, which asks the finished run; training looks at none of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval: Option<AskPlan>,
     /// Absolute.
     pub out: PathBuf,
+}
+
+/// What the model is asked before and after, and what is required of the answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskPlan {
+    /// Suites of what it is tuned for; absolute.
+    pub task: Vec<PathBuf>,
+    /// Suites of what it is not to forget; absolute.
+    pub general: Vec<PathBuf>,
+    /// Conditions as `athanor eval --require` has them.
+    pub require: Vec<String>,
+    /// Of each suite so many rows, chosen by `train.seed`. None: all.
+    pub limit: Option<u64>,
+    pub language: PageLanguage,
+}
+
+/// Of the page that is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageLanguage {
+    #[default]
+    En,
+    Zh,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -148,9 +148,7 @@ pub fn resume(dir: &Path, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Eve
     record::read_plan(fs, dir)?;
     runfs::writable(fs, dir)?;
     let _lock = RunLock::acquire(dir)?;
-    let mut plan = record::read_plan(fs, dir)?;
-    // The folder may have been moved since.
-    plan.out = dir.to_owned();
+    let plan = plan_of(dir, fs)?;
     plan.check()?;
     let found = checkpoint::find(&checkpoint::store(dir, plan.train.checkpoints_keep), fs, on)?;
     if found.is_none() {
@@ -162,6 +160,15 @@ pub fn resume(dir: &Path, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Eve
     }
     let setting = Setting { fs, stop };
     go(set_up(plan, found, setting, on)?, setting, on)
+}
+
+/// The plan of the run in `dir`.
+///
+/// # Errors
+/// `NoRun`, and a plan that cannot be read.
+pub fn plan_of(dir: &Path, fs: &dyn Fs) -> Result<Plan, TrainError> {
+    // The folder may have been moved since.
+    Ok(Plan { out: dir.to_owned(), ..record::read_plan(fs, dir)? })
 }
 
 /// What `athanor plan` shows.

@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::signals::Signals;
 use crate::ui::text::{shortened, visible};
 use crate::ui::{Look, Reporter, shown_path};
-use eval::{Entrant, EvalError, EvalPlan, ModelPlan, Progress, Subject, Suite, Watch, Who, check_together};
+use eval::{Condition, Entrant, EvalError, EvalPlan, ModelPlan, Progress, Subject, Suite, Watch, Who, check_together};
 use model::{ModelError, Precision, Quantize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -29,7 +29,16 @@ pub fn eval(args: &EvalArgs, look: Look) -> Result<(), Failure> {
         condition.check(&suites, models.len())?;
     }
     let mut reporter = Reporter::new(look);
-    let result = work(args, suites, &models, &signals, &mut reporter);
+    let work = Work {
+        suites,
+        models,
+        conditions: args.require.clone(),
+        limit: args.limit,
+        seed: args.seed,
+        language: super::language(args.language),
+        out: args.out.as_deref(),
+    };
+    let result = work.done(&signals, &mut reporter);
     reporter.finish();
     let record = result.map_err(|e| Failure::of_eval(e, &signals))?;
     let text = match look {
@@ -37,6 +46,11 @@ pub fn eval(args: &EvalArgs, look: Look) -> Result<(), Failure> {
         Look::Human | Look::Quiet => table(&record, args.out.as_deref()),
     };
     crate::ui::print(&text)?;
+    required(&record)
+}
+
+/// What was required and does not hold.
+pub(super) fn required(record: &Value) -> Result<(), Failure> {
     let unmet: Vec<(String, Option<f64>)> = list(&record["conditions"])
         .filter(|c| c["holds"] == false)
         .map(|c| (string(&c["condition"]).to_owned(), c["found"].as_f64()))
@@ -50,15 +64,25 @@ fn suites(args: &EvalArgs) -> Result<Vec<Suite>, EvalError> {
         Suite::read(&absolute.map_err(|source| EvalError::SuiteRead { path: path.clone(), source })?)
     };
     let suites: Vec<Suite> = args.suites.iter().map(read).collect::<Result<_, _>>()?;
-    check_together(&suites)?;
-    for suite in &suites {
-        suite.schema()?;
-        if let Some(judge) = suite.measures.command.as_ref().filter(|_| !args.allow_commands) {
-            let program = judge.run.first().cloned().unwrap_or_default();
-            return Err(EvalError::CommandNotAllowed { path: suite.path.clone(), program });
-        }
+    check_suites(&suites)?;
+    if !args.allow_commands {
+        refuse_commands(&suites)?;
     }
     Ok(suites)
+}
+
+/// Their names and schemas.
+pub(super) fn check_suites(suites: &[Suite]) -> Result<(), EvalError> {
+    check_together(suites)?;
+    suites.iter().try_for_each(|suite| suite.schema().map(drop))
+}
+
+pub(super) fn refuse_commands(suites: &[Suite]) -> Result<(), EvalError> {
+    let judge = |suite: &Suite| Some((suite.path.clone(), suite.measures.command.as_ref()?.run.first().cloned()));
+    match suites.iter().find_map(judge) {
+        Some((path, program)) => Err(EvalError::CommandNotAllowed { path, program: program.unwrap_or_default() }),
+        None => Ok(()),
+    }
 }
 
 /// The tuned model, and before it what it is compared with.
@@ -88,46 +112,78 @@ fn models(args: &EvalArgs) -> Result<Vec<(Who, ModelPlan)>, Failure> {
     let (adapter, _) = super::inspect::places(&adapter);
     let tuned = ModelPlan { adapter: Some(adapter), ..plain.clone() };
     // What an adapter is compared with is held as that is which it was trained beside.
-    let base = ModelPlan { quantize: Some(tuned.held()?), ..plain };
+    let before = absolute(&args.base_adapter)?.map(|dir| super::inspect::places(&dir).0);
+    let base = ModelPlan { quantize: Some(tuned.held()?), adapter: before, ..plain };
     Ok(if args.alone { vec![(Who::Tuned, tuned)] } else { vec![(Who::Base, base), (Who::Tuned, tuned)] })
 }
 
-fn work(
-    args: &EvalArgs,
-    suites: Vec<Suite>,
-    models: &[(Who, ModelPlan)],
-    signals: &Signals,
-    reporter: &mut Reporter,
-) -> Result<Value, EvalError> {
-    let kept = args.out.is_some();
-    let scratch = |source| EvalError::Scratch { op: "create", source };
-    // Removed at the end, with all that is in it.
-    let temporary = tempfile::tempdir().map_err(scratch)?;
-    let out = match &args.out {
-        Some(out) => std::path::absolute(out).map_err(scratch)?,
-        None => temporary.path().to_owned(),
-    };
-    let _lock = runfs::RunLock::acquire(&out)?;
-    let mut entrants = Vec::new();
-    for (who, model) in models {
-        let identity = if kept { identity(model, signals, reporter)? } else { String::new() };
-        let (dir, adapter) = (model.dir.clone(), model.adapter.clone());
-        entrants.push(Entrant { who: *who, dir, adapter, identity, position_max: model.position_max()? });
+/// What is asked of whom, and where it goes.
+pub(super) struct Work<'a> {
+    pub suites: Vec<Suite>,
+    /// One, or base and tuned.
+    pub models: Vec<(Who, ModelPlan)>,
+    pub conditions: Vec<Condition>,
+    pub limit: Option<u64>,
+    pub seed: u64,
+    pub language: report::Language,
+    /// None: nothing is kept.
+    pub out: Option<&'a Path>,
+}
+
+impl Work<'_> {
+    /// Reads all rows, and asks nothing.
+    pub(super) fn check(&self, signals: &Signals, reporter: &mut Reporter) -> Result<(), EvalError> {
+        let plan = self.plan(Path::new(""), &mut |_| Ok(String::new()))?;
+        let mut progress = |at: Progress| reporter.evaluation(&at);
+        eval::check(&plan, &mut Watch { stop: signals.stop(), progress: &mut progress })
     }
-    let (conditions, limit, seed) = (args.require.clone(), args.limit, args.seed);
-    let plan = EvalPlan { suites, entrants, conditions, limit, seed, out };
-    let mut load = |entrant: &Entrant, longest: usize| -> Result<Box<dyn Subject>, EvalError> {
-        let (_, model) = models.iter().find(|(who, _)| *who == entrant.who).unwrap_or(&models[0]);
-        Ok(Box::new(model.load(longest)?))
-    };
-    let mut progress = |at: Progress| reporter.evaluation(&at);
-    let record =
-        eval::run(&plan, &runfs::RealFs, &mut load, &mut Watch { stop: signals.stop(), progress: &mut progress })?;
-    if kept {
-        let page = report::eval::page(&record, super::language(args.language));
-        runfs::publish_file(&runfs::RealFs, &plan.out.join("eval.html"), page.as_bytes())?;
+
+    /// Asks, judges and writes.
+    pub(super) fn done(&self, signals: &Signals, reporter: &mut Reporter) -> Result<Value, EvalError> {
+        let scratch = |source| EvalError::Scratch { op: "create", source };
+        // Removed at the end, with all that is in it.
+        let temporary = tempfile::tempdir().map_err(scratch)?;
+        let out = match self.out {
+            Some(out) => std::path::absolute(out).map_err(scratch)?,
+            None => temporary.path().to_owned(),
+        };
+        let _lock = runfs::RunLock::acquire(&out)?;
+        let plan = self.plan(&out, &mut |model| match self.out {
+            Some(_) => identity(model, signals, reporter),
+            None => Ok(String::new()),
+        })?;
+        let mut load = |entrant: &Entrant, longest: usize| -> Result<Box<dyn Subject>, EvalError> {
+            let (_, model) = self.models.iter().find(|(who, _)| *who == entrant.who).unwrap_or(&self.models[0]);
+            Ok(Box::new(model.load(longest)?))
+        };
+        let mut progress = |at: Progress| reporter.evaluation(&at);
+        let mut watch = Watch { stop: signals.stop(), progress: &mut progress };
+        let record = eval::run(&plan, &runfs::RealFs, &mut load, &mut watch)?;
+        if self.out.is_some() {
+            let page = report::eval::page(&record, self.language);
+            runfs::publish_file(&runfs::RealFs, &out.join("eval.html"), page.as_bytes())?;
+        }
+        Ok(record)
     }
-    Ok(record)
+
+    fn plan(
+        &self,
+        out: &Path,
+        identity: &mut dyn FnMut(&ModelPlan) -> Result<String, EvalError>,
+    ) -> Result<EvalPlan, EvalError> {
+        let entrant = |(who, model): &(Who, ModelPlan)| {
+            let (dir, adapter) = (model.dir.clone(), model.adapter.clone());
+            Ok(Entrant { who: *who, dir, adapter, identity: identity(model)?, position_max: model.position_max()? })
+        };
+        Ok(EvalPlan {
+            suites: self.suites.clone(),
+            entrants: self.models.iter().map(entrant).collect::<Result<_, EvalError>>()?,
+            conditions: self.conditions.clone(),
+            limit: self.limit,
+            seed: self.seed,
+            out: out.to_owned(),
+        })
+    }
 }
 
 /// Over every byte that decides a model's answers.
@@ -162,7 +218,7 @@ fn string(value: &Value) -> &str {
 }
 
 /// Figures with their intervals, 80 columns wide; what got worst; what was required.
-fn table(record: &Value, out: Option<&Path>) -> String {
+pub(super) fn table(record: &Value, out: Option<&Path>) -> String {
     let paired = list(&record["models"]).count() == 2;
     let mut text = String::new();
     let many = |skill: &Value| list(&skill["figures"]).any(|f| f["suites"].as_u64() > Some(1));

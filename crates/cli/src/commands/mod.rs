@@ -1,3 +1,4 @@
+pub mod ask;
 pub mod combine;
 pub mod completions;
 pub mod doctor;

@@ -24,6 +24,10 @@ pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
     let plan = crate::plan::load(&args.path, &args.overrides())?;
     let signals = Signals::install()?;
     let mut reporter = Reporter::new(look);
+    if let Err(e) = super::ask::check(&plan, &signals, &mut reporter) {
+        reporter.finish();
+        return Err(e);
+    }
     let result = train::preview(&plan, &runfs::RealFs, signals.stop(), &mut |event| match event {
         // The page itself holds them.
         Event::Note(_) => {}
@@ -88,6 +92,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     page.row("base", &base_line(plan));
     page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
     page.row("rate", &rate_line(plan));
+    if let Some(asked) = &plan.eval {
+        page.row("asks", &asks_line(asked));
+    }
     page.row("out", &shown_path(&plan.out));
 
     page.title("data");
@@ -168,6 +175,20 @@ fn to_write_line(t: &ToWrite) -> String {
          them, and the number of steps an estimate where the plan gives epochs",
         count(t.texts),
         count(t.tokens as u64)
+    )
+}
+
+/// What is asked when the training is done.
+fn asks_line(asked: &train::AskPlan) -> String {
+    let conditions = match asked.require.len() {
+        0 => "nothing required".to_owned(),
+        n => format!("{} required", count(n as u64)),
+    };
+    let suites = |list: &[std::path::PathBuf]| count(list.len() as u64);
+    format!(
+        "suites before and after: {} of the task, {} general; {conditions}",
+        suites(&asked.task),
+        suites(&asked.general)
     )
 }
 

@@ -113,4 +113,9 @@ pub const KEYS: &[Key] = &[
     key("train.precision", "auto", "f32, bf16 (weights and products: faster, less memory), or auto: bf16 where the processor is faster with it"),
     key("train.memory", "", "most memory, such as 8GiB; what is free without it"),
     key("train.threads", "", "threads; every core without it. Results do not depend on it"),
+    key("eval.task", "", "suites of what is tuned for, a YAML file or a list, as `athanor eval` has them: asked before and after, when training is done"),
+    key("eval.general", "", "suites of what is not to be forgotten; eval.html in the run's folder eval says both, with a verdict"),
+    key("eval.require", "[]", "conditions such as [task.accuracy>=0.9, general.loss_rise.upper<=0.02]: exit code 40 where one does not hold; the run and its adapter are kept"),
+    key("eval.limit", "", "rows of each suite, chosen by train.seed; all without it"),
+    key("eval.language", "en", "of eval.html: en, zh"),
 ];

@@ -3,15 +3,16 @@
 use super::error::PlanError;
 use super::node::Node;
 use super::typed::{
-    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EwcFile, OnOverfitFile, OneOrMany, PlanFile,
-    PrecisionFile, QuantizeFile, RanksFile, ReplayFile, SourceFile, TemplateFile, TrainFile, UnseenFile, ValidFile,
+    AdapterFile, AlphaFile, CacheFile, ClipFile, DataFile, EarlyStopFile, EvalFile, EwcFile, OnOverfitFile, OneOrMany,
+    Paths, PlanFile, PrecisionFile, QuantizeFile, RanksFile, ReplayFile, SourceFile, TemplateFile, TrainFile,
+    UnseenFile, ValidFile,
 };
 use data::{BadRows, DataPlan, LengthPlan, LossOn, OverLength, Packing, Source, Template, TextPlan, Valid};
 use model::adapters::plan_from;
 use model::{AdaPlan, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Span, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use train::{EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+use train::{AskPlan, EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
 
 const R: u64 = 8;
 const R_MAX: u64 = 4096;
@@ -40,6 +41,7 @@ const LAYERS_MAX: u64 = 100_000;
 const THREADS_MAX: u64 = 4096;
 const EWC_EXAMPLES: u64 = 200;
 const EWC_EXAMPLES_MAX: u64 = 1 << 40;
+const EVAL_ROWS_MAX: u64 = 1 << 40;
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const RECORD_BYTES_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
@@ -83,6 +85,7 @@ pub fn resolve(file: PlanFile, tree: &Node, roots: &Roots<'_>) -> Result<Plan, P
         ewc: file.ewc.map_or(Ok(Vec::new()), |parts| cx.ewc(parts.0, &adapter))?,
         adapter: AdapterPlan::Lora(Box::new(adapter)),
         train,
+        eval: file.eval.map(|eval| cx.eval(eval)).transpose()?,
         out: normal(&roots.outputs.join(&file.out)),
         model,
     })
@@ -632,6 +635,31 @@ impl Cx<'_> {
             })
         };
         files.into_iter().enumerate().map(one).collect()
+    }
+
+    fn eval(&self, file: EvalFile) -> Result<AskPlan, PlanError> {
+        let suites = |key: &str, typed: Option<Paths>| match typed {
+            Some(Paths(list)) if list.is_empty() => Err(self.out_of_range(key, "at least one suite", "an empty list")),
+            Some(Paths(list)) => Ok(list.iter().map(|path| self.input(path)).collect()),
+            None => Ok(Vec::new()),
+        };
+        if file.task.is_none() && file.general.is_none() {
+            return Err(self.missing("eval.task"));
+        }
+        let require = file.require.unwrap_or_default();
+        for condition in &require {
+            if let Err(expected) = condition.parse::<eval::Condition>() {
+                let expected = expected.trim_start_matches("expected ");
+                return Err(self.out_of_range("eval.require", expected, condition));
+            }
+        }
+        Ok(AskPlan {
+            task: suites("eval.task", file.task)?,
+            general: suites("eval.general", file.general)?,
+            require,
+            limit: self.optional_whole("eval.limit", file.limit, 1..=EVAL_ROWS_MAX)?,
+            language: file.language.unwrap_or_default(),
+        })
     }
 
     fn input(&self, path: &Path) -> PathBuf {

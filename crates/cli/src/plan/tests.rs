@@ -110,6 +110,7 @@ fn a_key_left_out_means_its_documented_default() {
             "train.early_stop.min_delta" => &["data.valid={path: v}", "train.early_stop.patience=3"],
             path if path.starts_with("adapter.ranks.") => &["adapter.method=adalora"],
             path if path.starts_with("replay.") => &["replay.path=g.jsonl"],
+            path if path.starts_with("eval.") => &["eval.task=suite.yaml"],
             "data.mix.temperature" => &["data.mix.by=temperature", "data.train.task=a"],
             _ => &[],
         };
@@ -186,6 +187,7 @@ fn every_key_of_the_table_is_known_and_every_known_key_is_in_the_table() {
         ("data.mix", "data.mix."),
         ("replay", "replay."),
         ("ewc", "ewc[]."),
+        ("eval", "eval."),
     ] {
         let set = if section.is_empty() { "zzzz=1".to_owned() } else { format!("{section}.zzzz=1") };
         let Err(PlanError::UnknownKey { known, .. }) = load(SMALL, &[&set]) else { panic!("{set} is known") };
@@ -258,7 +260,7 @@ fn refusals_name_the_place_the_key_and_the_way_out() {
         (
             "out: x",
             "out: x\nzzz: 1",
-            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, replay, adapter, ewc, train, out",
+            "plan.yaml:7:1: unknown key `zzz` | known here: model, quantize, double_quant, quantize_cache, data, replay, adapter, ewc, train, eval, out",
         ),
         ("path:", "pth:", "plan.yaml:3:12: unknown key `data.train.0.pth` | did you mean `data.train.0.path`?"),
         (

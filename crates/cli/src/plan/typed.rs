@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use train::{Optimizer, Schedule};
+use train::{Optimizer, PageLanguage, Schedule};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "keys and values")]
@@ -25,7 +25,45 @@ pub struct PlanFile {
     pub ewc: Option<OneOrMany<EwcFile>>,
     #[serde(default)]
     pub train: TrainFile,
+    pub eval: Option<EvalFile>,
     pub out: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys and values, such as {task: task.yaml, general: general.yaml}")]
+pub struct EvalFile {
+    pub task: Option<Paths>,
+    pub general: Option<Paths>,
+    pub require: Option<Vec<String>>,
+    pub limit: Option<u64>,
+    pub language: Option<PageLanguage>,
+}
+
+/// A file, or a list of them.
+#[derive(Debug)]
+pub struct Paths(pub Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Paths;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a suite such as suite.yaml, or a list of them")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Paths, E> {
+                Ok(Paths(vec![s.into()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Paths, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = seq.next_element()? {
+                    paths.push(path);
+                }
+                Ok(Paths(paths))
+            }
+        }
+        d.deserialize_any(V)
+    }
 }
 
 #[derive(Debug, Deserialize)]

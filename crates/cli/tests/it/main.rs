@@ -1,5 +1,6 @@
 //! Whole-command tests: what a user sees, through the binary.
 
+mod ask;
 mod codes;
 mod commands;
 mod docs;

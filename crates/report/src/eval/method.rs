@@ -53,6 +53,9 @@ fn command(record: &Value) -> String {
             None if models.len() > 1 => words.extend(["--base".to_string(), quoted(string(&models[0]["model"]))]),
             None => {}
         }
+        if let (2, Some(before)) = (models.len(), models[0]["adapter"].as_str()) {
+            words.extend(["--base-adapter".to_string(), quoted(before)]);
+        }
         if models.len() == 1 && last["adapter"].is_string() {
             words.push("--alone".to_string());
         }

@@ -51,6 +51,7 @@ pub fn bench() -> Bench {
     let plan = Plan {
         quantize: model::Quantize::None,
         quantize_cache: None,
+        eval: None,
         data: DataPlan {
             train: vec![source(&train)],
             valid: Some(Valid::Source(vec![source(&valid)])),
