@@ -17,14 +17,17 @@ pub const EDGES: &[(&str, &[&str])] = &[
     ("data", &["measures", "runfs"]),
     ("scan", &["data", "measures", "planted", "runfs"]),
     ("report", &[]),
+    // Bytes: the quickstart's model and data.
+    ("embedded", &[]),
     // `measures` for the language of an answer.
     ("eval", &["data", "measures", "model", "runfs"]),
     // `weights` for the format of the tensors in a checkpoint and the hash of the base model.
     ("train", &["data", "model", "runfs", "weights"]),
     // The crates below `train` and `model` for their errors, each of which has its exit code here, and `runfs` for
     // the real file system.
-    ("cli", &["data", "eval", "kernels", "model", "report", "runfs", "scan", "train", "weights"]),
+    ("cli", &["data", "embedded", "eval", "kernels", "model", "report", "runfs", "scan", "train", "weights"]),
     // `cargo xtask planted` writes the generator's records into files.
+    // It also makes what `embedded` holds, out of the generator's random numbers.
     ("xtask", &["planted"]),
 ];
 

@@ -1,9 +1,11 @@
 //! The project's own checks: `cargo xtask ci` is what CI runs, `cargo xtask fast` the same without the tests.
-//! `cargo xtask planted OUT` writes the records on which the health check of data is judged and timed.
+//! `cargo xtask planted OUT` writes the records on which the health check of data is judged and timed,
+//! `cargo xtask base-model OUT` makes the model inside the program.
 //!
 //! A check is a function from the [`Workspace`] to an [`Outcome`]; to add one, write it and name it in [`CHECKS`].
 
 mod advisories;
+mod base_model;
 mod cargo;
 mod docs;
 mod graph;
@@ -51,10 +53,11 @@ const CHECKS: &[Check] = &[
     Check { name: "fmt", what: "cargo fmt", run: cargo::fmt },
     Check { name: "clippy", what: "cargo clippy, warnings denied", run: cargo::clippy },
     Check { name: "test", what: "cargo test", run: cargo::test },
+    Check { name: "slice", what: "a slice of the base model's training learns", run: base_model::slice },
 ];
 
 /// Left out by `fast`.
-const SLOW: &str = "test";
+const SLOW: [&str; 2] = ["test", "slice"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,18 +65,21 @@ fn main() -> ExitCode {
     if let ["planted", rest @ ..] = &arguments[..] {
         return said(planted::planted(rest));
     }
+    if let ["base-model", rest @ ..] = &arguments[..] {
+        return said(base_model::base_model(rest));
+    }
     let chosen: Vec<&Check> = match arguments[..] {
         ["ci"] => CHECKS.iter().collect(),
-        ["fast"] => CHECKS.iter().filter(|check| check.name != SLOW).collect(),
+        ["fast"] => CHECKS.iter().filter(|check| !SLOW.contains(&check.name)).collect(),
         [name] => CHECKS.iter().filter(|check| check.name == name).collect(),
         _ => Vec::new(),
     };
     if chosen.is_empty() {
-        eprintln!("usage: cargo xtask ci | fast | CHECK\n\nci runs all of these, fast all but {SLOW}:");
+        eprintln!("usage: cargo xtask ci | fast | CHECK\n\nci runs all of these, fast all but {}:", SLOW.join(" and "));
         for check in CHECKS {
             eprintln!("  {:<12}{}", check.name, check.what);
         }
-        eprintln!("\n{}", planted::USAGE);
+        eprintln!("\n{}\n{}", planted::USAGE, base_model::USAGE);
         return ExitCode::from(2);
     }
     match Workspace::read() {
