@@ -20,6 +20,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The whole way in minutes, on a small model and data inside the program: scan, tune
+    /// three ways, measure what each learnt and forgot
+    Quickstart {
+        #[command(flatten)]
+        quickstart: QuickstartArgs,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Train what a plan says, into its `out` folder
     Train {
         #[command(flatten)]
@@ -112,7 +120,8 @@ pub enum Command {
 impl Command {
     pub fn look(&self) -> Look {
         match self {
-            Command::Train { output, .. }
+            Command::Quickstart { output, .. }
+            | Command::Train { output, .. }
             | Command::Resume { output, .. }
             | Command::Plan { output, .. }
             | Command::Mix { output, .. }
@@ -127,6 +136,25 @@ impl Command {
             Command::Completions { .. } => Look::Human,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct QuickstartArgs {
+    /// Everything goes into this folder; an interrupted quickstart is gone on with there
+    #[arg(long, value_name = "DIR", default_value = "quickstart")]
+    pub out: PathBuf,
+
+    /// Of the order of the data and of the adapter's start
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+
+    /// Language of the pages
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: ReportLanguage,
+
+    /// Show the page in the browser at the end
+    #[arg(long)]
+    pub open: bool,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Quickstart { quickstart, output } => commands::quickstart::quickstart(quickstart, output.look()),
         Command::Train { plan, output } => commands::train::train(plan, output.look()),
         Command::Resume { run, output } => commands::train::resume(run, output.look()),
         Command::Plan { plan: Some(plan), output, .. } => commands::plan::show(plan, output.look()),

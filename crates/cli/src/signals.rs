@@ -3,8 +3,8 @@
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub struct Signals {
     stop: Arc<AtomicBool>,
@@ -13,7 +13,19 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn install() -> io::Result<Signals> {
+    /// One for the whole program: a command that runs others stops with them.
+    pub fn install() -> io::Result<&'static Signals> {
+        static INSTALLED: OnceLock<Signals> = OnceLock::new();
+        match INSTALLED.get() {
+            Some(signals) => Ok(signals),
+            None => {
+                let signals = Signals::watching()?;
+                Ok(INSTALLED.get_or_init(|| signals))
+            }
+        }
+    }
+
+    fn watching() -> io::Result<Signals> {
         let signals = Signals { stop: Arc::default(), came: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
             // Actions run in this order, so the first signal finds `stop` still down and only raises it.

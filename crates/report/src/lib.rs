@@ -12,6 +12,7 @@ pub mod plot;
 pub mod scan;
 pub mod terminal;
 pub mod text;
+pub mod ways;
 
 pub use terminal::terminal;
 

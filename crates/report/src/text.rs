@@ -349,6 +349,24 @@ texts! {
     BRIEF_DUPLICATES: "{rate} to remove", "可删除 {rate}";
     BRIEF_PAGE: "Page", "网页报告";
 
+    WAYS_TITLE: "Ways of tuning compared", "几种微调方式对比";
+    WAYS_FOOTER: "Made by athanor {version}. This page needs no network and sends nothing.", "由 athanor {version} 生成。本页无需联网，也不会发送任何数据。";
+    WAY_LORA: "LoRA alone", "只用 LoRA";
+    WAY_REPLAY: "LoRA + replay", "LoRA 加回放";
+    WAY_EWC: "LoRA + EWC", "LoRA 加 EWC";
+    WAYS_ALL_LEARNT: "Every way learnt the task", "每种方式都学会了任务";
+    WAYS_SOME_LEARNT: "{n} of {of} ways learnt the task", "{of} 种方式中有 {n} 种学会了任务";
+    WAYS_FORGOT: "general skills lost: {ways}", "通用能力丢失：{ways}";
+    WAYS_NONE_FORGOT: "none was shown to forget", "均未见遗忘";
+    WAYS_PLOT: "What each way learnt and forgot", "各方式学会了什么、忘了什么";
+    WAYS_PLOT_LEAD: "A panel for each suite of questions: where the base is, and where each way has moved it.", "每个评测集一幅图：同一个基座，经各种方式微调后移到了哪里。";
+    WAYS_TABLE: "The same in numbers", "具体数字";
+    WAYS_TABLE_LEAD: "The figure that decides each suite; below it its change, with the {confidence} interval over the same questions. What the headline calls lost is the mean fall of the general suites.", "每个评测集以哪项指标为准，就列哪项；下面一行是变化量及其 {confidence} 置信区间（逐题配对）。标题里的“丢失”是各通用评测集降幅的平均值。";
+    WAYS_NONE_WORST: "No way made a general skill worse.", "没有哪种方式让通用能力退步。";
+    WAYS_AGAIN: "Each way by itself", "逐一查看";
+    WAYS_AGAIN_LEAD: "Each way has a page of its own, with every figure, the answers that got worst and the settings. Its plan is a page of text: change it and train again.", "每种方式都有单独的页面：全部指标、退步最多的回答和设置。训练计划就是一页文本，改了就能再训。";
+    WAYS_SEED: "Seed {seed}: another one gives other orders of data and another start of the adapter, and somewhat other figures.", "随机种子为 {seed}：换一个，数据顺序和适配器初值都会变，指标也会略有不同。";
+
     EVAL_TITLE: "Before and after tuning", "微调前后对比";
     EVAL_FOOTER: "Made by athanor {version} from eval.json (version {schema}). This page needs no network and sends nothing.",
         "由 athanor {version} 根据 eval.json（version {schema}）生成。本页无需联网，也不会发送任何数据。";

@@ -27,7 +27,7 @@ pub fn combine(args: &CombineArgs, look: Look) -> Result<(), Failure> {
     let mut reporter = Reporter::new(look);
     let result = train::combine(&plan, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
     reporter.finish();
-    let done = result.map_err(|e| Failure::of_run(e, &signals))?;
+    let done = result.map_err(|e| Failure::of_run(e, signals))?;
     if look == Look::Json {
         let mut value = json!(done);
         value["event"] = "done".into();

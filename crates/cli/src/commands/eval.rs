@@ -3,7 +3,7 @@
 use crate::args::{EvalArgs, EvalPrecision, MergeQuantize};
 use crate::exit::Failure;
 use crate::signals::Signals;
-use crate::ui::text::{shortened, visible};
+use crate::ui::text::{padded, shortened, visible};
 use crate::ui::{Look, Reporter, shown_path};
 use eval::{Condition, Entrant, EvalError, EvalPlan, ModelPlan, Progress, Subject, Suite, Watch, Who, check_together};
 use model::{ModelError, Precision, Quantize};
@@ -22,6 +22,17 @@ const CELL: usize = 19;
 const WORST: usize = 3;
 
 pub fn eval(args: &EvalArgs, look: Look) -> Result<(), Failure> {
+    let record = evaluate(args, look)?;
+    let text = match look {
+        Look::Json => format!("{}\n", json!({"event": "done", "out": args.out, "eval": record})),
+        Look::Human | Look::Quiet => table(&record, args.out.as_deref()),
+    };
+    crate::ui::print(&text)?;
+    required(&record)
+}
+
+/// The record; on the way only progress is told.
+pub(super) fn evaluate(args: &EvalArgs, look: Look) -> Result<Value, Failure> {
     let signals = Signals::install()?;
     let suites = suites(args)?;
     let models = models(args)?;
@@ -38,15 +49,9 @@ pub fn eval(args: &EvalArgs, look: Look) -> Result<(), Failure> {
         language: super::language(args.language),
         out: args.out.as_deref(),
     };
-    let result = work.done(&signals, &mut reporter);
+    let result = work.done(signals, &mut reporter);
     reporter.finish();
-    let record = result.map_err(|e| Failure::of_eval(e, &signals))?;
-    let text = match look {
-        Look::Json => format!("{}\n", json!({"event": "done", "out": args.out, "eval": record})),
-        Look::Human | Look::Quiet => table(&record, args.out.as_deref()),
-    };
-    crate::ui::print(&text)?;
-    required(&record)
+    result.map_err(|e| Failure::of_eval(e, signals))
 }
 
 /// What was required and does not hold.
@@ -324,10 +329,6 @@ fn brief(x: f64) -> String {
         a if a < 999.5 => format!("{x:.0}"),
         _ => format!("{x:.0e}"),
     }
-}
-
-fn padded(text: &str, columns: usize) -> String {
-    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub fn merge(args: &MergeArgs, look: Look) -> Result<(), Failure> {
     let mut reporter = Reporter::new(look);
     let result = train::merge(&plan, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
     reporter.finish();
-    let done = result.map_err(|e| Failure::of_run(e, &signals))?;
+    let done = result.map_err(|e| Failure::of_run(e, signals))?;
     if look == Look::Json {
         let mut value = json!(done);
         value["event"] = "done".into();

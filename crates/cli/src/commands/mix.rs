@@ -16,7 +16,7 @@ pub fn mix(args: &MixArgs, look: Look) -> Result<(), Failure> {
     let epoch = args.epoch.saturating_sub(1);
     let result = train::mix(&plan, epoch, &out, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
     reporter.finish();
-    let mixed = result.map_err(|e| Failure::of_run(e, &signals))?;
+    let mixed = result.map_err(|e| Failure::of_run(e, signals))?;
     crate::ui::print(&match look {
         Look::Json => format!("{}\n", json!({"event": "mixed", "out": out, "rows": mixed.rows, "epoch": args.epoch})),
         Look::Human | Look::Quiet => {

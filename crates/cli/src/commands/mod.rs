@@ -8,6 +8,7 @@ pub mod merge;
 pub mod mix;
 pub mod plan;
 pub mod quantize;
+pub mod quickstart;
 pub mod scan;
 pub mod shrink;
 pub mod train;

@@ -24,7 +24,7 @@ pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
     let plan = crate::plan::load(&args.path, &args.overrides())?;
     let signals = Signals::install()?;
     let mut reporter = Reporter::new(look);
-    if let Err(e) = super::ask::check(&plan, &signals, &mut reporter) {
+    if let Err(e) = super::ask::check(&plan, signals, &mut reporter) {
         reporter.finish();
         return Err(e);
     }
@@ -34,7 +34,7 @@ pub fn show(args: &PlanArgs, look: Look) -> Result<(), Failure> {
         event => reporter.on(&event),
     });
     reporter.finish();
-    let preview = result.map_err(|e| Failure::of_run(e, &signals))?;
+    let preview = result.map_err(|e| Failure::of_run(e, signals))?;
     crate::ui::print(&match look {
         Look::Json => format!("{}\n", as_json(&plan, &preview)),
         Look::Human | Look::Quiet => as_text(&plan, &preview),

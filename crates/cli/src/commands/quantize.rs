@@ -15,7 +15,7 @@ pub fn quantize(args: &QuantizeArgs, look: Look) -> Result<(), Failure> {
     let result =
         train::quantize(&model, &out, double, &runfs::RealFs, signals.stop(), &mut |event| reporter.on(&event));
     reporter.finish();
-    let done = result.map_err(|e| Failure::of_run(e, &signals))?;
+    let done = result.map_err(|e| Failure::of_run(e, signals))?;
     let text = match look {
         Look::Json => {
             let mut value = json!(done);

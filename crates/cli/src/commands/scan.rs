@@ -29,7 +29,7 @@ pub fn scan(args: &ScanArgs, look: Look) -> Result<(), Failure> {
         work(args, &mut watch)
     };
     reporter.finish();
-    match result.map_err(|failed| failed.told(&signals))? {
+    match result.map_err(|failed| failed.told(signals))? {
         Done::Part { folder, rows } => part_done(&folder, rows, look),
         Done::Whole(done) => whole_done(&done, args, look),
     }

@@ -28,13 +28,13 @@ fn run(
 ) -> Result<(), Failure> {
     let signals = Signals::install()?;
     let mut reporter = Reporter::new(look);
-    let result = trained_and_asked(plan, &signals, &mut reporter, body);
+    let result = trained_and_asked(plan, signals, &mut reporter, body);
     reporter.finish();
     let (summary, asked) = result?;
     let told = match asked {
         None => Ok(()),
         Some((ask, Ok(record))) => ask.tell(&record, look),
-        Some((_, Err(e))) => Err(Failure::of_asked_late(e, &signals, &plan.out)),
+        Some((_, Err(e))) => Err(Failure::of_asked_late(e, signals, &plan.out)),
     };
     // What is trained is told, whatever the answers are.
     reporter.summary(&summary)?;

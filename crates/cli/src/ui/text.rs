@@ -47,6 +47,11 @@ pub fn shortened(text: &str, columns: usize) -> String {
     out
 }
 
+/// With blanks up to `columns`.
+pub fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
 /// `text` in lines of at most `columns`, broken at spaces where possible; lines after the first start with `indent` spaces.
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
     if text.width() <= columns {

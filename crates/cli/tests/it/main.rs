@@ -11,5 +11,6 @@ mod kills;
 mod mix;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod quickstart;
 mod scan;
 mod support;

@@ -138,7 +138,7 @@ fn badge(c: &Context, figure: &Value) -> String {
 }
 
 /// A value, and below it its interval.
-fn cell(value: &Value) -> String {
+pub fn cell(value: &Value) -> String {
     match number(&value["value"]) {
         None => UNKNOWN.to_string(),
         Some(_) => format!(

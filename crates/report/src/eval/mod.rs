@@ -1,13 +1,13 @@
 //! The page of `athanor eval`, from its `eval.json` (see EVAL.md of the crate `eval`) and nothing else: one file that needs no network.
 
 mod confusion;
-mod figures;
+pub(crate) mod figures;
 mod head;
 mod method;
 mod names;
-mod plots;
-mod view;
-mod worst;
+pub(crate) mod plots;
+pub(crate) mod view;
+pub(crate) mod worst;
 
 use serde_json::Value;
 

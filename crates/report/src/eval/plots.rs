@@ -26,18 +26,7 @@ pub fn section(c: &Context) -> Section {
         .collect();
     let mut html = String::new();
     if paired(c.record) {
-        let key = [
-            ("<circle class=\"ring\" cx=\"5\" cy=\"5\" r=\"3.6\"/>", text::BEFORE),
-            ("<circle class=\"t-good\" cx=\"5\" cy=\"5\" r=\"4.5\"/>", text::BETTER),
-            ("<rect class=\"t-blocks\" x=\"1\" y=\"1\" width=\"8\" height=\"8\"/>", text::WORSE),
-            ("<circle class=\"ring t-data\" cx=\"5\" cy=\"5\" r=\"3.6\"/>", text::UNCLEAR),
-        ];
-        let after = |words: Text| clauses(c, text::AFTER, words);
-        let name = |(i, words): (usize, Text)| if i == 0 { c.t(words).to_string() } else { after(words) };
-        let names: Vec<String> = key.iter().map(|(_, words)| *words).enumerate().map(name).collect();
-        let entries: Vec<(String, &str)> =
-            key.iter().zip(&names).map(|((svg, _), name)| ((*svg).to_string(), name.as_str())).collect();
-        html.push_str(&legend(&entries));
+        html.push_str(&key(c));
     }
     for unit in Unit::ALL {
         for better in ["higher", "lower"] {
@@ -53,6 +42,22 @@ pub fn section(c: &Context) -> Section {
         html.push_str(&note(&c.with(text::CHANGES_KEY, &[("confidence", &confidence(c))])));
     }
     Section { id: "changes", title: text::CHANGES, harm: None, body: Body::Html(html) }
+}
+
+/// What the signs of a plot mean.
+pub fn key(c: &Context) -> String {
+    let key = [
+        ("<circle class=\"ring\" cx=\"5\" cy=\"5\" r=\"3.6\"/>", text::BEFORE),
+        ("<circle class=\"t-good\" cx=\"5\" cy=\"5\" r=\"4.5\"/>", text::BETTER),
+        ("<rect class=\"t-blocks\" x=\"1\" y=\"1\" width=\"8\" height=\"8\"/>", text::WORSE),
+        ("<circle class=\"ring t-data\" cx=\"5\" cy=\"5\" r=\"3.6\"/>", text::UNCLEAR),
+    ];
+    let after = |words: Text| clauses(c, text::AFTER, words);
+    let name = |(i, words): (usize, Text)| if i == 0 { c.t(words).to_string() } else { after(words) };
+    let names: Vec<String> = key.iter().map(|(_, words)| *words).enumerate().map(name).collect();
+    let entries: Vec<(String, &str)> =
+        key.iter().zip(&names).map(|((svg, _), name)| ((*svg).to_string(), name.as_str())).collect();
+    legend(&entries)
 }
 
 fn figure(c: &Context, unit: Unit, better: Text, panel: &[(&Value, &Value)]) -> String {

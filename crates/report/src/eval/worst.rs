@@ -16,15 +16,18 @@ pub fn section(c: &Context) -> Section {
     let mut html = String::new();
     for suite in list(&c.record["suites"]).iter().filter(|s| !list(&s["worst"]).is_empty()) {
         html.push_str(&heading(&escape(string(&suite["name"]))));
-        for (i, row) in list(&suite["worst"]).iter().enumerate() {
-            html.push_str(&one(c, row, i == 0));
-        }
+        html.push_str(&rows(c, suite, usize::MAX));
     }
     let body = match html.is_empty() {
         true => Body::NotMeasured(text::WORST_NONE),
         false => Body::Html(lead(c.t(text::WORST_LEAD)) + &html),
     };
     Section { id: "worst", title: text::WORST, harm: None, body }
+}
+
+/// The first `most` of a suite.
+pub fn rows(c: &Context, suite: &Value, most: usize) -> String {
+    list(&suite["worst"]).iter().take(most).enumerate().map(|(i, row)| one(c, row, i == 0)).collect()
 }
 
 fn one(c: &Context, row: &Value, first: bool) -> String {

@@ -2,6 +2,7 @@ mod eval;
 mod page;
 mod plots;
 mod terminal;
+mod ways;
 
 use serde_json::{Value, json};
 

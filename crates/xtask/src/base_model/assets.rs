@@ -12,7 +12,7 @@ use std::path::Path;
 const COMPANY_ROWS: [(&str, Split, usize); 3] =
     [("train", Split::Learn, 800), ("valid", Split::Learn, 100), ("test", Split::Test, 200)];
 /// Rows of the skills: for replay and Fishers, and to validate by.
-const GENERAL_ROWS: [(&str, usize); 2] = [("train", 1200), ("valid", 300)];
+const GENERAL_ROWS: [(&str, usize); 2] = [("train", 3000), ("valid", 300)];
 /// Rows of each skill's final test.
 const TEST_ROWS: usize = 300;
 
