@@ -20,7 +20,7 @@ pub fn page(record: &Value, language: Language) -> String {
     page::frame(&c, (text::WAYS_TITLE, &verdict(&c)), &header(&c), &sections, &footer)
 }
 
-/// Records of before the ways had names that are known are shown by their own.
+/// Of a way that this page does not know: the name that the record gives.
 fn name<'a>(c: &Context, way: &'a Value) -> std::borrow::Cow<'a, str> {
     let known = match string(&way["name"]) {
         "lora" => text::WAY_LORA,
@@ -52,11 +52,25 @@ fn worse<'a>(c: &Context<'a>, role: Role) -> Vec<&'a Value> {
     ways(c).iter().filter(is_worse).collect()
 }
 
-fn verdict(c: &Context) -> String {
+/// How many ways made every suite of the task better.
+fn learnt(c: &Context) -> usize {
     let better =
         |way: &&Value| suites(c, Role::Task).all(|(i, _)| Verdict::of(decides(way, i)) == Some(Verdict::Better));
-    let learnt = ways(c).iter().filter(better).count();
-    // Where the record says how much, in how far.
+    ways(c).iter().filter(better).count()
+}
+
+/// Green where every way learnt and none forgot, red where none learnt.
+fn state(c: &Context) -> &'static str {
+    match learnt(c) {
+        0 => "not-ready",
+        n if n == ways(c).len() && worse(c, Role::General).is_empty() => "ready",
+        _ => "clean-first",
+    }
+}
+
+fn verdict(c: &Context) -> String {
+    let learnt = learnt(c);
+    // With how much, where the record says it.
     let named = |way: &&Value| match way["lost"].is_number() {
         true => format!("{} {}", name(c, way), c.share(&way["lost"])),
         false => name(c, way).to_string(),
@@ -79,7 +93,8 @@ fn verdict(c: &Context) -> String {
 fn header(c: &Context) -> String {
     let said: Vec<String> = ways(c).iter().map(|way| format!("<p class=\"why\">{}</p>", sentence(c, way))).collect();
     format!(
-        "<header class=\"clean-first\"><p class=\"brand\">athanor quickstart <span>{}</span></p><h1>{}</h1>{}</header>",
+        "<header class=\"{}\"><p class=\"brand\">athanor quickstart <span>{}</span></p><h1>{}</h1>{}</header>",
+        state(c),
         c.t(text::WAYS_TITLE),
         escape(&verdict(c)),
         said.concat()

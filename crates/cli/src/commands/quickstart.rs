@@ -160,12 +160,20 @@ impl Quickstart<'_> {
         if way == WAYS[0] || to.exists() || !from.exists() {
             return Ok(());
         }
+        // Whole or not at all: half a part would pass for one.
+        let staged = to.with_extension("copied");
+        if staged.exists() {
+            std::fs::remove_dir_all(&staged)?;
+        }
         for part in std::fs::read_dir(from)? {
             let part = part?.path();
             let name = part.file_name().unwrap_or_default();
             if part.extension().is_some_and(|e| e == "base") {
-                copy_folder(&part, &to.join(name))?;
+                copy_folder(&part, &staged.join(name))?;
             }
+        }
+        if staged.exists() {
+            std::fs::rename(staged, to)?;
         }
         Ok(())
     }
@@ -245,13 +253,19 @@ fn suites() -> impl Iterator<Item = String> {
     names.into_iter().map(|name| format!("data/{name}"))
 }
 
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The figure that decides a suite.
+fn deciding(suite: &Value) -> &Value {
+    list(&suite["figures"]).iter().find(|f| f["name"] == suite["verdict"]).unwrap_or(&Value::Null)
+}
+
 /// Mean over the general suites of how far the figure that decides has fallen.
 fn lost(eval: &Value) -> Option<f64> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let fell = |suite: &Value| {
-        let figure = list(&suite["figures"]).into_iter().find(|f| f["name"] == suite["verdict"])?;
-        Some(figure["base"]["value"].as_f64()? - figure["tuned"]["value"].as_f64()?)
-    };
+    let value = |suite, who: &str| deciding(suite)[who]["value"].as_f64();
+    let fell = |suite| Some(value(suite, "base")? - value(suite, "tuned")?);
     let general: Vec<f64> = list(&eval["suites"]).iter().filter(|s| s["role"] == "general").filter_map(fell).collect();
     (!general.is_empty()).then(|| general.iter().sum::<f64>() / general.len() as f64)
 }
@@ -308,7 +322,6 @@ fn open(page: &Path) -> bool {
 
 /// The figure that decides each suite, of the base and of each way; 80 columns wide.
 fn table(record: &Value) -> String {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let ways = list(&record["ways"]);
     let name = |way: &Value| way["name"].as_str().unwrap_or_default().to_owned();
     let mut text = format!("{}{}", padded("", NAME), padded("base", CELL));
@@ -316,18 +329,15 @@ fn table(record: &Value) -> String {
     text.truncate(text.trim_end().len());
     text.push('\n');
     for (i, suite) in list(&ways[0]["eval"]["suites"]).iter().enumerate() {
-        let decides = |way: &Value| {
-            let suite = &way["eval"]["suites"][i];
-            list(&suite["figures"]).into_iter().find(|f| f["name"] == suite["verdict"]).unwrap_or_default()
-        };
         let [suite_name, figure] = ["name", "verdict"].map(|key| suite[key].as_str().unwrap_or_default());
         let percent = |x: &Value| x["value"].as_f64().map_or_else(|| "?".to_owned(), |x| format!("{:.1} %", 100.0 * x));
         let mut row = format!(
             "{}{}",
             padded(&format!("{suite_name}, {figure}"), NAME),
-            padded(&percent(&decides(&ways[0])["base"]), CELL)
+            padded(&percent(&deciding(suite)["base"]), CELL)
         );
-        ways.iter().for_each(|way| row.push_str(&padded(&percent(&decides(way)["tuned"]), CELL)));
+        ways.iter()
+            .for_each(|way| row.push_str(&padded(&percent(&deciding(&way["eval"]["suites"][i])["tuned"]), CELL)));
         text.push_str(row.trim_end());
         text.push('\n');
     }
