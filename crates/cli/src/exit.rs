@@ -546,7 +546,7 @@ impl From<ModelError> for Failure {
             ModelError::LinearOnly { .. } => {
                 say(Code::Plan).hint("leave it out of `adapter.targets`, or set `adapter.method: lora`")
             }
-            ModelError::NotAnchored { .. } | ModelError::AnchoredInStream { .. } => say(Code::Plan),
+            ModelError::FisherTargets { .. } => say(Code::Plan),
             ModelError::Rank { .. } => say(Code::Plan).hint("change `adapter.r` or `adapter.rank_pattern`"),
             ModelError::Decoding { field, .. } => say(Code::Plan).hint(format!("change `{field}`")),
             ModelError::EmptyPrompt { .. } => say(Code::Data).hint("give each prompt at least one token"),

@@ -398,8 +398,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
         first: usize,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// out[j] = ‖W_j‖², of the values that products use
-    fn row_squares(&self, w: &Self::Weight, out: &mut Self::Buf) -> Result<()>;
+    /// out[j] = Σ_k scale[k] W_jk², of the values that products use; ‖W_j‖² without a scale
+    fn row_squares(&self, w: &Self::Weight, scale: Option<&Self::Buf>, out: &mut Self::Buf) -> Result<()>;
     /// inverse[j] = 1 / ‖W_j + s · b_j A‖ and scale[j] = m[j] · inverse[j] for every row j, without W: from
     /// squares[j] = ‖W_j‖², cross = A Wᵀ [r, rows] and gram = A Aᵀ [r, r]; b [rows, r].
     fn low_rank_scales(

@@ -439,7 +439,7 @@ impl Engine {
     /// Begins to measure a Fisher; gradients become zero.
     ///
     /// # Errors
-    /// `NotAnchored` where the base's is asked for and its embedding or output head has a low-rank adapter.
+    /// The kernels'.
     pub fn begin_fisher(&mut self, of: FisherOf) -> Result<(), ModelError> {
         self.zero_grad()?;
         self.fisher = Some(Sums::new(&self.backend, of, &self.adapter, &self.params)?);
@@ -450,11 +450,17 @@ impl Engine {
     /// Returns that loss; an example without a target adds nothing. Two examples in one batch would be squared together.
     ///
     /// # Errors
-    /// As [`Engine::accumulate`].
+    /// As [`Engine::accumulate`]; `FisherTargets` where there are more than [`Engine::fisher_targets_max`].
     pub fn add_to_fisher(&mut self, batch: Batch) -> Result<f64, ModelError> {
         let targets = batch.targets.iter().filter(|t| **t != IGNORE).count();
         if targets == 0 {
             return Ok(0.0);
+        }
+        if let Some(max) = self.fisher_targets_max().filter(|max| targets > *max) {
+            return Err(ModelError::FisherTargets { targets, max });
+        }
+        if let Some(sums) = &mut self.fisher {
+            sums.begin_sample(&self.backend, batch.ids)?;
         }
         let (reach, scale) = (self.decoder.reach(), (1.0 / targets as f64) as f32);
         let loss = self.pass(batch, Rows::Targets, Mode::Eval, |decoder, cx, work, pass| {
@@ -469,6 +475,13 @@ impl Engine {
         Ok(loss)
     }
 
+    /// The most targets of an example whose base's Fisher is measured: where the head has a low-rank adapter, what it changes
+    /// is squared of one chunk of logits. None: any number.
+    pub fn fisher_targets_max(&self) -> Option<usize> {
+        let of_base = self.fisher.as_ref().is_some_and(Sums::of_base);
+        (of_base && self.adapter.adapts_head()).then_some(self.work.logit_rows)
+    }
+
     /// What has been measured since [`Engine::begin_fisher`]; None without it.
     ///
     /// # Errors
@@ -480,12 +493,12 @@ impl Engine {
     /// From now on [`Engine::pull`] holds what `fisher` is of with strength λ, beside what is held already.
     ///
     /// # Errors
-    /// `MissingTensor`, `UnknownTensor`, `Shape` where the Fisher is not of what is trained here; `NotAnchored`;
-    /// `AnchoredInStream`.
+    /// `MissingTensor`, `UnknownTensor`, `Shape` where the Fisher is not of what is trained here; those of reading a
+    /// layer.
     pub fn hold(&mut self, fisher: &Fisher, lambda: f64) -> Result<(), ModelError> {
         let base = Checkpoint::open(&self.dir)?;
-        let Engine { backend, adapter, params, scratch, anchors, .. } = self;
-        anchors.hold(backend, (fisher, lambda), (adapter, params), scratch, &base)
+        let Engine { backend, adapter, params, stream, anchors, .. } = self;
+        anchors.hold(backend, (fisher, lambda), (adapter, params), stream, &base)
     }
 
     /// Whether anything is held.
@@ -502,9 +515,9 @@ impl Engine {
     /// its value, 0 where nothing is held.
     ///
     /// # Errors
-    /// The kernels'.
+    /// The kernels'; those of reading a layer.
     pub fn pull(&mut self) -> Result<f64, ModelError> {
-        self.anchors.pull(&self.backend, &self.adapter, &mut self.params)
+        self.anchors.pull(&self.backend, &self.adapter, &mut self.params, &mut self.stream)
     }
 
     // --- ranks -----------------------------------------------------------------------------------

@@ -91,14 +91,8 @@ pub enum ModelError {
     NameMatchesNothing { field: &'static str, name: String, modules: String },
     #[error("{module}: this method adapts the linear layers between embedding and output head alone")]
     LinearOnly { module: String },
-    #[error(
-        "{module} has a low-rank adapter, and what that changes of the base is not measured; leave it out of adapter.targets, or ewc out"
-    )]
-    NotAnchored { module: String },
-    #[error(
-        "{module}: what its rows' magnitudes change can only be held with its matrix in memory, and layers are read for each pass here; give train.memory more room, or leave ewc out"
-    )]
-    AnchoredInStream { module: String },
+    #[error("an example with {targets} targets: a Fisher of the output head is measured on at most {max} at a time")]
+    FisherTargets { targets: usize, max: usize },
     #[error("rank {r} for {module}: a rank is from 1 to {max}")]
     Rank { module: String, r: usize, max: usize },
     #[error("adapter {adapter} was trained on another base: its copy of {tensor} differs from this model's")]

@@ -68,6 +68,8 @@ pub struct Outline {
     pub trainable: u64,
     /// Elements of the base.
     pub parameters: u64,
+    /// Bytes that it takes to hold what low-rank adapters change of the base (elastic weight consolidation).
+    pub holding: u64,
 }
 
 /// Reads the config and the checkpoint's headers only. Never refuses for memory: where `memory.total` is over
@@ -88,7 +90,9 @@ fn outline_of(dir: &Path, files: Files, adapter: &AdapterPlan, limits: &Limits) 
     let config = ModelConfig::read(dir)?;
     let needs = Needs::read(&config, &Checkpoint::open(dir)?, files, adapter, limits)?;
     let (memory, ..) = needs.plan(limits.tokens_max, limit(limits)?);
-    Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters })
+    // √u and √v of every matrix; factors of the largest in two buffers, and a gradient or what A makes of W.
+    let holding = F32 * (needs.estimate.sides + 3 * needs.estimate.pair_max);
+    Ok(Outline { memory, trainable: needs.estimate.trainable, parameters: needs.parameters, holding })
 }
 
 /// Whether `adapter` asks for a layer's matrix in floats, which NF4 does not give back: to train it, or to begin with its

@@ -7,7 +7,7 @@
 use crate::batch::Segment;
 use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, record, written};
 use data::{DataPlan, Dataset, Permutation, Purpose};
-use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Importance};
+use model::{Batch, Engine, Fisher, FisherOf, FisherPart, IGNORE, Importance};
 use runfs::Fs;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,7 +165,9 @@ fn measure(
         let example = data.example(order.at(i) as usize)?;
         let n = example.ids.len().min(plan.data.lengths.seq_len_max);
         let Segment { ids, targets, .. } = Segment::cut(&example, 0..n);
-        engine.add_to_fisher(Batch { ids: &ids, targets: &targets, cu: &[0, n] })?;
+        let n = up_to(&targets, engine.fisher_targets_max());
+        let (ids, targets) = (&ids[..n], &targets[..n]);
+        engine.add_to_fisher(Batch { ids, targets, cu: &[0, n] })?;
         on(Event::Measuring { examples: i + 1, of: wanted });
     }
     let fisher = engine.end_fisher()?.unwrap_or_else(|| unreachable!("a Fisher was begun"));
@@ -176,6 +178,12 @@ fn measure(
         }
         _ => Ok(fisher),
     }
+}
+
+/// Tokens up to the last of `most` targets.
+fn up_to(targets: &[i32], most: Option<usize>) -> usize {
+    let supervised = targets.iter().enumerate().filter(|(_, t)| **t != IGNORE);
+    most.and_then(|most| supervised.skip(most).map(|(i, _)| i).next()).unwrap_or(targets.len())
 }
 
 /// Online EWC (Schwarz et al. 2018): what the earlier run itself held of its adapter counts on, `decay` times as much; all
@@ -270,8 +278,10 @@ fn read_file(path: &Path, model_sha256: &str) -> Result<(Fisher, String), TrainE
     Ok((Fisher { of, samples, parts }, said(KEY)))
 }
 
-/// Bytes that what is held takes beside the model: the anchors and importances of tensors that are trained.
-pub(crate) fn bytes(plan: &Plan, trainable: u64) -> u64 {
+/// Bytes that what is held takes beside the model: the anchors and importances of tensors that are trained, and what holding
+/// a low-rank adapter's change needs.
+pub(crate) fn bytes(plan: &Plan, outline: &model::Outline) -> u64 {
+    let model::Outline { trainable, holding, .. } = *outline;
     let (whole, beside) = match &plan.adapter {
         model::AdapterPlan::Lora(lora) => {
             (lora.full, !lora.modules_to_save.is_empty() || lora.bias != model::BiasTraining::None)
@@ -287,5 +297,6 @@ pub(crate) fn bytes(plan: &Plan, trainable: u64) -> u64 {
         EwcOf::Base(_) if beside => trainable,
         EwcOf::Base(_) => 0,
     };
-    4 * plan.ewc.iter().map(floats).sum::<u64>()
+    let of_pairs = plan.ewc.iter().filter(|part| !matches!(part.of, EwcOf::Run { .. })).count() as u64;
+    4 * plan.ewc.iter().map(floats).sum::<u64>() + of_pairs * holding
 }

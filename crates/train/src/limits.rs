@@ -161,9 +161,9 @@ fn measure(plan: &Plan, layers: Layers, tokens_max: usize, seq_len_max: usize) -
         Layers::Copied => model::outline_quantised,
     };
     if !plan.ewc.is_empty() {
-        limits.beside = ewc::bytes(plan, outline(&plan.model, &adapter, &limits)?.trainable);
+        limits.beside = ewc::bytes(plan, &outline(&plan.model, &adapter, &limits)?);
     }
-    let Outline { memory, trainable, parameters } = outline(&plan.model, &adapter, &limits)?;
+    let Outline { memory, trainable, parameters, .. } = outline(&plan.model, &adapter, &limits)?;
     let fits = memory.total <= memory.limit;
     Ok(Fit { limits, memory, trainable, parameters, layers, fits })
 }

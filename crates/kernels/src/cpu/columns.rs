@@ -55,7 +55,7 @@ pub(super) fn dots(cpu: &Cpu, x: Rows, y: Rows, alpha: f32, scale: Option<&[f32]
 /// Values read at a time.
 const PIECE: usize = 512;
 
-pub(super) fn row_squares(cpu: &Cpu, w: &Weight, out: &mut [f32]) {
+pub(super) fn row_squares(cpu: &Cpu, w: &Weight, scale: Option<&[f32]>, out: &mut [f32]) {
     let len = out.len();
     par::row_blocks(&cpu.pool, RowsMut::dense(out, 1), w.cols(), |first, mut out| {
         let mut piece = [0.0; PIECE];
@@ -64,7 +64,10 @@ pub(super) fn row_squares(cpu: &Cpu, w: &Weight, out: &mut [f32]) {
             for at in (0..w.cols()).step_by(PIECE) {
                 let piece = &mut piece[..PIECE.min(w.cols() - at)];
                 w.read(first + i, at, piece);
-                sum += piece.iter().map(|v| f64::from(v * v)).sum::<f64>();
+                sum += match scale {
+                    None => piece.iter().map(|v| f64::from(v * v)).sum::<f64>(),
+                    Some(s) => piece.iter().zip(&s[at..]).map(|(v, s)| f64::from(*s) * f64::from(*v).powi(2)).sum(),
+                };
             }
             out.row(i)[0] = sum as f32;
         }

@@ -465,8 +465,9 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn row_squares(&self, w: &Weight, out: &mut Buf) -> Result<()> {
-        columns::row_squares(self, w, head_mut("row_squares: out", out.values_mut(), w.rows())?);
+    fn row_squares(&self, w: &Weight, scale: Option<&Buf>, out: &mut Buf) -> Result<()> {
+        let scale = scale.map(|s| head("row_squares: scale", s.values(), w.cols())).transpose()?;
+        columns::row_squares(self, w, scale, head_mut("row_squares: out", out.values_mut(), w.rows())?);
         Ok(())
     }
 

@@ -214,7 +214,17 @@ fn norms_of_rows_with_a_low_rank_term_need_no_product() {
         check("row_squares", 1e-6, &squares, |cpu| {
             let w = cpu.weight(rows, cols, Values::F32(&w), Form::Plain).unwrap();
             let mut out = cpu.alloc(rows).unwrap();
-            cpu.row_squares(&w, &mut out).unwrap();
+            cpu.row_squares(&w, None, &mut out).unwrap();
+            values(cpu, &out)
+        });
+        let factors = rng.values(cols);
+        let weighted: Vec<f64> = (0..rows)
+            .map(|j| row(&w, j).iter().zip(&factors).map(|(w, s)| f64::from(*s) * f64::from(*w).powi(2)).sum())
+            .collect();
+        check("row_squares, scaled", 3e-6, &weighted, |cpu| {
+            let w = cpu.weight(rows, cols, Values::F32(&w), Form::Plain).unwrap();
+            let mut out = cpu.alloc(rows).unwrap();
+            cpu.row_squares(&w, Some(&buf(cpu, &factors)), &mut out).unwrap();
             values(cpu, &out)
         });
         let (m, inverse): (Vec<f32>, Vec<f64>) = (rng.values(rows), norms.iter().map(|n| 1.0 / n).collect());

@@ -152,7 +152,7 @@ impl<'a, B: Backend> Builder<'a, B> {
                 let fresh = || init::embedding_b(plan.seed, &b_name, hidden, r);
                 let b = self.adapter_param(&b_name, vec![hidden, r], Layout::AsSaved, fresh)?;
                 self.remember(module, Kind::Embedding, &weight, (a, b), (None, None), (r, scale));
-                Some(EmbeddingLora { a, b, r, scale: scale as f32 })
+                Some(EmbeddingLora { a, b, r, scale: scale as f32, place: init::place(module) })
             }
         };
         Ok(Embedding { weight, lora, hidden })
@@ -545,10 +545,6 @@ impl<'a, B: Backend> Builder<'a, B> {
             (Kind::Embedding | Kind::Head, Matrix::Frozen(w)) => Some(Arc::clone(w)),
             _ => None,
         };
-        let frozen = match weight {
-            Matrix::Frozen(w) => Some(Arc::clone(w)),
-            _ => None,
-        };
         let module = module.to_owned();
         self.adapted.push(Adapted {
             module,
@@ -562,7 +558,7 @@ impl<'a, B: Backend> Builder<'a, B> {
             principal: None,
             norms: None,
             base,
-            frozen,
+            matrix: weight.clone(),
         });
     }
 

@@ -22,7 +22,7 @@ pub(super) const WIDTH: usize = 3;
 /// What is known of a matrix's rows, [out] each.
 pub(super) struct RowNorms<B: Backend> {
     /// ‖W‖²
-    pub(super) squares: B::Buf,
+    squares: B::Buf,
     /// g = m / ‖V‖, and 1 / ‖V‖
     scale: B::Buf,
     inverse: B::Buf,
@@ -33,7 +33,7 @@ pub(super) struct RowNorms<B: Backend> {
 impl<B: Backend> RowNorms<B> {
     pub fn new(backend: &B, w: &B::Weight, n_out: usize) -> Result<Self, ModelError> {
         let mut squares = backend.alloc(n_out)?;
-        backend.row_squares(w, &mut squares)?;
+        backend.row_squares(w, None, &mut squares)?;
         Ok(RowNorms { squares, scale: backend.alloc(n_out)?, inverse: backend.alloc(n_out)?, of: None })
     }
 

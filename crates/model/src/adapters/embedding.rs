@@ -19,6 +19,8 @@ pub(super) struct EmbeddingLora {
     pub b: ParamId,
     pub r: usize,
     pub scale: f32,
+    /// As a slot's.
+    pub place: u64,
 }
 
 impl<B: Backend> Embedding<B> {
@@ -67,6 +69,9 @@ impl<B: Backend> Embedding<B> {
             be.scatter_add_rows(t, h, ids, 0, mat(dout, 0, h), scale, grad)?;
         }
         let Some(l) = &self.lora else { return Ok(()) };
+        if let Some(sums) = &mut cx.fisher {
+            sums.add_lookup(be, l.place, (t, h), mat(dout, 0, h), scale)?;
+        }
         let SlotScratch { xa, dxa, .. } = &mut *cx.scratch;
         let (a, b) = cx.params.pair_mut(l.a, l.b);
         be.gather_rows(t, l.r, ids, 0, mat(&a.value, 0, l.r), 1.0, mat_mut(xa, 0, l.r), Write::Set)?;

@@ -39,6 +39,9 @@ pub struct Estimate {
     pub principal: u64,
     /// Of the largest tensor among them, at most.
     pub tensor_max: u64,
+    /// Of the largest pair of low-rank factors, and rows and columns of all matrices that have one.
+    pub pair_max: u64,
+    pub sides: u64,
     pub widths: Widths,
     /// The sum of the ranks of each layer's slots, and the head's rank: columns that a pass forward keeps.
     pub kept: Vec<usize>,
@@ -86,6 +89,8 @@ pub fn estimate(
             }
             trained.extend([r * rows, r * cols]);
             e.tensor_max = e.tensor_max.max((r * rows.max(cols)) as u64);
+            e.pair_max = e.pair_max.max((r * (rows + cols)) as u64);
+            e.sides += (rows + cols) as u64;
             e.keep(&m.module, kind, r);
             if (plan.dora || plan.ada.is_some()) && kind != Kind::Linear {
                 return Err(ModelError::LinearOnly { module: m.module.clone() });

@@ -6,6 +6,7 @@ use super::build::{PREFIX, Tied};
 use super::init;
 use super::params::{ParamId, Params};
 use super::pissa::Principal;
+use super::slot::Matrix;
 use super::targets::{Kind, Rules, written_targets};
 use super::{BiasTraining, InitWeights, LoraPlan};
 use crate::Quantize;
@@ -35,8 +36,8 @@ pub(super) struct Adapted<B: Backend> {
     pub principal: Option<Principal>,
     /// The frozen base of an embedding or head, which is saved too.
     pub base: Option<Arc<B::Weight>>,
-    /// Its matrix, where that is frozen and in memory.
-    pub frozen: Option<Arc<B::Weight>>,
+    /// Its matrix.
+    pub matrix: Matrix<B>,
 }
 
 impl<B: Backend> Adapted<B> {
@@ -48,6 +49,12 @@ impl<B: Backend> Adapted<B> {
     /// As its slot has it.
     pub(super) fn place(&self) -> u64 {
         init::place(&self.module)
+    }
+
+    /// Rows and columns of that tensor: outputs by inputs, or tokens by hidden features.
+    pub(super) fn of_base(&self, params: &Params<B>) -> (usize, usize) {
+        let (n_in, n_out) = self.sides(params);
+        if self.kind == Kind::Embedding { (n_in, n_out) } else { (n_out, n_in) }
     }
 
     /// Inputs and outputs.
@@ -139,6 +146,10 @@ pub struct AdapterState<B: Backend> {
 }
 
 impl<B: Backend> AdapterState<B> {
+    pub(crate) fn adapts_head(&self) -> bool {
+        self.adapted.iter().any(|a| a.kind == Kind::Head)
+    }
+
     pub(super) fn new(
         plan: Option<LoraPlan>,
         tied: Tied,

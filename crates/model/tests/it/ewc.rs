@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan};
-use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Held, IGNORE, Importance, ModelError, State, Tensor};
+use model::{Batch, Engine, Fisher, FisherOf, FisherPart, Held, IGNORE, Importance, Limits, ModelError, State, Tensor};
 use std::collections::BTreeMap;
 
 /// The example's tokens alone.
@@ -49,36 +49,84 @@ fn a_bases_fisher_adds_up_the_squares_of_whole_gradients() {
         let dir = model_dir(family);
         let mut whole = load(&dir, &full());
         let data = texts(whole.config().vocab);
-        let mut squares: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for i in 0..data.cu.len() - 1 {
-            let p = sample(&data, i);
-            whole.zero_grad().expect("zero");
-            whole.accumulate(p.batch(), 1.0 / p.target_count() as f32, KEY).expect("a pass");
-            for (name, grad) in gradients(&whole) {
-                let sums = squares.entry(name).or_insert_with(|| vec![0.0; grad.len()]);
-                sums.iter_mut().zip(&grad).for_each(|(sum, g)| *sum += f64::from(*g).powi(2) / 3.0);
-            }
-        }
+        let squares = squared_gradients(&mut whole, &data);
         let adapted = LoraPlan { modules_to_save: vec!["norm".into()], ..fresh(&[]) };
         for (engine, all) in [(&mut load(&dir, &lora(adapted)), false), (&mut whole, true)] {
             let fisher = measure(engine, FisherOf::Base, &data);
-            for part in &fisher.parts {
-                let want = &squares[&format!("base_model.model.{}", part.name)];
-                let at = format!("{family}: {}", part.name);
-                match &part.importance {
-                    Importance::Elements { values, .. } => close_sums(&at, values, want),
-                    Importance::Outer { rows, columns } => {
-                        let by_row = want.chunks(columns.len()).map(|row| row.iter().sum()).collect::<Vec<f64>>();
-                        let by_column: Vec<f64> =
-                            (0..columns.len()).map(|j| want[j..].iter().step_by(columns.len()).sum()).collect();
-                        close_sums(&at, rows, &by_row);
-                        close_sums(&at, columns, &by_column);
-                    }
-                }
-            }
+            fisher.parts.iter().for_each(|part| check_part(family, part, &squares));
             assert!(fisher.parts.len() > 10 && (!all || fisher.parts.len() == squares.len()), "{family}");
         }
     }
+}
+
+/// Means over the three examples of the squares of every weight's gradient, all being trained whole.
+fn squared_gradients(whole: &mut Engine, data: &Packed) -> BTreeMap<String, Vec<f64>> {
+    let mut squares: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for i in 0..data.cu.len() - 1 {
+        let p = sample(data, i);
+        whole.zero_grad().expect("zero");
+        whole.accumulate(p.batch(), 1.0 / p.target_count() as f32, KEY).expect("a pass");
+        for (name, grad) in gradients(whole) {
+            let sums = squares.entry(name).or_insert_with(|| vec![0.0; grad.len()]);
+            sums.iter_mut().zip(&grad).for_each(|(sum, g)| *sum += f64::from(*g).powi(2) / 3.0);
+        }
+    }
+    squares
+}
+
+#[track_caller]
+fn check_part(family: &str, part: &FisherPart, squares: &BTreeMap<String, Vec<f64>>) {
+    let want = &squares[&format!("base_model.model.{}", part.name)];
+    let at = format!("{family}: {}", part.name);
+    match &part.importance {
+        Importance::Elements { values, .. } => close_sums(&at, values, want),
+        Importance::Outer { rows, columns } => {
+            let by_row = want.chunks(columns.len()).map(|row| row.iter().sum()).collect::<Vec<f64>>();
+            let by_column: Vec<f64> =
+                (0..columns.len()).map(|j| want[j..].iter().step_by(columns.len()).sum()).collect();
+            close_sums(&at, rows, &by_row);
+            close_sums(&at, columns, &by_column);
+        }
+    }
+}
+
+/// The same of an adapted embedding, whose rows some tokens read several times, and of an adapted head.
+#[test]
+fn a_fisher_of_embedding_and_head_adds_up_the_squares_of_whole_gradients() {
+    for family in ["llama", "gemma2"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write_model(dir.path(), family, serde_json::json!({}));
+        let (mut whole, adapted) = (load(dir.path(), &full()), fresh(&["embed_tokens", "lm_head"]));
+        let data = texts(whole.config().vocab);
+        let squares = squared_gradients(&mut whole, &data);
+        let fisher = measure(&mut load(dir.path(), &lora(adapted)), FisherOf::Base, &data);
+        assert_eq!(
+            fisher.parts.iter().map(|p| &p.name[..]).collect::<Vec<_>>(),
+            ["lm_head.weight", "model.embed_tokens.weight"]
+        );
+        fisher.parts.iter().for_each(|part| check_part(family, part, &squares));
+    }
+}
+
+/// A head's gradient is squared of one chunk of its rows.
+#[test]
+fn more_targets_than_a_chunk_of_logits_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write_model(
+        dir.path(),
+        "llama",
+        serde_json::json!({"vocab_size": 1 << 17, "hidden_size": 4, "max_position_embeddings": 512}),
+    );
+    let plan = lora(fresh(&["lm_head"]));
+    let wide = Limits { tokens_max: 512, seq_len_max: 512, memory: Some(4 << 30), ..limits() };
+    let mut engine = Engine::load(dir.path(), &plan, &wide).expect("loaded");
+    assert_eq!(engine.fisher_targets_max(), None);
+    engine.begin_fisher(FisherOf::Base).expect("begin");
+    let max = engine.fisher_targets_max().expect("of the base, with an adapted head");
+    let (ids, targets) = (vec![1; 400], vec![2; 400]);
+    let refused = engine.add_to_fisher(Batch { ids: &ids, targets: &targets, cu: &[0, 400] });
+    assert!(matches!(refused, Err(ModelError::FisherTargets { targets: 400, max: most }) if most == max && max < 400));
+    engine.add_to_fisher(Batch { ids: &ids[..max], targets: &targets[..max], cu: &[0, max] }).expect("as many as fit");
 }
 
 #[track_caller]
@@ -101,6 +149,7 @@ fn methods() -> Vec<(&'static str, AdapterPlan)> {
         ("dora", lora(LoraPlan { dora: true, ..some() })),
         ("adalora", lora(LoraPlan { ada: Some(ranks()), ..some() })),
         ("pissa", lora(LoraPlan { init: InitWeights::Pissa, ..some() })),
+        ("embedding and head", lora(fresh(&["embed_tokens", "lm_head", "v_proj"]))),
         ("full", full()),
     ]
 }
@@ -207,8 +256,6 @@ fn what_a_fisher_lacks_is_named() {
     let other = measure(&mut load(&dir, &lora(LoraPlan { r: 2, ..fresh(&["q_proj"]) })), FisherOf::Adapter, &data);
     let mut engine = load(&dir, &lora(fresh(&["q_proj"])));
     assert!(matches!(engine.hold(&other, 1.0), Err(ModelError::Shape { .. })));
-    let mut engine = load(&dir, &lora(fresh(&["lm_head"])));
-    assert!(matches!(engine.begin_fisher(FisherOf::Base), Err(ModelError::NotAnchored { .. })));
     assert!(matches!(engine.end_fisher(), Ok(None)));
     // Without targets there is nothing to square.
     let mut engine = load(&dir, &lora(fresh(&["q_proj"])));

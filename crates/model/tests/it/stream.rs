@@ -3,8 +3,8 @@
 use crate::support::*;
 use half::{bf16, f16};
 use model::{
-    AdamW, AdapterPlan, Allotment, Engine, Limits, LoraPlan, ModelError, Precision, Quantiser, State, needs_floats,
-    outline, outline_quantised,
+    AdamW, AdapterPlan, Allotment, Batch, Engine, FisherOf, Limits, LoraPlan, ModelError, Precision, Quantiser, State,
+    needs_floats, outline, outline_quantised,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,12 +66,16 @@ fn batch() -> Packed {
 fn run(engine: &mut Engine, steps: u32) -> Vec<Vec<u32>> {
     let p = batch();
     let mut out = vec![bits(&engine.losses(p.batch()).expect("losses"))];
+    if !engine.export(State::Value).expect("values").is_empty() {
+        hold_base(engine);
+    }
     for t in 1..=steps {
         let adamw = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, t, grad_scale: 1.0 };
         let key = |micro| model::StepKey { seed: 1, step: u64::from(t), micro };
         let loss: f64 = (0..2).map(|m| engine.accumulate(p.batch(), 0.1, key(m)).expect("accumulate")).sum();
         out.push(vec![(loss as f32).to_bits()]);
         engine.regularise().expect("regularise");
+        out.push(vec![(engine.pull().expect("pull") as f32).to_bits()]);
         engine.update_measured(&adamw).expect("update");
         if let Some((first, target)) = engine.budgets() {
             engine.allot(Allotment::Measure { budget: Some((first + target) / 2) }).expect("masks");
@@ -82,6 +86,15 @@ fn run(engine: &mut Engine, steps: u32) -> Vec<Vec<u32>> {
     out.push(bits(&engine.logits(p.batch()).expect("logits")));
     out.extend(engine.hidden_states(p.batch()).expect("hidden states").iter().map(|h| bits(h)));
     out
+}
+
+/// Holds what the adapter changes of the base.
+fn hold_base(engine: &mut Engine) {
+    let p = batch();
+    engine.begin_fisher(FisherOf::Base).expect("begin");
+    engine.add_to_fisher(Batch { ids: &p.ids[..30], targets: &p.targets[..30], cu: &[0, 30] }).expect("an example");
+    let fisher = engine.end_fisher().expect("end").expect("one was begun");
+    engine.hold(&fisher, 10.0).expect("held");
 }
 
 fn plans() -> Vec<(&'static str, AdapterPlan)> {

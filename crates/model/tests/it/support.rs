@@ -1,7 +1,8 @@
 //! Fixtures as the tests read them.
 
 use model::adapters::{AdapterPlan, BiasTraining, InitWeights, LoraPlan, Targets, plan_from};
-use model::{AdaPlan, Batch, Engine, IGNORE, Limits, Span, State, StepKey};
+use model::{AdaPlan, Batch, Engine, IGNORE, Limits, ModelConfig, Span, State, StepKey};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
 
@@ -227,4 +228,49 @@ pub fn safetensors(tensors: &[(String, &str, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
     }
     let header = serde_json::Value::Object(header).to_string();
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+/// A model of odd sizes with random weights in `dir`.
+pub fn write_model(dir: &Path, family: &str, edit: Value) {
+    let mut config = json!({
+        "model_type": family, "vocab_size": 37, "hidden_size": 20, "intermediate_size": 27, "head_dim": 6,
+        "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        "tie_word_embeddings": false,
+    });
+    config.as_object_mut().expect("an object").extend(edit.as_object().expect("an object").clone());
+    let text = config.to_string();
+    std::fs::write(dir.join("config.json"), &text).expect("write");
+    let c = ModelConfig::from_json(dir, text.as_bytes()).expect("config");
+    let mut list: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let mut add = |name: String, shape: Vec<usize>, scale: f32, offset: f32| {
+        let seed = list.len() as u64;
+        let values = (0..shape.iter().product()).map(|i| offset + scale * noise(seed, i)).collect();
+        list.push((name, shape, values));
+    };
+    use model::adapters::{Bias, Shape};
+    for m in c.modules() {
+        let weight = format!("{}.weight", m.module);
+        match m.shape {
+            Shape::Linear { n_out, n_in, bias } => {
+                add(weight, vec![n_out, n_in], 0.5, 0.0);
+                if bias == Bias::Present {
+                    add(format!("{}.bias", m.module), vec![n_out], 0.3, 0.0);
+                }
+            }
+            Shape::Embedding { vocab, hidden } | Shape::Head { vocab, hidden } => {
+                add(weight, vec![vocab, hidden], 0.7, 0.0)
+            }
+            Shape::Gain { dim } => add(weight, vec![dim], 0.3, 1.0 - c.norm_offset),
+        }
+    }
+    let list: Vec<_> = list.iter().map(|(n, s, v)| (n.clone(), s.clone(), v.as_slice())).collect();
+    let bytes = weights::safetensors_bytes(&list, &Default::default()).expect("bytes");
+    std::fs::write(dir.join("model.safetensors"), bytes).expect("write");
+}
+
+/// A number in −1..1 for each index (a fixed multiplicative hash).
+pub fn noise(seed: u64, i: usize) -> f32 {
+    let x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    let x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((x >> 40) as f64 / f64::from(1u32 << 23) - 1.0) as f32
 }

@@ -4,23 +4,24 @@
 //! With w = Σ_j v_j W_ij², x = s·B_i·(A diag(v) W_iᵀ) and y = s² B_i (A diag(v) Aᵀ) B_iᵀ, row i is held by
 //! (λ/2) u_i ((g − 1)² w + 2 g (g − 1) x + g² y).
 
+use super::super::params::ParamId;
 use super::super::params::Params;
-use super::super::slot::{SlotScratch, product};
+use super::super::slot::product;
 use super::super::state::Adapted;
 use super::penalty::{Scratch, uploaded};
 use crate::ModelError;
+use crate::stream::Stream;
 use kernels::{Backend, Op, Part, Write, mat, mat_mut};
-use std::sync::Arc;
 
 pub(super) struct Decomposed<B: Backend> {
-    weight: Arc<B::Weight>,
+    magnitude: ParamId,
     /// [out]
     u: Vec<f32>,
     /// [in]
     v: B::Buf,
     /// ‖W_i‖², and Σ_j v_j W_ij².
     squares: Vec<f32>,
-    weighted: Vec<f64>,
+    weighted: Vec<f32>,
     /// What A makes of W: [r, out] or [r, in].
     cross: B::Buf,
 }
@@ -44,24 +45,25 @@ struct Slopes {
 }
 
 impl<B: Backend> Decomposed<B> {
-    /// # Errors
-    /// `AnchoredInStream` where W is not in memory.
+    /// The layer of `a` must have been entered, here and wherever its matrix is asked for.
     pub fn new(
         backend: &B,
-        a: &Adapted<B>,
-        norms: &SlotScratch<B>,
+        (a, magnitude): (&Adapted<B>, ParamId),
+        stream: &Stream<B>,
         u: Vec<f32>,
         v: Vec<f32>,
     ) -> Result<Self, ModelError> {
-        let in_stream = || ModelError::AnchoredInStream { module: a.module.clone() };
-        let (weight, of) = (a.frozen.clone().ok_or_else(in_stream)?, a.norms.ok_or_else(in_stream)?);
-        let weighted = backend.weight_values(&weight)?;
-        let row = |row: &[f32]| row.iter().zip(&v).map(|(w, v)| f64::from(*v) * f64::from(*w).powi(2)).sum();
-        let weighted = weighted.chunks_exact(v.len().max(1)).map(row).collect();
-        let mut squares = vec![0.0; u.len()];
-        backend.download(&norms.norms[of].squares, 0, &mut squares)?;
-        let cross = backend.alloc(a.r * u.len().max(v.len()))?;
-        Ok(Decomposed { weight, v: uploaded(backend, &v)?, u, squares, weighted, cross })
+        let (weight, v) = (frozen(a, stream), uploaded(backend, &v)?);
+        let mut sums = backend.alloc(u.len())?;
+        let mut squares = |scale| -> Result<Vec<f32>, ModelError> {
+            let mut values = vec![0.0; u.len()];
+            backend.row_squares(weight, scale, &mut sums)?;
+            backend.download(&sums, 0, &mut values)?;
+            Ok(values)
+        };
+        let (squares, weighted) = (squares(None)?, squares(Some(&v))?);
+        let cross = backend.alloc(a.r * u.len().max(backend.len(&v)))?;
+        Ok(Decomposed { magnitude, v, u, squares, weighted, cross })
     }
 
     /// Adds the gradients of A, B and m; returns the value.
@@ -69,14 +71,14 @@ impl<B: Backend> Decomposed<B> {
         &mut self,
         backend: &B,
         (a, lambda): (&Adapted<B>, f64),
-        params: &mut Params<B>,
+        (params, stream): (&mut Params<B>, &Stream<B>),
         s: &mut Scratch<B>,
     ) -> Result<f64, ModelError> {
-        let (r, n_out) = (a.r, self.u.len());
-        let p = self.products(backend, a, params, s)?;
+        let (r, n_out, magnitude) = (a.r, self.u.len(), self.magnitude);
+        let weight = frozen(a, stream);
+        let p = self.products(backend, (a, weight), params, s)?;
         let (mut b, mut m) = (vec![0.0; n_out * r], vec![0.0; n_out]);
         backend.download(&params.get(a.b).value, 0, &mut b)?;
-        let magnitude = a.magnitude.unwrap_or_else(|| unreachable!("rows with a magnitude"));
         backend.download(&params.get(magnitude).value, 0, &mut m)?;
 
         let (mut value, mut slopes) = (0.0, vec![Slopes::default(); n_out]);
@@ -90,14 +92,14 @@ impl<B: Backend> Decomposed<B> {
             backend.upload(&mut s.wide, 0, grad)?;
             backend.add(grad.len(), 1.0, &s.wide, &mut params.get_mut(id).grad)?;
         }
-        self.gradient_of_a(backend, a, params, (&b, &slopes), s)?;
+        self.gradient_of_a(backend, (a, weight), params, (&b, &slopes), s)?;
         Ok(value)
     }
 
     fn products(
         &mut self,
         backend: &B,
-        a: &Adapted<B>,
+        (a, w): (&Adapted<B>, &B::Weight),
         params: &Params<B>,
         s: &mut Scratch<B>,
     ) -> Result<Products, ModelError> {
@@ -105,7 +107,7 @@ impl<B: Backend> Decomposed<B> {
         let value = mat(&params.get(a.a).value, 0, n_in);
         backend.scale_columns(r, n_in, &self.v, (1.0, 0.0), value, mat_mut(&mut s.d, 0, n_in), Write::Set)?;
         let mut cross_of = |x| -> Result<Vec<f32>, ModelError> {
-            let part = Part { w: &*self.weight, low_rank: None };
+            let part = Part { w, low_rank: None };
             backend.linear(r, x, &[part], mat_mut(&mut self.cross, 0, n_out), Write::Set)?;
             let mut out = vec![0.0; r * n_out];
             backend.download(&self.cross, 0, &mut out)?;
@@ -146,7 +148,7 @@ impl<B: Backend> Decomposed<B> {
         }
         let x = s * along_b(&|k| column(&p.cross_v, k));
         let y = s * s * along_b(&|k| times_b(k, &p.gram_v));
-        let (w, norm, strength) = (self.weighted[i], square.sqrt(), lambda * f64::from(self.u[i]));
+        let (w, norm, strength) = (f64::from(self.weighted[i]), square.sqrt(), lambda * f64::from(self.u[i]));
         let g = f64::from(m) / norm;
         let by_g = strength * ((g - 1.0) * w + (2.0 * g - 1.0) * x + g * y);
         *dm = (by_g / norm) as f32;
@@ -163,7 +165,7 @@ impl<B: Backend> Decomposed<B> {
     fn gradient_of_a(
         &mut self,
         backend: &B,
-        a: &Adapted<B>,
+        (a, w): (&Adapted<B>, &B::Weight),
         params: &mut Params<B>,
         (b, slopes): (&[f32], &[Slopes]),
         s: &mut Scratch<B>,
@@ -193,7 +195,7 @@ impl<B: Backend> Decomposed<B> {
             let now = mat(&params.get(a.a).value, 0, n_in);
             let g = product(r, n_in, r, Op::N, Op::N);
             backend.gemm(g, mat(&s.m, 0, r), now, mat_mut(&mut s.wide, 0, n_in))?;
-            let part = Part { w: &*self.weight, low_rank: None };
+            let part = Part { w, low_rank: None };
             backend.linear_back(r, mat(&self.cross, 0, n_out), &[part], mat_mut(&mut s.wide, 0, n_in), Write::Add)?;
             let grad = &mut params.get_mut(a.a).grad;
             match weighted {
@@ -211,4 +213,8 @@ impl<B: Backend> Decomposed<B> {
         }
         Ok(())
     }
+}
+
+fn frozen<'a, B: Backend>(a: &'a Adapted<B>, stream: &'a Stream<B>) -> &'a B::Weight {
+    a.matrix.held(stream).unwrap_or_else(|_| unreachable!("a magnitude is of a frozen matrix"))
 }

@@ -3,16 +3,19 @@
 //! Of an adapted matrix with F = u vᵀ, ΔW = s·C D with C [out, R] and D [R, in] is held by
 //! (λ s²/2) Σ (Cᵀ diag(u) C) ∘ (D diag(v) Dᵀ), which forms nothing of the matrix's size. The factors are made with √u and √v
 //! in them, so that both are products of one buffer with itself. For LoRA C = B and D = A; for AdaLoRA E stands between
-//! them; for PiSSA, whose start is no change, C = [B − B₀ | B₀] and D = [A | A − A₀], one above the other.
+//! them; for PiSSA, whose start is no change, C = [B − B₀ | B₀] and D = [A | A − A₀], one above the other. Of an embedding
+//! [vocab, hidden] ΔW = s·Aᵀ Bᵀ, and both factors are held with their ranks side by side.
 
+use super::super::estimate::layer_of;
 use super::super::params::{ParamId, Params};
-use super::super::slot::{SlotScratch, product};
+use super::super::slot::product;
 use super::super::state::{Adapted, AdapterState};
 use super::super::targets::Kind;
 use super::decomposed::Decomposed;
 use super::{Fisher, FisherOf, FisherPart};
 use crate::ModelError;
 use crate::stored::check_shape;
+use crate::stream::{Course, Stream};
 use kernels::{Backend, Gemm, Op, Write, mat, mat_mut};
 use std::collections::BTreeMap;
 use weights::Checkpoint;
@@ -38,6 +41,8 @@ struct Tensor<B: Backend> {
 struct Pair<B: Backend> {
     /// Place in the adapter's list.
     at: usize,
+    /// Where its matrix may have to be read.
+    layer: Option<usize>,
     lambda: f64,
     hold: Hold<B>,
 }
@@ -46,6 +51,11 @@ enum Hold<B: Backend> {
     Product(Product<B>),
     /// DoRA's rows.
     Rows(Decomposed<B>),
+    /// An embedding's: √u [vocab] and √v [hidden].
+    Lookup {
+        u: B::Buf,
+        v: B::Buf,
+    },
 }
 
 /// A change that is a product.
@@ -81,13 +91,13 @@ impl<B: Backend> Anchors<B> {
     ///
     /// # Errors
     /// `MissingTensor` where the Fisher lacks what is trained, `UnknownTensor` and `Shape` where it is another adapter's;
-    /// `NotAnchored`, `AnchoredInStream`.
+    /// those of reading a layer.
     pub fn hold(
         &mut self,
         backend: &B,
         (fisher, lambda): (&Fisher, f64),
         (adapter, params): (&AdapterState<B>, &Params<B>),
-        norms: &SlotScratch<B>,
+        stream: &mut Stream<B>,
         base: &Checkpoint,
     ) -> Result<(), ModelError> {
         let parts: BTreeMap<&str, &FisherPart> = fisher.parts.iter().map(|part| (part.name.as_str(), part)).collect();
@@ -111,11 +121,8 @@ impl<B: Backend> Anchors<B> {
             };
         }
         for (at, a) in adapter.adapted.iter().enumerate() {
-            if a.kind != Kind::Linear {
-                return Err(ModelError::NotAnchored { module: a.module.clone() });
-            }
-            let hold = Hold::new(backend, a, params, norms, part(&a.tensor())?)?;
-            self.pairs.push(Pair { at, lambda, hold });
+            let hold = Hold::new(backend, a, params, stream, part(&a.tensor())?)?;
+            self.pairs.push(Pair { at, layer: layer_of(&a.module), lambda, hold });
         }
         for whole in &adapter.whole {
             let anchor = base.get(&whole.tensor)?.to_f32()?;
@@ -130,8 +137,14 @@ impl<B: Backend> Anchors<B> {
     /// Adds the gradients; returns the value.
     ///
     /// # Errors
-    /// The kernels'.
-    pub fn pull(&mut self, backend: &B, adapter: &AdapterState<B>, params: &mut Params<B>) -> Result<f64, ModelError> {
+    /// The kernels'; those of reading a layer, where that is streamed and its rows are held.
+    pub fn pull(
+        &mut self,
+        backend: &B,
+        adapter: &AdapterState<B>,
+        params: &mut Params<B>,
+        stream: &mut Stream<B>,
+    ) -> Result<f64, ModelError> {
         let mut value = 0.0;
         for Tensor { id, lambda, shape, u, v, anchor } in &self.tensors {
             let p = params.get_mut(*id);
@@ -139,11 +152,17 @@ impl<B: Backend> Anchors<B> {
             value += lambda / 2.0 * sum;
         }
         let Some(scratch) = &mut self.scratch else { return Ok(value) };
-        for Pair { at, lambda, hold } in &mut self.pairs {
+        for Pair { at, layer, lambda, hold } in &mut self.pairs {
             let a = &adapter.adapted[*at];
             value += match hold {
                 Hold::Product(p) => p.pull(backend, (a, *lambda), params, scratch)?,
-                Hold::Rows(d) => d.pull(backend, (a, *lambda), params, scratch)?,
+                Hold::Rows(d) => {
+                    if let Some(layer) = *layer {
+                        stream.enter(layer, Course::Up { back: false })?;
+                    }
+                    d.pull(backend, (a, *lambda), (params, stream), scratch)?
+                }
+                Hold::Lookup { u, v } => pull_lookup(backend, (a, *lambda), (u, v), params, scratch)?,
             };
         }
         Ok(value)
@@ -182,21 +201,28 @@ impl<B: Backend> Hold<B> {
         backend: &B,
         a: &Adapted<B>,
         params: &Params<B>,
-        norms: &SlotScratch<B>,
+        stream: &mut Stream<B>,
         part: &FisherPart,
     ) -> Result<Self, ModelError> {
-        let (n_in, n_out) = a.sides(params);
+        let (rows, columns) = a.of_base(params);
         let (u, v) = part.importance.factors();
-        check_shape(&part.name, &[n_out, n_in], &[u.len(), v.len()])?;
-        if a.magnitude.is_some() {
-            return Ok(Hold::Rows(Decomposed::new(backend, a, norms, u, v)?));
+        check_shape(&part.name, &[rows, columns], &[u.len(), v.len()])?;
+        if let Some(magnitude) = a.magnitude {
+            if let Some(layer) = layer_of(&a.module) {
+                stream.enter(layer, Course::Up { back: false })?;
+            }
+            return Ok(Hold::Rows(Decomposed::new(backend, (a, magnitude), stream, u, v)?));
+        }
+        let root = |values: Vec<f32>| uploaded(backend, &values.iter().map(|v| v.max(0.0).sqrt()).collect::<Vec<_>>());
+        let (u, v) = (root(u)?, root(v)?);
+        if a.kind == Kind::Embedding {
+            return Ok(Hold::Lookup { u, v });
         }
         let first = match &a.principal {
             None => None,
             Some(first) => Some((uploaded(backend, &first.b)?, uploaded(backend, &first.a)?)),
         };
-        let root = |values: Vec<f32>| uploaded(backend, &values.iter().map(|v| v.max(0.0).sqrt()).collect::<Vec<_>>());
-        Ok(Hold::Product(Product { u: root(u)?, v: root(v)?, first }))
+        Ok(Hold::Product(Product { u, v, first }))
     }
 }
 
@@ -204,8 +230,8 @@ impl<B: Backend> Scratch<B> {
     fn new(backend: &B, adapter: &AdapterState<B>, params: &Params<B>) -> Result<Self, ModelError> {
         let most = |f: &dyn Fn(&Adapted<B>, usize, usize) -> usize| {
             let of = adapter.adapted.iter().map(|a| {
-                let (n_in, n_out) = a.sides(params);
-                f(a, n_in, n_out)
+                let (rows, columns) = a.of_base(params);
+                f(a, columns, rows)
             });
             of.max().unwrap_or(0)
         };
@@ -288,6 +314,36 @@ impl<B: Backend> Product<B> {
         }
         Ok(())
     }
+}
+
+/// As [`Product::pull`], of an embedding: C = √u∘Aᵀ [vocab, r] and D = √v∘B [hidden, r] lie alike in memory.
+fn pull_lookup<B: Backend>(
+    backend: &B,
+    (a, lambda): (&Adapted<B>, f64),
+    (u, v): (&B::Buf, &B::Buf),
+    params: &mut Params<B>,
+    s: &mut Scratch<B>,
+) -> Result<f64, ModelError> {
+    let ((vocab, hidden), r) = (a.of_base(params), a.r);
+    let strength = lambda * a.scale * a.scale;
+    let sides = [(a.a, vocab, u), (a.b, hidden, v)];
+    let mut grams = [vec![0.0; r * r], vec![0.0; r * r]];
+    for (((id, n, root), scaled), gram) in sides.into_iter().zip([&mut s.c, &mut s.d]).zip(&mut grams) {
+        backend.scale_rows(n, r, root, 1.0, mat(&params.get(id).value, 0, r), mat_mut(scaled, 0, r), Write::Set)?;
+        let scaled = mat(&*scaled, 0, r);
+        backend.gemm(product(r, r, n, Op::T, Op::N), scaled, scaled, mat_mut(&mut s.m, 0, r))?;
+        backend.download(&s.m, 0, gram)?;
+    }
+    // dAᵀ += λ s² √u∘(C DᵀD), and dB += λ s² √v∘(D CᵀC)
+    for (((id, n, root), scaled), other) in sides.into_iter().zip([&s.c, &s.d]).zip([&grams[1], &grams[0]]) {
+        backend.upload(&mut s.m, 0, other)?;
+        let g = Gemm { alpha: strength as f32, ..product(n, r, r, Op::N, Op::N) };
+        backend.gemm(g, mat(scaled, 0, r), mat(&s.m, 0, r), mat_mut(&mut s.wide, 0, r))?;
+        let grad = mat_mut(&mut params.get_mut(id).grad, 0, r);
+        backend.scale_rows(n, r, root, 1.0, mat(&s.wide, 0, r), grad, Write::Add)?;
+    }
+    let [m, n] = grams;
+    Ok(strength / 2.0 * m.iter().zip(&n).map(|(m, n)| f64::from(*m) * f64::from(*n)).sum::<f64>())
 }
 
 /// Adds dE_k = λ s² Σ_l E_l M_kl N_kl; returns E.

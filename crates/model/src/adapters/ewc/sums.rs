@@ -21,6 +21,21 @@ pub struct Sums<B: Backend> {
     /// Of tensors that are trained themselves.
     params: Vec<(ParamId, Named<B>)>,
     block: B::Buf,
+    /// Where the token embedding has an adapter.
+    lookup: Option<Lookup<B>>,
+}
+
+/// The gradient of the embedding's rows that an example reads; all others are zero.
+struct Lookup<B: Backend> {
+    /// Of each token, which of them is its.
+    at: B::Idx,
+    /// The tokens that they are of, and how many there are.
+    tokens: B::Idx,
+    count: usize,
+    /// [count, hidden]
+    grads: B::Buf,
+    /// Σ of each row's squares.
+    squares: B::Buf,
 }
 
 struct Named<B: Backend> {
@@ -35,14 +50,13 @@ enum Squares<B: Backend> {
 }
 
 impl<B: Backend> Sums<B> {
-    /// # Errors
-    /// `LinearOnly` where the base's embedding or head has a low-rank adapter: what it changes is not measured.
     pub fn new(backend: &B, of: FisherOf, adapter: &AdapterState<B>, params: &Params<B>) -> Result<Self, ModelError> {
         let named = |name: &str, sums| Named { name: name.to_owned(), sums };
         let outer = |rows: usize, columns: usize| -> Result<Squares<B>, ModelError> {
             Ok(Squares::Outer { rows: backend.alloc(rows)?, columns: backend.alloc(columns)? })
         };
-        let mut this = Sums { of, samples: 0, pairs: BTreeMap::new(), params: Vec::new(), block: backend.alloc(0)? };
+        let mut this =
+            Sums { of, samples: 0, pairs: BTreeMap::new(), params: Vec::new(), block: backend.alloc(0)?, lookup: None };
         if of == FisherOf::Adapter {
             for id in params.ids() {
                 let p = params.get(id);
@@ -52,12 +66,12 @@ impl<B: Backend> Sums<B> {
         }
         let mut largest = 0;
         for a in &adapter.adapted {
-            if a.kind != Kind::Linear {
-                return Err(ModelError::NotAnchored { module: a.module.clone() });
+            let (rows, columns) = a.of_base(params);
+            match a.kind {
+                Kind::Embedding => this.lookup = Some(Lookup::new(backend)?),
+                Kind::Linear | Kind::Head => largest = largest.max(block_rows(columns, rows) * columns),
             }
-            let (n_in, n_out) = a.sides(params);
-            largest = largest.max(block_rows(n_in, n_out) * n_in);
-            this.pairs.insert(a.place(), named(&a.tensor(), outer(n_out, n_in)?));
+            this.pairs.insert(a.place(), named(&a.tensor(), outer(rows, columns)?));
         }
         this.block = backend.alloc(largest)?;
         for whole in &adapter.whole {
@@ -69,6 +83,14 @@ impl<B: Backend> Sums<B> {
             this.params.push((whole.id, named(&whole.tensor, squares)));
         }
         Ok(this)
+    }
+
+    /// Begins an example of these tokens.
+    pub fn begin_sample(&mut self, backend: &B, ids: &[u32]) -> Result<(), ModelError> {
+        match &mut self.lookup {
+            Some(lookup) => lookup.begin(backend, ids),
+            None => Ok(()),
+        }
     }
 
     /// Adds Σ (dyᵀ x)² of an adapted matrix, by rows and by columns: x [t, in], dy [t, out].
@@ -93,6 +115,35 @@ impl<B: Backend> Sums<B> {
             backend.column_dots(n, n_in, g, g, 1.0, None, columns)?;
         }
         Ok(())
+    }
+
+    /// The same of an adapted embedding [vocab, hidden], from the gradient of what the tokens read [t, hidden]: a row's is
+    /// the sum over all tokens that read it, times `scale`.
+    pub fn add_lookup(
+        &mut self,
+        backend: &B,
+        place: u64,
+        (t, hidden): (usize, usize),
+        dout: Mat<B::Buf>,
+        scale: f32,
+    ) -> Result<(), ModelError> {
+        let (
+            Some(Named { sums: Squares::Outer { rows, columns }, .. }),
+            Some(Lookup { at, tokens, count, grads, squares }),
+        ) = (self.pairs.get_mut(&place), &mut self.lookup)
+        else {
+            return Ok(());
+        };
+        if backend.len(grads) < *count * hidden {
+            *grads = backend.alloc(*count * hidden)?;
+        }
+        backend.fill(grads, 0, *count * hidden, 0.0)?;
+        backend.fill(squares, 0, *count, 0.0)?;
+        backend.scatter_add_rows(t, hidden, at, 0, dout, scale, mat_mut(grads, 0, hidden))?;
+        let g = mat(&*grads, 0, hidden);
+        backend.row_dots(*count, hidden, g, g, 1.0, 0, squares)?;
+        backend.scatter_add_rows(*count, 1, tokens, 0, mat(&*squares, 0, 1), 1.0, mat_mut(rows, 0, 1))?;
+        Ok(backend.column_dots(*count, hidden, g, g, 1.0, None, columns)?)
     }
 
     /// Ends an example: adds the squares of the gradients that have been accumulated.
@@ -150,6 +201,30 @@ impl<B: Backend> Sums<B> {
     /// Whether what slots have between them is asked for.
     pub fn of_base(&self) -> bool {
         self.of == FisherOf::Base
+    }
+}
+
+impl<B: Backend> Lookup<B> {
+    fn new(backend: &B) -> Result<Self, ModelError> {
+        let (grads, squares) = (backend.alloc(0)?, backend.alloc(0)?);
+        Ok(Lookup { at: backend.alloc_idx(0)?, tokens: backend.alloc_idx(0)?, count: 0, grads, squares })
+    }
+
+    fn begin(&mut self, backend: &B, ids: &[u32]) -> Result<(), ModelError> {
+        let mut tokens = ids.to_vec();
+        tokens.sort_unstable();
+        tokens.dedup();
+        let at = |id| tokens.binary_search(id).unwrap_or_else(|_| unreachable!("one of the tokens")) as i32;
+        let index = |values: &[i32]| -> Result<B::Idx, ModelError> {
+            let mut index = backend.alloc_idx(values.len())?;
+            backend.upload_idx(&mut index, values)?;
+            Ok(index)
+        };
+        self.at = index(&ids.iter().map(at).collect::<Vec<_>>())?;
+        self.tokens = index(&tokens.iter().map(|id| *id as i32).collect::<Vec<_>>())?;
+        self.count = tokens.len();
+        self.squares = backend.alloc(self.count)?;
+        Ok(())
     }
 }
 
