@@ -6,11 +6,11 @@ use crate::suite::Suite;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// `NAME.FIGURE[_rise|_fall][.upper|.lower] OP NUMBER`; NAME is a suite's or a skill's.
+/// `NAME.FIGURE[_rise|_fall][.upper|.lower] OP NUMBER`; NAME is a suite's or a skill's, or a role for the mean of its suites.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     pub text: String,
-    /// Of a suite or a skill.
+    /// Of a suite, or else of a skill, or else a role.
     pub name: String,
     pub figure: String,
     pub of: Of,
@@ -88,10 +88,12 @@ impl Condition {
         if self.of != Of::Value && models < 2 {
             return refused("a rise or a fall is between a base and a tuned model, and there is one model".to_owned());
         }
-        let meant: Vec<&Suite> = suites.iter().filter(|s| s.name == self.name || s.skill == self.name).collect();
+        let names: [fn(&Suite) -> &str; 3] = [|s| &s.name, |s| &s.skill, |s| s.role.name()];
+        let called = |name: &fn(&Suite) -> &str| suites.iter().filter(|s| name(s) == self.name).collect::<Vec<_>>();
+        let meant = names.iter().map(called).find(|meant| !meant.is_empty()).unwrap_or_default();
         if meant.is_empty() {
-            let known: BTreeSet<&str> = suites.iter().flat_map(|s| [s.name.as_str(), s.skill.as_str()]).collect();
-            return refused(format!("{:?} is no suite and no skill; there are {}", self.name, listed(&known)));
+            let known: BTreeSet<&str> = suites.iter().flat_map(|s| names.map(|name| name(s))).collect();
+            return refused(format!("{:?} is no suite, skill or role; there are {}", self.name, listed(&known)));
         }
         let known: BTreeSet<&str> = meant.iter().flat_map(|s| s.figure_names(models)).collect();
         match known.contains(self.figure.as_str()) {

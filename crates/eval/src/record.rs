@@ -7,6 +7,7 @@ use crate::run::{EvalPlan, PartRow, Who, part_rows};
 use crate::score::style;
 use crate::scorer::Scorer;
 use crate::stats::{self, Change, Interval, RESAMPLES};
+use crate::suite::Suite;
 use runfs::{Fs, RunFsError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -57,15 +58,16 @@ pub struct Compared {
     pub test: Option<Change>,
 }
 
-/// All figures, by suite and by skill.
+/// All figures, by suite, by skill and by role.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     pub suites: Vec<(String, Vec<Outcome>)>,
     pub skills: Vec<(String, Vec<Outcome>)>,
+    pub roles: Vec<(String, Vec<Outcome>)>,
 }
 
 impl Results {
-    /// Computes every figure of every suite, and the means of skills. Intervals are drawn by the seed and the suite's name.
+    /// Computes every figure of every suite, and the means of skills and roles. Intervals are drawn by the seed and the suite's name.
     pub fn of(suites: &[Recorded], seed: u64) -> Results {
         let mut out = Results::default();
         for recorded in suites {
@@ -73,23 +75,28 @@ impl Results {
             let outcome = |figure: &Figure| outcome(figure, recorded, seed);
             out.suites.push((recorded.scorer.suite.name.clone(), recorded.figures.iter().map(outcome).collect()));
         }
-        let mut skills: Vec<&str> = Vec::new();
-        for recorded in suites {
-            if !skills.contains(&recorded.scorer.suite.skill.as_str()) {
-                skills.push(&recorded.scorer.suite.skill);
+        out.skills = out.means_by(suites, |suite| &suite.skill);
+        out.roles = out.means_by(suites, |suite| suite.role.name());
+        out
+    }
+
+    /// The means of the suites that have one `name`, by name in the order of suites.
+    fn means_by(&self, suites: &[Recorded], name: impl Fn(&Suite) -> &str) -> Vec<(String, Vec<Outcome>)> {
+        let mut by_name: Vec<(&str, Vec<&Vec<Outcome>>)> = Vec::new();
+        for (recorded, (_, figures)) in suites.iter().zip(&self.suites) {
+            let name = name(recorded.scorer.suite);
+            match by_name.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, lists)) => lists.push(figures),
+                None => by_name.push((name, vec![figures])),
             }
         }
-        for skill in skills {
-            let of_skill = |i: &usize| suites[*i].scorer.suite.skill == skill;
-            let lists: Vec<&Vec<Outcome>> = (0..suites.len()).filter(of_skill).map(|i| &out.suites[i].1).collect();
-            out.skills.push((skill.to_owned(), means(&lists)));
-        }
-        out
+        by_name.into_iter().map(|(name, lists)| (name.to_owned(), means(&lists))).collect()
     }
 
     /// The number that a condition is about.
     pub fn find(&self, condition: &Condition) -> Option<f64> {
-        let list = self.suites.iter().chain(&self.skills).find(|(name, _)| *name == condition.name)?;
+        let list =
+            self.suites.iter().chain(&self.skills).chain(&self.roles).find(|(name, _)| *name == condition.name)?;
         let outcome = list.1.iter().find(|o| o.figure.name == condition.figure)?;
         let interval = match condition.of {
             Of::Value => outcome.tuned.or(outcome.base)?,

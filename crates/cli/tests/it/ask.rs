@@ -37,13 +37,12 @@ fn a_run_is_asked_before_and_after() {
     fs::remove_dir_all(bench.path("run")).expect("ours");
     asking(
         &bench,
-        "{task: numbers.yaml, general: [rest.yaml], require: [numbers.loss_fall>0, rest.exact>=2], language: zh}",
+        "{task: numbers.yaml, general: [rest.yaml], require: [task.loss_fall>0, rest.exact>=2], language: zh}",
     );
     let ran = bench.run(&["train", "asking.yaml"]);
     assert_eq!(ran.code, 40, "{ran:?}");
-    assert!(ran.stderr.contains("rest.exact>=2") && !ran.stderr.contains("numbers.loss_fall"), "{ran:?}");
-    for part in
-        ["page     run/eval/eval.html", "adapter  run/adapter", "numbers (8 rows)", "holds    numbers.loss_fall>0"]
+    assert!(ran.stderr.contains("rest.exact>=2") && !ran.stderr.contains("task.loss_fall"), "{ran:?}");
+    for part in ["page     run/eval/eval.html", "adapter  run/adapter", "numbers (8 rows)", "holds    task.loss_fall>0"]
     {
         assert!(ran.stdout.contains(part), "no {part:?} in {}", ran.stdout);
     }

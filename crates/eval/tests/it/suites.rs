@@ -133,6 +133,14 @@ fn conditions_are_checked_before_anything_runs() {
         |text: &str, models| text.parse::<Condition>().expect(text).check(&suites, models).map_err(|e| e.to_string());
     assert_eq!(check("task.exact>=0.9", 1), Ok(()));
     assert_eq!(check("support.loss_rise.upper<=0.02", 2), Ok(()));
+    // A role is meant where no suite and no skill has the name.
+    bench.write(
+        "rest.yaml",
+        &GOOD.replace("name: support", "name: rest\nrole: general").replace("skill: task", "skill: talk"),
+    );
+    let with_rest = [bench.suite("support.yaml"), bench.suite("rest.yaml")];
+    let general: Condition = "general.loss<=2".parse().expect("a condition");
+    assert!(general.check(&with_rest, 1).is_ok() && general.check(&with_rest[..1], 1).is_err());
     for (text, models, part) in [
         ("general.loss<1", 1, "there are support, task"),
         ("task.accuracy>0", 1, "it has exact, loss, perplexity, rouge1"),
