@@ -422,7 +422,6 @@ texts! {
     SUITE_ROWS: "{rows} of {all}", "{rows}（共 {all} 条）";
     SKILLS: "Skills", "技能";
     SKILLS_LEAD: "Means over the suites of a skill, each suite weighing the same. They have intervals and no test.", "同一技能下各评测集的平均值，每个评测集权重相同；有置信区间，不做检验。";
-    SKILLS_NONE: "No skill has several suites: its figures are those of its suite.", "每个技能只有一个评测集，指标与该评测集相同。";
     MEAN_OF: "mean of {n} suites", "{n} 个评测集的平均";
     LOSSES: "Losses", "损失";
     LOSSES_LEAD: "Nats a token of the expected answers: what forgetting shows first.", "标准答案每词元的损失（nat）：遗忘最先在这里显现。";
@@ -431,7 +430,6 @@ texts! {
     CONFUSION: "Confusion", "混淆情况";
     CONFUSION_LEAD: "Which labels are taken for which. Rows are the right labels, columns the labels named; colours are shares of the row.",
         "哪些类别被认成了哪些。行为正确类别，列为模型给出的类别；颜色表示占该行的比例。";
-    CONFUSION_NONE: "No suite classifies.", "没有分类评测集。";
     CONFUSION_PLOT: "Confusion matrix of {suite}, {who}: right labels by row, named labels by column", "{suite} 混淆矩阵（{who}）：行为正确类别，列为给出的类别";
     CONFUSION_TABLE: "Most frequent mistakes", "最常见的错误";
     CONFUSION_CLEAN: "No mistakes.", "没有错误。";

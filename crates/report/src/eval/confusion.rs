@@ -18,18 +18,16 @@ const MISTAKES_MAX: usize = 15;
 /// Pixels of a matrix beside another.
 const WIDE: f64 = 420.0;
 
-pub fn section(c: &Context) -> Section {
+/// Where a suite classifies.
+pub fn section(c: &Context) -> Option<Section> {
     let mut html = String::new();
     for suite in list(&c.record["suites"]).iter().filter(|s| s["confusion"].is_object()) {
         html.push_str(&heading(&escape(string(&suite["name"]))));
         html.push_str(&matrices(c, suite));
         html.push_str(&mistakes(c, suite));
     }
-    let body = match html.is_empty() {
-        true => Body::NotMeasured(text::CONFUSION_NONE),
-        false => Body::Html(lead(c.t(text::CONFUSION_LEAD)) + &html),
-    };
-    Section { id: "confusion", title: text::CONFUSION, harm: None, body }
+    let body = Body::Html(lead(c.t(text::CONFUSION_LEAD)) + &html);
+    (!html.is_empty()).then_some(Section { id: "confusion", title: text::CONFUSION, harm: None, body })
 }
 
 const WHO: [(&str, Text); 2] = [("base", text::BEFORE), ("tuned", text::AFTER)];

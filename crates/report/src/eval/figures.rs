@@ -32,8 +32,8 @@ pub fn of_role(c: &Context, role: Role) -> Section {
     Section { id, title, harm: None, body }
 }
 
-/// Means over suites; a figure of one suite stands with that suite.
-pub fn skills(c: &Context) -> Section {
+/// Means over the suites of a skill, where one has several.
+pub fn skills(c: &Context) -> Option<Section> {
     let several = |figure: &&Value| whole(&figure["suites"]) > Some(1);
     let mut html = String::new();
     for skill in list(&c.record["skills"]) {
@@ -44,11 +44,8 @@ pub fn skills(c: &Context) -> Section {
             html.push_str(&table(c, name, &means, ""));
         }
     }
-    let body = match html.is_empty() {
-        true => Body::NotMeasured(text::SKILLS_NONE),
-        false => Body::Html(lead(c.t(text::SKILLS_LEAD)) + &html),
-    };
-    Section { id: "skills", title: text::SKILLS, harm: None, body }
+    let body = Body::Html(lead(c.t(text::SKILLS_LEAD)) + &html);
+    (!html.is_empty()).then_some(Section { id: "skills", title: text::SKILLS, harm: None, body })
 }
 
 /// The losses of all suites below one another.

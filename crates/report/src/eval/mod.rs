@@ -19,16 +19,19 @@ use view::Role;
 /// The whole page. What the record lacks is said to be missing.
 pub fn page(eval: &Value, language: Language) -> String {
     let c = Context::new(eval, language);
-    let sections: Vec<Section> = vec![
-        plots::section(&c),
-        figures::of_role(&c, Role::Task),
-        figures::of_role(&c, Role::General),
+    let sections: Vec<Section> = [
+        Some(plots::section(&c)),
+        Some(figures::of_role(&c, Role::Task)),
+        Some(figures::of_role(&c, Role::General)),
         figures::skills(&c),
-        figures::losses(&c),
+        Some(figures::losses(&c)),
         confusion::section(&c),
-        worst::section(&c),
-        method::section(&c),
-    ];
+        Some(worst::section(&c)),
+        Some(method::section(&c)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let values = [("version", c.string_of(&eval["athanor"])), ("schema", c.string_of(&eval["version"]))];
     let footer = text::EVAL_FOOTER.with(language, &values.each_ref().map(|(key, value)| (*key, value.as_str())));
     page::frame(&c, (text::EVAL_TITLE, &head::verdict(&c)), &head::header(&c), &sections, &footer)
