@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use half::bf16;
 use kernels::cpu::{Buf, Weight};
 use kernels::eight_bit::BLOCK;
 use kernels::{
@@ -54,6 +55,14 @@ fn run(name: &str, precision: Precision, counts: &[usize], names: &[String]) {
     }
 }
 
+/// What a file has of a weight.
+#[derive(Clone, Copy)]
+enum Stored {
+    F32,
+    Bf16,
+    Nf4,
+}
+
 struct Bench {
     cpu: Cpu,
     peak: f64,
@@ -97,12 +106,14 @@ impl Bench {
         buf
     }
 
-    fn weight(&self, rows: usize, cols: usize, form: Form, nf4: bool) -> Weight {
+    fn weight(&self, rows: usize, cols: usize, form: Form, stored: Stored) -> Weight {
         let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 31) % 997) as f32 / 5e4 - 0.01).collect();
-        let values = Values::F32(&values);
-        let codes = nf4.then(|| Nf4::quantise(values, true).expect("finite values"));
-        let values = codes.as_ref().map_or(values, Values::Nf4);
-        self.cpu.weight(rows, cols, values, form).expect("weight")
+        let weight = |values| self.cpu.weight(rows, cols, values, form).expect("weight");
+        match stored {
+            Stored::F32 => weight(Values::F32(&values)),
+            Stored::Bf16 => weight(Values::Bf16(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>())),
+            Stored::Nf4 => weight(Values::Nf4(&Nf4::quantise(Values::F32(&values), true).expect("finite values"))),
+        }
     }
 
     fn line(&self, what: &str, flops: f64, f: impl FnMut()) {
@@ -135,20 +146,24 @@ impl Bench {
             ("head, a short chunk", HEAD_ROWS / 4, V, H),
         ];
         for (name, t, out, inner) in shapes {
-            for (held, form, quantised) in
-                [("", Form::Plain, false), (", held packed", Form::Packed, false), (", NF4", Form::Plain, true)]
-            {
-                self.product(&format!("{name}{held}"), (t, out, inner), form, quantised);
+            for (held, form, stored) in [
+                (", of f32", Form::Plain, Stored::F32),
+                (", of f32 held packed", Form::Packed, Stored::F32),
+                (", of bf16", Form::Plain, Stored::Bf16),
+                (", of bf16 held packed", Form::Packed, Stored::Bf16),
+                (", of NF4", Form::Plain, Stored::Nf4),
+            ] {
+                self.product(&format!("{name}{held}"), (t, out, inner), form, stored);
             }
         }
     }
 
-    fn product(&self, name: &str, (t, out, inner): (usize, usize, usize), form: Form, nf4: bool) {
+    fn product(&self, name: &str, (t, out, inner): (usize, usize, usize), form: Form, stored: Stored) {
         let what = format!("linear {name} {t}x{inner}x{out}");
         if !self.chosen(&what) && !self.chosen(&format!("linear_back {name}")) {
             return;
         }
-        let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner, form, nf4), self.buf(t * out));
+        let (x, w, mut y) = (self.buf(t * inner), self.weight(out, inner, form, stored), self.buf(t * out));
         let flops = (2 * t * out * inner) as f64;
         let part = || Part { w: &w, low_rank: None };
         self.line(&what, flops, || {

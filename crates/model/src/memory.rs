@@ -160,7 +160,7 @@ impl<'a> Needs<'a> {
         check(config, limits)?;
         let modules = config.modules();
         let estimate = estimate(adapter, config.tied, &modules, limits.optimizer)?;
-        let (mut parameters, mut held, mut plain, mut packed) = (0, 0, 0, 0);
+        let (mut parameters, mut held, mut plain, mut packed, mut close) = (0, 0, 0, 0, 0);
         let shared = config.tied == Tied::Yes && !estimate.whole.contains(HEAD);
         let (mut layers, mut as_held) = (vec![Vec::new(); config.layers], true);
         for m in &modules {
@@ -176,6 +176,7 @@ impl<'a> Needs<'a> {
             let frozen = !estimate.whole.contains(&m.module) && (!tied_head || estimate.whole.contains(EMBEDDING));
             if frozen {
                 held += size.elements;
+                close += size.close;
                 plain += size.plain;
                 // An embedding that is only looked up stays as it is.
                 packed += if m.module == EMBEDDING && !shared { size.plain } else { size.packed };
@@ -185,9 +186,7 @@ impl<'a> Needs<'a> {
                 }
             }
         }
-        // Bytes of a weight, without what panels are padded with.
-        let width = (Cpu::packed_bytes(limits.precision, 1 << 10, 1 << 10) >> 20) as u64;
-        let worth_packing = width * held <= 2 * plain.max(BF16 * held);
+        let worth_packing = close <= 2 * plain.max(BF16 * held);
         // Nor can what an adapter's start was taken from.
         let layers = if as_held && estimate.principal == 0 { layers } else { Vec::new() };
         let Limits { precision, quantize, seq_len_max: positions, beside, .. } = *limits;
@@ -330,6 +329,8 @@ struct Size {
     elements: u64,
     plain: u64,
     packed: u64,
+    /// As packed, without what panels are padded with.
+    close: u64,
     /// Of its matrix, as its file has that.
     mold: Option<Mold>,
 }
@@ -351,7 +352,8 @@ fn weight_size(
     };
     let vector_bytes = F32 * vector as u64;
     let Some((rows, cols)) = matrix else {
-        return Ok(Size { elements: vector as u64, plain: vector_bytes, packed: vector_bytes, mold: None });
+        let (elements, bytes) = (vector as u64, vector_bytes);
+        return Ok(Size { elements, plain: bytes, packed: bytes, close: bytes, mold: None });
     };
     let mut mold = Mold::read(checkpoint, &format!("{module}.weight"), (rows, cols), limits.precision)?;
     if let (Files::Quantised, Shape::Linear { .. }, Quantize::Nf4 { double }) = (files, shape, limits.quantize)
@@ -359,15 +361,21 @@ fn weight_size(
     {
         mold = mold.quantised(double);
     }
-    let plain = match (shape, limits.quantize) {
+    let (plain, in_bf16) = match (shape, limits.quantize) {
         (Shape::Linear { .. }, Quantize::Nf4 { double }) if !mold.in_four_bits() => {
-            Nf4::bytes_of(rows * cols, double) as u64
+            (Nf4::bytes_of(rows * cols, double) as u64, false)
         }
-        _ => mold.bytes(),
+        _ => (mold.bytes(), mold.in_bf16()),
     };
-    let packed = Cpu::packed_bytes(limits.precision, rows, cols) as u64;
-    let elements = (rows * cols + vector) as u64;
-    Ok(Size { elements, plain: plain + vector_bytes, packed: packed + vector_bytes, mold: Some(mold) })
+    let packed = |rows, cols| Cpu::packed_bytes(limits.precision, in_bf16, rows, cols) as u64;
+    let close = (packed(1 << 10, 1 << 10) >> 20) * (rows * cols) as u64;
+    Ok(Size {
+        elements: (rows * cols + vector) as u64,
+        plain: plain + vector_bytes,
+        packed: packed(rows, cols) + vector_bytes,
+        close: close + vector_bytes,
+        mold: Some(mold),
+    })
 }
 
 /// The bytes that the process may use.

@@ -115,6 +115,10 @@ impl Mold {
         Mold { kind: Kind::Nf4 { block: BLOCK, nested: double.then_some(NESTED_BLOCK) }, ..self }
     }
 
+    pub fn in_bf16(&self) -> bool {
+        self.kind == Kind::Bf16
+    }
+
     pub fn in_four_bits(&self) -> bool {
         matches!(self.kind, Kind::Nf4 { .. })
     }

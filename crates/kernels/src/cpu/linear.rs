@@ -57,7 +57,8 @@ fn spans(parts: &[Part<Cpu>]) -> impl Iterator<Item = Range<usize>> {
 /// Whether parts must be multiplied one after another: a boundary is within a panel.
 fn apart(cpu: &Cpu, parts: &[Part<Cpu>]) -> bool {
     let (_, inner) = parts.split_last().unwrap_or_else(|| unreachable!("a product has parts"));
-    inner.iter().any(|part| !part.w.rows().is_multiple_of(cpu.kernels().nr))
+    let nr = gemm::kernels_for(cpu, &source(parts)).nr;
+    inner.iter().any(|part| !part.w.rows().is_multiple_of(nr))
 }
 
 fn source<'a>(parts: &'a [Part<'a, Cpu>]) -> Source<'a> {
@@ -76,7 +77,7 @@ fn extension<'a>(
     let Some(l) = low_rank else { return Ok(None) };
     let shape = if op == Op::T { (columns.len(), l.r) } else { (l.r, columns.len()) };
     let (z, b) = (rows("a low-rank term: z", l.z, (t, l.r))?, rows("a low-rank term: b", l.b, shape)?);
-    Ok(Some(Extension { z, b: Operand::new(op, Source::F32(b)), columns }))
+    Ok(Some(Extension { z, b: (op, b), columns }))
 }
 
 /// Calls `f` with the terms that there are.

@@ -94,9 +94,9 @@ impl Cpu {
         gemm::kernels(self.level, Precision::F32)
     }
 
-    /// Bytes of a matrix in [`Form::Packed`] on this processor.
-    pub fn packed_bytes(precision: Precision, rows: usize, cols: usize) -> usize {
-        let kern = gemm::kernels(Level::best(), precision);
+    /// Bytes of a matrix in [`Form::Packed`] on this processor; `in_bf16`: it is made of [`Values::Bf16`].
+    pub fn packed_bytes(precision: Precision, in_bf16: bool, rows: usize, cols: usize) -> usize {
+        let kern = Kernels::holding(Level::best(), precision, in_bf16);
         size(gemm::held::Held::words(kern, rows, cols), size_of::<f32>())
     }
 

@@ -1,12 +1,12 @@
 //! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
-//! are widened where a product packs them, which costs less than reading twice the memory. With products in bf16 they
+//! are widened where a product packs them, which costs less than reading twice the memory; bf16 stay so where tiles multiply them. With products in bf16 they
 //! are rounded to it. What is in NF4 stays so, and is unpacked where a product packs it. Where there is memory for it
 //! they are held packed ([`Form::Packed`]).
 
 use super::Cpu;
 use super::buf::{Buf, Rows};
-use super::gemm::Source;
 use super::gemm::held::Held;
+use super::gemm::{Kernels, Source};
 use super::unpack::Unpack;
 use crate::{Form, KernelError, Nf4, Precision, Result, Values, ValuesMut};
 use half::slice::HalfFloatSliceExt;
@@ -44,7 +44,8 @@ impl Weight {
                 Some(nf4) => nf4.read(r * cols, out),
                 None => read_row(values, cpu.precision, r, out),
             };
-            return Ok(Weight { rows, cols, store: Store::Packed(Held::new(cpu, (rows, cols), read)?) });
+            let kern = Kernels::holding(cpu.level, cpu.precision, matches!(values, Values::Bf16(_)));
+            return Ok(Weight { rows, cols, store: Store::Packed(Held::new(cpu, kern, (rows, cols), read)?) });
         }
         let store = match (values, cpu.precision) {
             (Values::F32(v), Precision::Bf16) => Store::Bf16(rounded(v, bf16::from_f32)?),
@@ -115,6 +116,15 @@ impl Weight {
             Store::Bf16(values) => Source::Bf16(values, self.cols),
             Store::Nf4(nf4) if nf4.in_bf16() => Source::Codes(nf4, self.cols),
             Store::F16(_) | Store::Nf4(_) | Store::Packed(_) => Source::Narrow(self),
+        }
+    }
+
+    /// Whether every value is one of bf16.
+    pub(super) fn is_bf16(&self) -> bool {
+        match &self.store {
+            Store::Bf16(_) => true,
+            Store::Packed(held) => held.is_bf16(),
+            Store::F32(_) | Store::F16(_) | Store::Nf4(_) => false,
         }
     }
 

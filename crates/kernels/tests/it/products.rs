@@ -193,7 +193,9 @@ fn a_frozen_weight_multiplies_as_its_values_say() {
                     let most = match form {
                         Form::Plain if matches!(source, Values::Nf4(_)) => Nf4::bytes_of(rows * cols, true),
                         Form::Plain => rows * cols * 4,
-                        Form::Packed if cpu.level() == Level::best() => Cpu::packed_bytes(Precision::F32, rows, cols),
+                        Form::Packed if cpu.level() == Level::best() => {
+                            Cpu::packed_bytes(Precision::F32, matches!(source, Values::Bf16(_)), rows, cols)
+                        }
                         Form::Packed => usize::MAX,
                     };
                     assert!(cpu.weight_bytes(&weight) <= most);
@@ -374,6 +376,43 @@ fn parts_of_one_product_are_the_products_of_each() {
                 let want: Vec<f64> = want.iter().map(|v| f64::from(*v)).collect();
                 close(&format!("{heights:?} {precision:?}"), *level, 2e-6, &want, &got);
             }
+        }
+    }
+}
+
+/// In f32 a product with a matrix of bf16 is one of f32, whatever multiplies it: its error against the sum of all terms'
+/// magnitudes is that of f32's rounding, with values of many magnitudes, long sums and a low-rank term.
+#[test]
+fn a_matrix_of_bf16_is_multiplied_in_f32() {
+    let mut rng = Random::new(23);
+    let (t, rows, cols, r) = (33, 70, 4864, 16);
+    let spread = |rng: &mut Random, n: usize| -> Vec<f32> {
+        (0..n).map(|_| rng.value() * (2f32).powi((rng.word() % 24) as i32 - 12)).collect()
+    };
+    let w: Vec<bf16> = rng.values(rows * cols).into_iter().map(bf16::from_f32).collect();
+    let (x, z, b) = (spread(&mut rng, t * cols), spread(&mut rng, t * r), spread(&mut rng, rows * r));
+    for form in [Form::Plain, Form::Packed] {
+        for (level, got) in everywhere(|cpu| {
+            let weight = cpu.weight(rows, cols, Values::Bf16(&w), form).unwrap();
+            let (x, z, b, mut y) = (buf(cpu, &x), buf(cpu, &z), buf(cpu, &b), cpu.alloc(t * rows).unwrap());
+            let low_rank = Some(LowRank { r, z: mat(&z, 0, r), b: mat(&b, 0, r) });
+            let (x, y_out) = (mat(&x, 0, cols), mat_mut(&mut y, 0, rows));
+            cpu.linear(t, x, &[Part { w: &weight, low_rank }], y_out, Write::Set).unwrap();
+            values(cpu, &y)
+        }) {
+            let mut worst = 0.0f64;
+            for (at, got) in got.iter().enumerate() {
+                let (i, o) = (at / rows, at % rows);
+                let of_w = (0..cols).map(|c| (x[i * cols + c], w[o * cols + c].to_f32()));
+                let of_term = (0..r).map(|c| (z[i * r + c], b[o * r + c]));
+                let (mut sum, mut size) = (0.0, 0.0);
+                for (x, w) in of_w.chain(of_term) {
+                    let product = f64::from(x) * f64::from(w);
+                    (sum, size) = (sum + product, size + product.abs());
+                }
+                worst = worst.max((f64::from(*got) - sum).abs() / size);
+            }
+            assert!(worst < 4e-7, "{} {form:?}: {worst:e}", level.name());
         }
     }
 }

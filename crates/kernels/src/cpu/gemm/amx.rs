@@ -3,8 +3,8 @@
 //! Rust has no stable intrinsics for it, so the instructions are written out. A thread sets the tiles' shapes before its
 //! tiles and gives them back behind them; in between nothing but the assembly below touches them.
 
-use super::avx512::Pair;
-use super::micro::{Dots, Kernels, Segment, Tile, across, along};
+use super::avx512::{Pair, Third};
+use super::micro::{Columns, Dots, Kernels, Segment, Tile, across, along};
 use super::simd::{Read, Simd};
 use crate::Write;
 use half::bf16;
@@ -119,6 +119,49 @@ macro_rules! sums {
             segment = inout(reg) $segments.as_ptr() => _,
             count = inout(reg) $segments.len() => _,
             k = out(reg) _, a = out(reg) _, b = out(reg) _,
+            line = in(reg) 64usize,
+            a_step = in(reg) $rows * 64,
+            top = in(reg) $out.to,
+            low = in(reg) $out.low(),
+            stride = in(reg) $out.stride,
+            k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
+            size = const size_of::<Segment>(),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
+/// [`sums`] of rows in three forms: `columns` reads B's tiles, and `product` uses them with one form of A's.
+macro_rules! thirds {
+    ($segments:expr, $rows:expr, $out:expr, zero [$($zero:literal)+], columns [$($columns:literal)+], product [$($product:literal)+], store [$($store:literal)+]) => {
+        asm!(
+            "/* rows from the seventeenth on: {low} */",
+            $($zero,)+
+            "2:",
+            "mov {k}, [{segment} + {k_at}]",
+            "mov {a}, [{segment} + {a_at}]",
+            "mov {b}, [{segment} + {b_at}]",
+            "shr {k}, 4",
+            "3:",
+            $($columns,)+
+            "mov {form}, 3",
+            "4:",
+            $($product,)+
+            "add {a}, {a_step}",
+            "dec {form}",
+            "jnz 4b",
+            "add {b}, 2048",
+            "dec {k}",
+            "jnz 3b",
+            "add {segment}, {size}",
+            "dec {count}",
+            "jnz 2b",
+            $($store,)+
+            segment = inout(reg) $segments.as_ptr() => _,
+            count = inout(reg) $segments.len() => _,
+            k = out(reg) _, a = out(reg) _, b = out(reg) _, form = out(reg) _,
             line = in(reg) 64usize,
             a_step = in(reg) $rows * 64,
             top = in(reg) $out.to,
@@ -260,15 +303,182 @@ unsafe fn contract(segments: &[Segment], rows: usize, columns: usize, out: Out) 
     }
 }
 
+/// [`contract`] of rows in thirds: each tile of B is multiplied with those of all three.
+unsafe fn contract_thirds(segments: &[Segment], rows: usize, columns: usize, out: Out) {
+    // SAFETY: as for `contract`.
+    unsafe {
+        match (rows > SIDE, columns > SIDE) {
+            (true, true) => thirds!(segments, rows, out,
+            zero ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
+            columns ["tileloadd tmm6, [{b} + 2*{line}]" "tileloadd tmm7, [{b} + 2*{line} + 64]"],
+            product [
+                "tileloadd tmm4, [{a} + {line}]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tileloadd tmm5, [{a} + {line} + 1024]"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+            ],
+            store [
+                "tilestored [{top} + {stride}], tmm0"
+                "tilestored [{top} + {stride} + 64], tmm1"
+                "tilestored [{low} + {stride}], tmm2"
+                "tilestored [{low} + {stride} + 64], tmm3"
+            ]),
+            (true, false) => thirds!(segments, rows, out,
+                zero ["tilezero tmm0" "tilezero tmm2"],
+                columns ["tileloadd tmm6, [{b} + 2*{line}]"],
+                product [
+                    "tileloadd tmm4, [{a} + {line}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tileloadd tmm5, [{a} + {line} + 1024]"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                ],
+                store ["tilestored [{top} + {stride}], tmm0" "tilestored [{low} + {stride}], tmm2"]),
+            (false, true) => thirds!(segments, rows, out,
+                zero ["tilezero tmm0" "tilezero tmm1"],
+                columns ["tileloadd tmm6, [{b} + 2*{line}]" "tileloadd tmm7, [{b} + 2*{line} + 64]"],
+                product [
+                    "tileloadd tmm4, [{a} + {line}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                ],
+                store ["tilestored [{top} + {stride}], tmm0" "tilestored [{top} + {stride} + 64], tmm1"]),
+            (false, false) => thirds!(segments, rows, out,
+                zero ["tilezero tmm0"],
+                columns ["tileloadd tmm6, [{b} + 2*{line}]"],
+                product ["tileloadd tmm4, [{a} + {line}]" "tdpbf16ps tmm0, tmm4, tmm6"],
+                store ["tilestored [{top} + {stride}], tmm0"]),
+        }
+    }
+}
+
+/// [`contract_far`] of rows in thirds.
+unsafe fn contract_thirds_far(segments: &[Segment], d: Out, out: Out) {
+    // SAFETY: as for `contract`; fetching cannot fault.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "mov {line}, {d}",
+            "2:",
+            "mov {k}, [{segment} + {k_at}]",
+            "mov {a}, [{segment} + {a_at}]",
+            "mov {b}, [{segment} + {b_at}]",
+            "mov {next}, [{segment} + {next_at}]",
+            "shr {k}, 4",
+            "3:",
+            "tileloadd tmm6, [{b} + 2*{row}]",
+            "tileloaddt1 tmm4, [{a} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + 2*{row} + 64]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{a} + {row} + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{next}]",
+            "prefetcht1 [{next} + 64]",
+            "prefetcht1 [{next} + 128]",
+            "prefetcht1 [{next} + 192]",
+            "tileloaddt1 tmm4, [{a} + {row} + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{a} + {row} + 3072]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{next} + 256]",
+            "prefetcht1 [{next} + 320]",
+            "prefetcht1 [{next} + 384]",
+            "prefetcht1 [{next} + 448]",
+            "tileloaddt1 tmm4, [{a} + {row} + 4096]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloaddt1 tmm5, [{a} + {row} + 5120]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetchw [{line}]",
+            "prefetchw [{line} + 64]",
+            "prefetchw [{line} + {d_stride}]",
+            "prefetchw [{line} + {d_stride} + 64]",
+            "lea {line}, [{line} + 2*{d_stride}]",
+            "cmp {line}, {end}",
+            "cmovae {line}, {d}",
+            "add {next}, 512",
+            "add {a}, 6144",
+            "add {b}, 2048",
+            "dec {k}",
+            "jnz 3b",
+            "add {segment}, {size}",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{out} + {stride}], tmm0",
+            "tilestored [{out} + {stride} + 64], tmm1",
+            "lea {a}, [{out} + 8*{stride}]",
+            "lea {a}, [{a} + 8*{stride}]",
+            "tilestored [{a} + {stride}], tmm2",
+            "tilestored [{a} + {stride} + 64], tmm3",
+            segment = inout(reg) segments.as_ptr() => _,
+            count = inout(reg) segments.len() => _,
+            k = out(reg) _, a = out(reg) _, b = out(reg) _, next = out(reg) _, line = out(reg) _,
+            row = in(reg) 64usize,
+            d = in(reg) d.to, d_stride = in(reg) d.stride, end = in(reg) d.low().wrapping_byte_add(SIDE * d.stride),
+            out = in(reg) out.to, stride = in(reg) out.stride,
+            k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
+            next_at = const offset_of!(Segment, next), size = const size_of::<Segment>(),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// How a block's sums are made.
+trait Sum {
+    /// Of up to two tiles of rows and columns each: the segments' operands are packed as the kernels do, with the slack behind
+    /// A's last panel, and `out` has room for the tiles.
+    unsafe fn near(segments: &[Segment], rows: usize, columns: usize, out: Out);
+    /// Of a whole block that is far. Meanwhile D's lines are fetched, two rows a step and from the first again behind the last,
+    /// and a fourth of B's next panel, as [`Segment::next`] has it.
+    unsafe fn far(segments: &[Segment], d: Out, out: Out);
+}
+
+struct Whole;
+
+impl Sum for Whole {
+    unsafe fn near(segments: &[Segment], rows: usize, columns: usize, out: Out) {
+        // SAFETY: the caller's promise; here and below.
+        unsafe { contract(segments, rows, columns, out) }
+    }
+    unsafe fn far(segments: &[Segment], d: Out, out: Out) {
+        // SAFETY: as above.
+        unsafe { contract_far(segments, d, out) }
+    }
+}
+
+struct Thirds;
+
+impl Sum for Thirds {
+    unsafe fn near(segments: &[Segment], rows: usize, columns: usize, out: Out) {
+        // SAFETY: the caller's promise; here and below.
+        unsafe { contract_thirds(segments, rows, columns, out) }
+    }
+    unsafe fn far(segments: &[Segment], d: Out, out: Out) {
+        // SAFETY: as above.
+        unsafe { contract_thirds_far(segments, d, out) }
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn tile(rows: usize, t: Tile) {
+unsafe fn tile<S: Sum>(rows: usize, t: Tile) {
     let segments = t.segments;
     debug_assert!(segments.iter().all(|s| s.ldb == BLOCK && s.k > 0 && s.k.is_multiple_of(SIDE)));
     let whole = rows == BLOCK && t.n == BLOCK;
     let d = Out { to: t.d, stride: t.ldd * size_of::<f32>() };
     let sum = |out| {
         // SAFETY: the caller's promise; `out` is D, which has the block's rows and columns, or a block's memory.
-        unsafe { if whole && t.far { contract_far(segments, d, out) } else { contract(segments, rows, t.n, out) } }
+        unsafe { if whole && t.far { S::far(segments, d, out) } else { S::near(segments, rows, t.n, out) } }
     };
     if whole && t.alpha == 1.0 && t.write == Write::Set && !segments.is_empty() {
         sum(d);
@@ -300,44 +510,84 @@ unsafe fn tile(rows: usize, t: Tile) {
     }
 }
 
-/// Panels of rows that are contiguous along k: [tiles of k][m][words of a tile].
-#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn rows_along(src: *const f32, ld: usize, rows: usize, k: usize, dst: *mut f32, m: usize) {
+/// Panels of rows that are contiguous along k: [tiles of k][forms][m][words of a tile], of which this writes form `at` of
+/// `forms`.
+#[inline(always)]
+unsafe fn rows_along_as<W: Read<__m512, f32>>(
+    (src, ld): (*const f32, usize),
+    (rows, k): (usize, usize),
+    (dst, m): (*mut f32, usize),
+    (at, forms): (usize, usize),
+) {
     for i in 0..rows {
         for (c, start) in (0..k).step_by(VALUES).enumerate() {
             // SAFETY: the caller's promise: `src` holds rows × k values, `dst` the padded words of m rows.
             unsafe {
                 let p = src.add(i * ld + start);
-                let words: __m512 = if k - start >= VALUES { Pair::load(p) } else { Pair::load_part(p, k - start) };
-                words.store(dst.add((c * m + i) * SIDE));
+                let words = if k - start >= VALUES { W::load(p) } else { W::load_part(p, k - start) };
+                words.store(dst.add(((c * forms + at) * m + i) * SIDE));
             }
         }
     }
 }
 
 /// The same of rows that are the columns of src [k, rows].
-#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn rows_across(src: *const f32, ld: usize, k: usize, rows: usize, dst: *mut f32, m: usize) {
+#[inline(always)]
+unsafe fn rows_across_as<W: Read<__m512, f32>>(
+    (src, ld): (*const f32, usize),
+    (rows, k): (usize, usize),
+    (dst, m): (*mut f32, usize),
+    (at, forms): (usize, usize),
+) {
     for (c, start) in (0..k).step_by(VALUES).enumerate() {
         for i in (0..rows).step_by(SIDE) {
             let n = SIDE.min(rows - i);
-            let mut words = [_mm512_setzero_ps(); SIDE];
-            for (l, word) in words.iter_mut().enumerate().take((k - start).div_ceil(2)) {
-                let at = start + 2 * l;
-                // SAFETY: the caller's promise, as above.
-                unsafe {
+            // SAFETY: the caller's promise, as above.
+            unsafe {
+                let mut words = [_mm512_setzero_ps(); SIDE];
+                for (l, word) in words.iter_mut().enumerate().take((k - start).div_ceil(2)) {
+                    let at = start + 2 * l;
                     let p = src.add(at * ld + i);
                     let next = if at + 1 < k { p.wrapping_add(ld) } else { std::ptr::null() };
-                    *word = if n == SIDE { Pair::zip(p, next) } else { Pair::zip_part(p, next, n) };
+                    *word = if n == SIDE { W::zip(p, next) } else { W::zip_part(p, next, n) };
                 }
-            }
-            // SAFETY: as above.
-            unsafe {
                 for (j, row) in super::avx512::transposed(words).into_iter().enumerate().take(n) {
-                    row.store(dst.add((c * m + i + j) * SIDE));
+                    row.store(dst.add(((c * forms + at) * m + i + j) * SIDE));
                 }
             }
         }
+    }
+}
+
+#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn rows_along(src: *const f32, ld: usize, rows: usize, k: usize, dst: *mut f32, m: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { rows_along_as::<Pair>((src, ld), (rows, k), (dst, m), (0, 1)) }
+}
+
+#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn rows_across(src: *const f32, ld: usize, k: usize, rows: usize, dst: *mut f32, m: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { rows_across_as::<Pair>((src, ld), (rows, k), (dst, m), (0, 1)) }
+}
+
+#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn thirds_of_rows_along(src: *const f32, ld: usize, rows: usize, k: usize, dst: *mut f32, m: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        rows_along_as::<Third<0>>((src, ld), (rows, k), (dst, m), (0, 3));
+        rows_along_as::<Third<1>>((src, ld), (rows, k), (dst, m), (1, 3));
+        rows_along_as::<Third<2>>((src, ld), (rows, k), (dst, m), (2, 3));
+    }
+}
+
+#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn thirds_of_rows_across(src: *const f32, ld: usize, k: usize, rows: usize, dst: *mut f32, m: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        rows_across_as::<Third<0>>((src, ld), (rows, k), (dst, m), (0, 3));
+        rows_across_as::<Third<1>>((src, ld), (rows, k), (dst, m), (1, 3));
+        rows_across_as::<Third<2>>((src, ld), (rows, k), (dst, m), (2, 3));
     }
 }
 
@@ -351,25 +601,25 @@ unsafe fn pad(k: usize, dst: *mut f32) {
 }
 
 #[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn columns_along<E>(src: *const E, ld: usize, columns: usize, k: usize, dst: *mut f32, nr: usize)
+unsafe fn columns_along<W, E>(src: *const E, ld: usize, columns: usize, k: usize, dst: *mut f32, nr: usize)
 where
-    Pair: Read<__m512, E>,
+    W: Read<__m512, E>,
 {
     // SAFETY: the caller's promise.
     unsafe {
-        along::<__m512, Pair, E>(src, ld, columns, k, dst, nr);
+        along::<__m512, W, E>(src, ld, columns, k, dst, nr);
         pad(k, dst);
     }
 }
 
 #[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn columns_across<E>(src: *const E, ld: usize, k: usize, columns: usize, dst: *mut f32, nr: usize)
+unsafe fn columns_across<W, E>(src: *const E, ld: usize, k: usize, columns: usize, dst: *mut f32, nr: usize)
 where
-    Pair: Read<__m512, E>,
+    W: Read<__m512, E>,
 {
     // SAFETY: the caller's promise.
     unsafe {
-        across::<__m512, Pair, E>(src, ld, k, columns, dst, nr);
+        across::<__m512, W, E>(src, ld, k, columns, dst, nr);
         pad(k, dst);
     }
 }
@@ -378,7 +628,13 @@ unsafe fn no_dots(_: usize, _: usize, _: Dots) {
     unreachable!("thin products are made of vectors");
 }
 
-pub(super) static KERNELS: Kernels = Kernels {
+const FROM_F32: Columns<f32> = Columns { along: columns_along::<Pair, f32>, across: columns_across::<Pair, f32> };
+
+const fn third<const I: usize>() -> Columns<f32> {
+    Columns { along: columns_along::<Third<I>, f32>, across: columns_across::<Third<I>, f32> }
+}
+
+const OF_BF16: Kernels = Kernels {
     mr: BLOCK,
     nr: BLOCK,
     values: 2,
@@ -387,12 +643,22 @@ pub(super) static KERNELS: Kernels = Kernels {
     slack: SIDE * SIDE,
     enter,
     leave,
-    tile,
+    tile: tile::<Whole>,
     dots: no_dots,
     rows_along,
     rows_across,
-    along: columns_along::<f32>,
-    along_bf16: columns_along::<bf16>,
-    across: columns_across::<f32>,
-    across_bf16: columns_across::<bf16>,
+    from_f32: FROM_F32,
+    from_bf16: Columns { along: columns_along::<Pair, bf16>, across: columns_across::<Pair, bf16> },
+    forms: &[FROM_F32],
+};
+
+pub(super) static KERNELS: Kernels = OF_BF16;
+
+/// A's values in thirds, and B's in bf16 as they are.
+pub(super) static OF_THIRDS: Kernels = Kernels {
+    tile: tile::<Thirds>,
+    rows_along: thirds_of_rows_along,
+    rows_across: thirds_of_rows_across,
+    forms: &[third::<0>(), third::<1>(), third::<2>()],
+    ..OF_BF16
 };

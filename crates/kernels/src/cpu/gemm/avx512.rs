@@ -187,6 +187,81 @@ impl Read<__m512, bf16> for Pair {
     }
 }
 
+/// As [`Pair`], of one third of each value: the highest (0), middle or lowest (2) eight bits of its significand. The three are
+/// bf16 and add up to it, but for parts below 2⁻¹²⁶.
+#[derive(Clone, Copy)]
+pub(super) struct Third<const I: usize>;
+
+impl<const I: usize> Third<I> {
+    #[inline(always)]
+    unsafe fn of(x: __m512) -> __m512 {
+        // SAFETY: called where AVX-512 is enabled; here and below.
+        unsafe {
+            let mut rest = x;
+            for _ in 0..I {
+                rest = _mm512_sub_ps(rest, high(rest));
+            }
+            high(rest)
+        }
+    }
+}
+
+/// x cut to bf16.
+#[inline(always)]
+unsafe fn high(x: __m512) -> __m512 {
+    // SAFETY: as above.
+    unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0xffff_0000_u32 as i32))) }
+}
+
+impl<const I: usize> Words<__m512> for Third<I> {
+    const VALUES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn mac(_: __m512, _: __m512, _: __m512) -> __m512 {
+        unreachable!("thirds are multiplied in tiles")
+    }
+}
+
+impl<const I: usize> Read<__m512, f32> for Third<I> {
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: the trait's contract, here and below.
+        unsafe { paired(Self::of(_mm512_loadu_ps(p)), Self::of(_mm512_loadu_ps(p.add(16)))) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe {
+            let low = _mm512_maskz_loadu_ps(mask(n.min(16)), p);
+            let high = _mm512_maskz_loadu_ps(mask(n.saturating_sub(16)), p.wrapping_add(16));
+            paired(Self::of(low), Self::of(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn zip(p: *const f32, next: *const f32) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let next = if next.is_null() { _mm512_setzero_ps() } else { _mm512_loadu_ps(next) };
+            zipped(narrowed(Self::of(_mm512_loadu_ps(p))), narrowed(Self::of(next)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn zip_part(p: *const f32, next: *const f32, n: usize) -> __m512 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe {
+            let next = if next.is_null() { _mm512_setzero_ps() } else { _mm512_maskz_loadu_ps(mask(n), next) };
+            zipped(narrowed(Self::of(_mm512_maskz_loadu_ps(mask(n), p))), narrowed(Self::of(next)))
+        }
+    }
+}
+
+/// Words of values that follow each other: of `low`, then of `high`.
+#[inline(always)]
+unsafe fn paired(low: __m512, high: __m512) -> __m512 {
+    // SAFETY: called where AVX512-BF16 is enabled.
+    unsafe { floats(_mm512_cvtne2ps_pbh(high, low)) }
+}
+
 #[inline(always)]
 unsafe fn bits(x: __m512) -> __m512bh {
     // SAFETY: 64 bytes of plain data on both sides.

@@ -60,13 +60,13 @@ impl Held {
         Panels::len(kern, rows, cols) + Panels::len(kern, cols, rows)
     }
 
-    /// `read(row, out)`: a row's values.
+    /// For products that `kern` makes; `read(row, out)`: a row's values.
     pub(in crate::cpu) fn new(
         cpu: &Cpu,
+        kern: &Kernels,
         (rows, cols): (usize, usize),
         read: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Result<Held> {
-        let kern = cpu.kernels();
         let (mut forward, mut back) = (Panels::new(kern, rows, cols)?, Panels::new(kern, cols, rows)?);
         let wide_each = kern.nr * cols;
         let mut wide = cpu.scratch.take(cpu.threads() * wide_each)?;
@@ -111,6 +111,11 @@ impl Held {
         }
     }
 
+    /// Whether its words are two bf16.
+    pub(in crate::cpu) fn is_bf16(&self) -> bool {
+        self.values == 2
+    }
+
     pub(in crate::cpu) fn bytes(&self) -> usize {
         (self.forward.words.len() + self.back.words.len()) * size_of::<f32>()
     }
@@ -124,9 +129,11 @@ pub(super) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// None where one of them is not held.
+    /// None where one of them is not held, or not in the same words.
     pub(super) fn new(op: Op, parts: &'a [Part<'a, Cpu>]) -> Option<Stack<'a>> {
-        parts.iter().all(|part| part.w.held().is_some()).then_some(Stack { op, parts })
+        let mut words = parts.iter().map(|part| part.w.held().map(|held| held.values));
+        let first = words.next()??;
+        words.all(|values| values == Some(first)).then_some(Stack { op, parts })
     }
 
     /// Calls `f` with the words that a matrix has among the words `ks` of panel `q`, the panel from there on, and how far

@@ -59,6 +59,13 @@ pub(super) struct Dots {
 /// (source, its stride, rows or values of k, values of k or columns, words, their stride): see [`along`] and [`across`].
 pub(super) type Pack<E> = unsafe fn(*const E, usize, usize, usize, *mut f32, usize);
 
+/// How B's columns are packed from values of one type.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<E> {
+    pub along: Pack<E>,
+    pub across: Pack<E>,
+}
+
 /// The kernels of one instruction set and one kind of words.
 pub(in crate::cpu) struct Kernels {
     /// Rows and columns of a tile.
@@ -77,17 +84,22 @@ pub(in crate::cpu) struct Kernels {
     pub(super) tile: unsafe fn(usize, Tile),
     /// (rows ≤ DOT_ROWS, columns ≤ DOT_COLS, dots)
     pub(super) dots: unsafe fn(usize, usize, Dots),
-    /// Of A's rows.
+    /// Of A's rows: every unit of words comes in as many forms, one behind another, as `forms` has.
     pub(super) rows_along: Pack<f32>,
     pub(super) rows_across: Pack<f32>,
     /// Of B's columns.
-    pub(super) along: Pack<f32>,
-    pub(super) along_bf16: Pack<bf16>,
-    pub(super) across: Pack<f32>,
-    pub(super) across_bf16: Pack<bf16>,
+    pub(super) from_f32: Columns<f32>,
+    pub(super) from_bf16: Columns<bf16>,
+    /// The forms of an f32 whose sum it is; one where a word can hold it or where it is rounded.
+    pub(super) forms: &'static [Columns<f32>],
 }
 
 impl Kernels {
+    /// Those for products with a matrix that is held packed; `in_bf16`: its values are.
+    pub(in crate::cpu) fn holding(level: Level, precision: Precision, in_bf16: bool) -> &'static Kernels {
+        kernels_of_thirds(level, precision).filter(|_| in_bf16).unwrap_or_else(|| kernels(level, precision))
+    }
+
     /// Values of a contraction in one word.
     pub(in crate::cpu) fn values(&self) -> usize {
         self.values
@@ -434,6 +446,8 @@ macro_rules! instances {
                 unsafe { across::<$vector, $words, E>(src, ld, k, cols, dst, stride) }
             }
 
+            const FROM_F32: Columns<f32> = Columns { along: rows::<f32>, across: columns::<f32> };
+
             pub(super) static KERNELS: Kernels = Kernels {
                 mr: MR,
                 nr: $n * <$vector as Simd>::LANES,
@@ -446,10 +460,9 @@ macro_rules! instances {
                 dots: dots_any,
                 rows_along: rows::<f32>,
                 rows_across: columns::<f32>,
-                along: rows::<f32>,
-                along_bf16: rows::<bf16>,
-                across: columns::<f32>,
-                across_bf16: columns::<bf16>,
+                from_f32: FROM_F32,
+                from_bf16: Columns { along: rows::<bf16>, across: columns::<bf16> },
+                forms: &[FROM_F32],
             };
         }
     };
@@ -468,6 +481,16 @@ instances!(avx2, std::arch::x86_64::__m256, One, features "avx2,fma", rows [1 2 
 #[cfg(target_arch = "aarch64")]
 instances!(neon, std::arch::aarch64::float32x4_t, One, rows [1 2 3 4 5 6 7 8], vectors 3);
 instances!(portable, super::super::portable::Four, One, rows [1 2 3 4], vectors 2);
+
+/// What multiplies f32 with matrices whose values are bf16, in f32, where that is faster than in vectors: on a processor
+/// with tiles.
+pub(in crate::cpu) fn kernels_of_thirds(level: Level, precision: Precision) -> Option<&'static Kernels> {
+    match (level.isa(), precision) {
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Amx, Precision::F32) => Some(&super::amx::OF_THIRDS),
+        _ => None,
+    }
+}
 
 /// What multiplies at a level: in bf16 where that is asked for and the processor can, otherwise in f32.
 pub(in crate::cpu) fn kernels(level: Level, precision: Precision) -> &'static Kernels {

@@ -13,6 +13,9 @@
 //!
 //! Packed operands are made of 32-bit words along the contraction: an f32, or two bf16 where the processor multiplies
 //! them ([`Kernels`]). Values become words as they are packed; lengths of packed memory count words.
+//!
+//! Where tiles of bf16 are much faster than vectors of f32, an f32 is multiplied by a bf16 in three tiles: it is the sum of
+//! three bf16 of 8 bits each, products of two bf16 are exact in f32, and sums are in f32 ([`micro::kernels_of_thirds`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -35,13 +38,15 @@ use crate::{Op, PARTS_MAX, Result, Write};
 #[cfg(target_arch = "x86_64")]
 pub(super) use amx::has_tiles;
 use held::Stack;
-pub(super) use micro::{Kernels, kernels};
+pub(super) use micro::{Kernels, kernels, kernels_of_thirds};
 use micro::{SLACK, Segment, Tile};
 pub(super) use pack::Source;
 use std::ops::Range;
 
 /// Longest stretch of k in one pass, in words. Measured: 192 to 768 differ little; longer ones write D less often.
 const KC: usize = 576;
+/// The same where A's words come in three forms, so that B's panel stays in the first-level cache for all of them.
+const KC_THIRDS: usize = 288;
 /// Rows of A packed at a time: with [`KC`] they take 387 kB of the second-level cache.
 const MC: usize = 168;
 /// Longest stretch of k, in words, for which B is packed at a time: A is packed again for every such block of B.
@@ -103,7 +108,7 @@ impl Product {
 #[derive(Clone)]
 pub(super) struct Extension<'a> {
     pub z: Rows<'a>,
-    pub b: Operand<'a>,
+    pub b: (Op, Rows<'a>),
     pub columns: Range<usize>,
 }
 
@@ -130,15 +135,30 @@ impl Extensions<'_> {
         found
     }
 
-    /// Packs what stands in a panel of B behind its words of k.
-    fn pack_columns(&self, kern: &Kernels, columns: Range<usize>, mut out: &mut [f32]) {
-        for e in self.0.iter().filter(|e| e.columns.contains(&columns.start)) {
-            let (front, rest) = out.split_at_mut(kern.words(e.z.cols()) * kern.nr);
-            let local = columns.start - e.columns.start..columns.end - e.columns.start;
-            pack::columns(kern, e.b, local, 0..e.z.cols(), front);
-            out = rest;
+    /// Packs what stands in a panel of B behind its words of k: in one form after another, each of `each` words.
+    fn pack_columns(&self, kern: &Kernels, columns: Range<usize>, each: usize, out: &mut [f32]) {
+        for (i, form) in kern.forms.iter().enumerate() {
+            let mut out = &mut out[i * each * kern.nr..];
+            for e in self.0.iter().filter(|e| e.columns.contains(&columns.start)) {
+                let (front, rest) = out.split_at_mut(kern.words(e.z.cols()) * kern.nr);
+                let local = columns.start - e.columns.start..columns.end - e.columns.start;
+                pack::form(kern, *form, e.b, local, front);
+                out = rest;
+            }
         }
     }
+}
+
+/// What multiplies with B.
+pub(super) fn kernels_for(cpu: &Cpu, b: &Source) -> &'static Kernels {
+    let in_bf16 = match b {
+        Source::Bf16(..) => true,
+        Source::Narrow(w) => w.is_bf16(),
+        Source::Stack(parts) => parts.iter().all(|part| part.w.is_bf16()),
+        Source::F32(_) | Source::Codes(..) => false,
+    };
+    let thirds = kernels_of_thirds(cpu.level, cpu.precision).filter(|_| in_bf16);
+    thirds.unwrap_or_else(|| cpu.kernels())
 }
 
 pub(super) fn gemm(
@@ -191,7 +211,8 @@ impl Plan {
     /// `held`: B is packed already.
     fn new(cpu: &Cpu, kern: &Kernels, (m, n, k): (usize, usize, usize), held: bool) -> Plan {
         let k = kern.words(k).max(1);
-        let kc = share(k, k.div_ceil(KC), kern.unit.max(2));
+        let kc_max = if kern.forms.len() > 1 { KC_THIRDS } else { KC };
+        let kc = share(k, k.div_ceil(kc_max), kern.unit.max(2));
         let threads = cpu.threads();
         let all = n.div_ceil(kern.nr);
         let fit = |k: usize| (B_BLOCK / (k * kern.nr)).clamp(1, all);
@@ -219,15 +240,16 @@ impl Plan {
 }
 
 fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensions, d: RowsMut) -> Result<()> {
-    let kern = cpu.kernels();
+    let kern = kernels_for(cpu, &b.source);
+    let forms = kern.forms.len();
     let (m, n) = (d.rows(), d.cols());
     let held = b.held();
     let plan = Plan::new(cpu, kern, (m, n, p.k), held.is_some());
     let words = kern.words(p.k);
     let rank = extensions.words(kern);
     let b_each = if held.is_some() { 0 } else { plan.k_block * kern.nr };
-    let mut b_memory = cpu.scratch.take(plan.panels * (b_each + rank * kern.nr))?;
-    let a_each = plan.mc * (plan.kc + rank) + 2 * kern.slack;
+    let mut b_memory = cpu.scratch.take(plan.panels * (b_each + forms * rank * kern.nr))?;
+    let a_each = forms * plan.mc * (plan.kc + rank) + 2 * kern.slack;
     let mut a_memory = cpu.scratch.take(cpu.threads() * a_each)?;
     let a_shape = (cpu.threads(), a_each);
     let a_slots = RowsMut::new("packed a", a_memory.values(), (0, a_each), a_shape)?;
@@ -239,16 +261,17 @@ fn packed(cpu: &Cpu, p: Product, a: (Op, Rows), b: Operand, extensions: Extensio
             // the terms go with the last of k
             let extensions = if ks.end == words { extensions } else { Extensions(&[]) };
             let main = if held.is_some() { 0 } else { ks.len() * kern.nr };
-            let shape = (panels.len(), main + extensions.words(kern) * kern.nr);
+            let behind = extensions.words(kern);
+            let shape = (panels.len(), main + forms * behind * kern.nr);
             let out = RowsMut::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             par::rows(&cpu.pool, out, |q, out| {
                 let column = (panels.start + q) * kern.nr;
                 let columns = column..(column + kern.nr).min(n);
-                let (main, behind) = out.split_at_mut(main);
+                let (main, terms) = out.split_at_mut(main);
                 if held.is_none() {
                     pack::columns(kern, b, columns.clone(), kern.span(ks.clone(), p.k), main);
                 }
-                extensions.pack_columns(kern, columns, behind);
+                extensions.pack_columns(kern, columns, behind, terms);
             });
             let packed = Rows::new("packed b", b_memory.values(), (0, shape.1), shape)?;
             let groups = panels.len().div_ceil(plan.task_panels);
@@ -307,7 +330,8 @@ fn block(
     for i in 0..stretches {
         let start = s.ks.start + i * s.kc;
         let ks = start..(start + s.kc).min(s.ks.end);
-        let (main, behind) = a_memory.split_at_mut(rows.len() * ks.len() + kern.slack);
+        let forms = kern.forms.len();
+        let (main, behind) = a_memory.split_at_mut(forms * rows.len() * ks.len() + kern.slack);
         pack::rows(kern, a, rows.clone(), kern.span(ks.clone(), p.k), main);
         let main = Left { packed: main, words: ks.len() };
         let write = if start == 0 { p.write } else { Write::Add };
@@ -323,14 +347,16 @@ fn block(
                 }),
             }
             let words = extensions.of_panel(kern, (s.panel + j) * kern.nr);
-            pieces.push(terms, words, &packed[b.main..], b.packed.ld());
+            for form in 0..forms {
+                pieces.push(terms, words.clone(), &packed[b.main + form * terms.words * kern.nr..], b.packed.ld());
+            }
             pieces
         };
         tiles(kern, Product { write, ..p }, true, pieces, d.reborrow());
     }
 }
 
-/// Rows of A in panels of `words` each.
+/// Rows of A in panels of `words` each, in all forms.
 #[derive(Clone, Copy)]
 struct Left<'a> {
     packed: &'a [f32],
@@ -353,8 +379,8 @@ struct Pieces<'a> {
     len: usize,
 }
 
-/// Matrices one below another, and their terms.
-const PIECES_MAX: usize = PARTS_MAX + 1;
+/// Matrices one below another, and their terms in up to three forms.
+const PIECES_MAX: usize = PARTS_MAX + 3;
 /// Into so many shares B's next panel is cut: a tile fetches one of them.
 const SHARES: usize = 4;
 
@@ -373,9 +399,10 @@ impl<'a> Pieces<'a> {
 
     /// The segments of the tile whose first row is `i`.
     fn segments<'s>(&self, kern: &Kernels, i: usize, rows: usize, out: &'s mut [Segment; PIECES_MAX]) -> &'s [Segment] {
+        let forms = kern.forms.len();
         for (segment, p) in out.iter_mut().zip(&self.list[..self.len]) {
             let panel = p.words * kern.nr;
-            let a = p.a.packed[i * p.a.words + p.first * rows..][..rows * p.words].as_ptr();
+            let a = p.a.packed[forms * (i * p.a.words + p.first * rows)..][..forms * rows * p.words].as_ptr();
             let b = p.b[..panel].as_ptr();
             let next = b.wrapping_add(p.each + i / kern.mr % SHARES * (panel / SHARES));
             *segment = Segment { k: p.words, a, b, ldb: kern.nr, next };

@@ -1,7 +1,7 @@
 //! Operands rearranged for the innermost loop: panels of a few rows or columns, k outermost.
 
 use super::Operand;
-use super::micro::Kernels;
+use super::micro::{Columns, Kernels};
 use crate::cpu::Cpu;
 use crate::cpu::buf::Rows;
 use crate::cpu::unpack::Unpack;
@@ -29,9 +29,10 @@ const WIDEN: usize = 64;
 /// The widest panel of any instruction set.
 const NR_MAX: usize = 32;
 
-/// Panels of up to `mr` rows of op(A), each [words of ks][rows] (by units of the kernels), one behind the other. `out` has room for the slack.
+/// Panels of up to `mr` rows of op(A), each [words of ks][rows] (by units of the kernels, which come in all forms), one
+/// behind the other. `out` has room for the slack.
 pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks: Range<usize>, out: &mut [f32]) {
-    let words = kern.words(ks.len());
+    let words = kern.words(ks.len()) * kern.forms.len();
     assert!(out.len() >= rows.len() * words + kern.slack);
     for i in (0..rows.len()).step_by(kern.mr) {
         let m = kern.mr.min(rows.len() - i);
@@ -52,7 +53,7 @@ pub(in crate::cpu) fn rows(kern: &Kernels, a: (Op, Rows), rows: Range<usize>, ks
     }
 }
 
-/// The rows of several operands, one behind another in each panel of rows: [words of all][rows].
+/// The rows of several operands, one behind another in each panel of rows: [words of all, in all forms][rows].
 pub(super) fn terms<'a>(
     kern: &Kernels,
     terms: impl Iterator<Item = Rows<'a>> + Clone,
@@ -66,7 +67,7 @@ pub(super) fn terms<'a>(
         for z in terms.clone() {
             // in panels' order: the slack behind each is overwritten by the next
             self::rows(kern, (Op::N, z), first..first + m, 0..z.cols(), &mut out[at..]);
-            at += m * kern.words(z.cols());
+            at += m * kern.words(z.cols()) * kern.forms.len();
         }
     }
 }
@@ -84,12 +85,12 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
         (Op::T, Source::Bf16(b, ld)) => {
             let b = &b[cols.start * ld + ks.start..(cols.end - 1) * ld + ks.end];
             // SAFETY: the slice ends with the last row's last value; `out` as above.
-            unsafe { (kern.along_bf16)(b.as_ptr(), ld, cols.len(), ks.len(), out.as_mut_ptr(), kern.nr) };
+            unsafe { (kern.from_bf16.along)(b.as_ptr(), ld, cols.len(), ks.len(), out.as_mut_ptr(), kern.nr) };
         }
         (Op::N, Source::Bf16(b, ld)) => {
             let b = &b[ks.start * ld + cols.start..(ks.end - 1) * ld + cols.end];
             // SAFETY: as above.
-            unsafe { (kern.across_bf16)(b.as_ptr(), ld, ks.len(), cols.len(), out.as_mut_ptr(), kern.nr) };
+            unsafe { (kern.from_bf16.across)(b.as_ptr(), ld, ks.len(), cols.len(), out.as_mut_ptr(), kern.nr) };
         }
         (op, Source::Stack(parts)) => stacked(kern, op, parts, cols, ks, out),
         (Op::T, Source::Narrow(w)) => {
@@ -112,7 +113,7 @@ pub(in crate::cpu) fn columns(kern: &Kernels, b: Operand, cols: Range<usize>, ks
                 }
                 let to = out[kern.words(start - ks.start) * kern.nr..].as_mut_ptr();
                 // SAFETY: `wide` holds len rows; `out` as above.
-                unsafe { (kern.across)(wide.as_ptr(), NR_MAX, len, cols.len(), to, kern.nr) };
+                unsafe { (kern.from_f32.across)(wide.as_ptr(), NR_MAX, len, cols.len(), to, kern.nr) };
             }
         }
         (op, Source::Codes(w, ld)) => codes(kern, op, (w, ld), cols, ks, out),
@@ -130,13 +131,13 @@ fn codes(kern: &Kernels, op: Op, (w, ld): (&Unpack, usize), cols: Range<usize>, 
                 let rows = &mut values[..cols.len() * WIDEN];
                 w.read_bf16((cols.start * ld + start, ld), len, rows, WIDEN);
                 // SAFETY: `values` holds the columns' rows of len values, `to` their words.
-                unsafe { (kern.along_bf16)(values.as_ptr(), WIDEN, cols.len(), len, to.as_mut_ptr(), kern.nr) };
+                unsafe { (kern.from_bf16.along)(values.as_ptr(), WIDEN, cols.len(), len, to.as_mut_ptr(), kern.nr) };
             }
             Op::N => {
                 let rows = &mut values[..len * NR_MAX];
                 w.read_bf16((start * ld + cols.start, ld), cols.len(), rows, NR_MAX);
                 // SAFETY: `values` holds len rows, `to` their words.
-                unsafe { (kern.across_bf16)(values.as_ptr(), NR_MAX, len, cols.len(), to.as_mut_ptr(), kern.nr) };
+                unsafe { (kern.from_bf16.across)(values.as_ptr(), NR_MAX, len, cols.len(), to.as_mut_ptr(), kern.nr) };
             }
         }
     }
@@ -161,19 +162,38 @@ fn stacked(kern: &Kernels, op: Op, parts: &[Part<Cpu>], cols: Range<usize>, ks: 
     }
 }
 
+/// [`columns`] of plain values in one of their forms.
+pub(super) fn form(kern: &Kernels, form: Columns<f32>, (op, b): (Op, Rows), cols: Range<usize>, out: &mut [f32]) {
+    if cols.is_empty() {
+        return;
+    }
+    match op {
+        Op::T => transpose_as(kern, form, b.part(cols, 0..b.cols()), out),
+        Op::N => across_as(kern, form, b.part(0..b.rows(), cols), out),
+    }
+}
+
 /// A panel of the columns that are these rows.
 pub(super) fn transpose(kern: &Kernels, rows: Rows, out: &mut [f32]) {
+    transpose_as(kern, kern.from_f32, rows, out);
+}
+
+fn transpose_as(kern: &Kernels, form: Columns<f32>, rows: Rows, out: &mut [f32]) {
     assert!(rows.rows() <= kern.nr);
     assert!(out.len() >= kern.words(rows.cols()) * kern.nr);
     // SAFETY: `nr` is a multiple of the lanes, so that whole vectors end with the panel's rows.
     unsafe {
-        (kern.along)(rows.as_ptr(), rows.ld(), rows.rows(), rows.cols(), out.as_mut_ptr(), kern.nr);
+        (form.along)(rows.as_ptr(), rows.ld(), rows.rows(), rows.cols(), out.as_mut_ptr(), kern.nr);
     }
 }
 
 /// A panel of these columns.
 pub(super) fn across(kern: &Kernels, b: Rows, out: &mut [f32]) {
+    across_as(kern, kern.from_f32, b, out);
+}
+
+fn across_as(kern: &Kernels, form: Columns<f32>, b: Rows, out: &mut [f32]) {
     assert!(b.cols() <= kern.nr && out.len() >= kern.words(b.rows()) * kern.nr);
     // SAFETY: `Rows` holds the rows; `out` the words; `nr` is a multiple of the lanes: whole vectors end with it.
-    unsafe { (kern.across)(b.as_ptr(), b.ld(), b.rows(), b.cols(), out.as_mut_ptr(), kern.nr) };
+    unsafe { (form.across)(b.as_ptr(), b.ld(), b.rows(), b.cols(), out.as_mut_ptr(), kern.nr) };
 }
