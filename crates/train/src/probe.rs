@@ -11,7 +11,7 @@ use crate::checkpoint::Identity;
 use crate::evaluate::{EvalLimits, Set, Validation, validate};
 use crate::ewc::{self, General, Measuring};
 use crate::forgotten::Rehearsal;
-use crate::lambda::{Next, Tried, first_rung, next};
+use crate::lambda::{Next, Tried, first_rung, next, probe_steps};
 use crate::schedule::{learning_rate, warmup_steps};
 use crate::{Event, EwcPlan, Lambda, Plan, RunLength, Sought, TrainError, Warmup, steps};
 use data::Dataset;
@@ -85,6 +85,19 @@ pub(crate) fn rows(data: &Dataset, part: &EwcPlan, seed: u64) -> Result<Vec<u32>
 /// The part of the plan whose λ is to be found.
 pub(crate) fn part(plan: &Plan) -> Option<(usize, Sought)> {
     plan.ewc.iter().enumerate().find_map(|(i, part)| part.lambda.sought().map(|sought| (i, *sought)))
+}
+
+/// Refuses probes that are too short for what they have to hold; `steps` are the run's.
+///
+/// # Errors
+/// `Plan`.
+pub(crate) fn check(plan: &Plan, steps: u64) -> Result<(), TrainError> {
+    let Some((_, sought)) = part(plan) else { return Ok(()) };
+    let probe = probe_steps(sought.steps, steps);
+    shrunk(plan, 0.0, (steps, probe)).rank_schedule(probe).map(drop).map_err(|_| {
+        let why = format!("{probe} are too few for AdaLoRA's schedule, all of which a probe goes through");
+        TrainError::Plan { field: "ewc.probe_steps", why }
+    })
 }
 
 /// What probes are made of and measured on.
@@ -170,7 +183,13 @@ impl Search<'_> {
 
     fn before(&self, engine: &mut Engine, rows: &[u32]) -> Result<f64, TrainError> {
         let (data, Measuring { fs, stop, step, .. }) = (self.held()?.0, self.measuring);
-        match validate(engine, Set::Rows(data, rows), self.limits(), stop)? {
+        let measured = validate(engine, Set::Rows(data, rows), self.limits(), stop).map_err(|e| match e {
+            TrainError::NoExamples { rows, aside, .. } => {
+                TrainError::NoExamples { what: "supervised general", rows, aside }
+            }
+            other => other,
+        });
+        match measured? {
             Validation::Losses { loss, .. } => Ok(loss),
             Validation::Stopped => Err(TrainError::Interrupted { step: *step }),
             Validation::Bad { value, segments } => {
@@ -188,8 +207,8 @@ impl Search<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<(Tried, Option<f64>), TrainError> {
         let Measuring { stop, step, model_sha256, .. } = *self.measuring;
-        let plan = shrunk(self.plan, lambda, self.steps)?;
-        if let Some(ranks) = plan.rank_schedule(self.steps.1).map_err(|_| too_few_for_ranks())? {
+        let plan = shrunk(self.plan, lambda, self.steps);
+        if let Some(ranks) = plan.rank_schedule(self.steps.1)? {
             engine.set_schedule(ranks);
         }
         ewc::hold(&mut engine, &plan, self.general, self.measuring, on)?;
@@ -248,7 +267,7 @@ impl Search<'_> {
 }
 
 /// The run with this λ in a probe's steps: what it counts in steps is as much of them.
-fn shrunk(plan: &Plan, lambda: f64, (steps, probe): (u64, u64)) -> Result<Plan, TrainError> {
+fn shrunk(plan: &Plan, lambda: f64, (steps, probe): (u64, u64)) -> Plan {
     let mut plan = plan.clone();
     let share = |n: u64| n as f64 / steps as f64;
     plan.train.length = RunLength::Steps(probe);
@@ -266,12 +285,7 @@ fn shrunk(plan: &Plan, lambda: f64, (steps, probe): (u64, u64)) -> Result<Plan, 
     for part in plan.ewc.iter_mut().filter(|part| part.lambda.sought().is_some()) {
         part.lambda = Lambda::Given(lambda);
     }
-    Ok(plan)
-}
-
-fn too_few_for_ranks() -> TrainError {
-    let why = "too few for AdaLoRA's schedule, which a probe has in so many steps".to_owned();
-    TrainError::Plan { field: "ewc.probe_steps", why }
+    plan
 }
 
 /// None where it is no number.
@@ -318,7 +332,7 @@ impl After {
     ) -> Result<Option<After>, TrainError> {
         let Some((i, Sought { rise, found: Some(lambda), steps: typed })) = part(plan) else { return Ok(None) };
         let Some(data) = general.into_iter().nth(i).and_then(|general| general.data) else { return Ok(None) };
-        let key = key(plan, data_hash, model_sha256, crate::probe_steps(typed, steps))?;
+        let key = key(plan, data_hash, model_sha256, probe_steps(typed, steps))?;
         let Some(record) = read(fs, &plan.out, &key)? else {
             let path = path(&plan.out);
             on(Event::Note(format!("{}: not what was found there; the rise is not measured", path.display())));
@@ -375,7 +389,7 @@ fn key(plan: &Plan, data_hash: &str, model_sha256: &str, steps: u64) -> Result<S
         part.lambda = Lambda::Given(-1.0);
     }
     let identity = Identity::new(&plan, data_hash, model_sha256)?;
-    let what = serde_json::json!([LAYOUT, env!("CARGO_PKG_VERSION"), identity, steps]);
+    let what = serde_json::json!([LAYOUT, identity, steps]);
     Ok(runfs::sha256_hex(what.to_string().as_bytes()))
 }
 

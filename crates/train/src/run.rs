@@ -243,6 +243,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         RunLength::Steps(steps) => steps,
     };
     plan.rank_schedule(steps)?;
+    probe::check(plan, steps)?;
     let copy = base::look(plan, fs)?;
     let pace = match (&copy, fit.layers) {
         (Some(copy), Layers::Copied) => {
@@ -313,6 +314,7 @@ fn set_up(
     let Read { prepared, general } = read;
     let steps = steps_of(&plan, &prepared);
     let ranks = plan.rank_schedule(steps)?;
+    probe::check(&plan, steps)?;
     // The cut into passes decides the order of sums, and free memory decides the cut: it is fixed here for every
     // later sitting.
     plan.train.micro_tokens = Some(fit.limits.tokens_max);

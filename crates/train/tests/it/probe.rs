@@ -95,6 +95,15 @@ fn what_is_found_is_the_smallest_that_holds_and_the_run_is_that_with_it_given() 
 fn nothing_of_a_probe_is_left_in_the_run() {
     let mut b = sought(0.2);
     b.mix(data::Choose::Forgotten);
+    adaptive(&mut b);
+    let summary = b.run().unwrap();
+    let (lambda, searched) = (summary.risen.unwrap().lambda, promised(b.out(), STEPS));
+    let b = by_hand(b, lambda);
+    assert!(promised(b.out(), STEPS) == searched);
+}
+
+/// AdaLoRA with dropout.
+fn adaptive(b: &mut Bench) {
     let lora = b.lora_mut();
     (lora.dropout, lora.init) = (0.1, model::InitWeights::Gaussian);
     lora.ada = Some(model::AdaPlan {
@@ -106,10 +115,6 @@ fn nothing_of_a_probe_is_left_in_the_run() {
         beta2: 0.85,
         orthogonality: 0.5,
     });
-    let summary = b.run().unwrap();
-    let (lambda, searched) = (summary.risen.unwrap().lambda, promised(b.out(), STEPS));
-    let b = by_hand(b, lambda);
-    assert!(promised(b.out(), STEPS) == searched);
 }
 
 #[test]
@@ -251,6 +256,12 @@ fn what_cannot_be_measured_is_refused() {
     refuse(&b, "ewc.rise");
     b.plan.ewc[0].lambda = Lambda::Sought(Sought { rise: 0.1, steps: Some(0), found: None });
     refuse(&b, "ewc.probe_steps");
+
+    // A probe goes through the whole schedule.
+    let mut short = sought(0.05);
+    adaptive(&mut short);
+    short.plan.ewc[0].lambda = Lambda::Sought(Sought { rise: 0.1, steps: Some(2), found: None });
+    refuse(&short, "ewc.probe_steps");
 
     // As everything that a run depends on: its general rows are looked at again.
     let b = sought(0.05);
