@@ -51,7 +51,7 @@ pub const CODES: &[(Code, u8, &str)] = &[
     (Code::Disk, 21, "the disk is full, read-only or failing"),
     (Code::InUse, 22, "the run folder is in use"),
     (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
-    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require, a plan's eval.require or ewc.rise)"),
+    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require; eval.require, ewc.rise)"),
     (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
     (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
 ];
