@@ -51,7 +51,7 @@ pub const CODES: &[(Code, u8, &str)] = &[
     (Code::Disk, 21, "the disk is full, read-only or failing"),
     (Code::InUse, 22, "the run folder is in use"),
     (Code::BadNumbers, 30, "the numbers went bad (NaN or infinity)"),
-    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require, a plan's eval.require)"),
+    (Code::Gate, 40, "a gate failed (scan --fail-on, eval --require; eval.require, ewc.rise)"),
     (Code::Interrupted, 130, "interrupted (SIGINT), state saved"),
     (Code::Terminated, 143, "terminated (SIGTERM), state saved"),
 ];
@@ -262,6 +262,14 @@ impl From<TrainError> for Failure {
             TrainError::NoFisher { .. } | TrainError::EwcShape { .. } => {
                 say(Code::Model).hint("name what `athanor train` has written to a run's folder `ewc`")
             }
+            TrainError::TooFewGeneral { examples, least, .. } => say(Code::Data).hint(if examples >= 2 * least {
+                format!("lower `ewc.examples` to {}, or add rows to what `ewc.general` names", examples / 2)
+            } else {
+                format!("name at least {} rows in `ewc.general`, or set `ewc.lambda`", 2 * least)
+            }),
+            TrainError::NoLambda { .. } => say(Code::Gate).hint(
+                "raise `ewc.rise`, lower `train.lr`, or add a `replay`; with the same `out`, what was probed is not probed again",
+            ),
             TrainError::EwcBase { .. } => say(Code::Model).hint("measure it on this base: name `ewc.general`"),
             TrainError::EwcData { .. } => say(Code::Data)
                 .hint("bring the run's data back, or name a Fisher that was measured on them (`ewc.fisher`)"),

@@ -8,7 +8,7 @@ use crate::batch::Cursor;
 use crate::forgotten::Forgotten;
 use crate::overfit::Relief;
 use crate::unseen::Gap;
-use crate::{Event, Plan, TrainError};
+use crate::{Event, Lambda, Plan, TrainError};
 use model::{Engine, Held, State};
 use runfs::{Checkpoints, Fs, RunFsError};
 use safetensors::Dtype;
@@ -314,7 +314,12 @@ fn read_tensors(
 /// The plan as a value without the fields that may change between an interruption and its resume: where the folder
 /// and copies of the base lie, what is asked when all is done, and what a machine gives the run (threads, memory, how many old checkpoints it has room for).
 fn plan_identity(plan: &Plan) -> Result<Value, TrainError> {
-    let mut value = serde_json::to_value(plan)
+    let mut meant = plan.clone();
+    // A λ that was found is as good as one that was given.
+    for part in &mut meant.ewc {
+        part.lambda = part.lambda.value().map_or(part.lambda, Lambda::Given);
+    }
+    let mut value = serde_json::to_value(&meant)
         .map_err(|e| TrainError::RunFile { path: plan.out.join("plan.json"), why: e.to_string() })?;
     if let Value::Object(top) = &mut value {
         top.remove("out");

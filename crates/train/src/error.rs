@@ -66,6 +66,16 @@ pub enum TrainError {
     #[error("{}: there already", dir.display())]
     OutExists { dir: PathBuf },
 
+    #[error(
+        "ewc: of {examples} general examples, F is measured on {fisher}; the rise of their loss is measured on others, at least {least}"
+    )]
+    TooFewGeneral { examples: u64, fisher: u64, least: u64 },
+    /// However much is held.
+    #[error(
+        "ewc: no λ up to {} keeps the rise of the general loss within {}: in {probes} probes of {steps} steps the least was {}",
+        crate::probe::shown(*largest), crate::probe::percent(*rise), least.map_or("no number".to_owned(), crate::probe::percent)
+    )]
+    NoLambda { probes: usize, steps: u64, largest: f64, rise: f64, least: Option<f64> },
     #[error("{}: holds no Fisher", path.display())]
     NoFisher { path: PathBuf },
     #[error("{}: measured on another base (sha256 {was}, this one's is {now})", path.display())]

@@ -5,7 +5,7 @@
 //! `columns.NAME`; `anchor.NAME` where the weights are not held at the base's own values.
 
 use crate::batch::Segment;
-use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, record, written};
+use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, probe, record, written};
 use data::{DataPlan, Dataset, Permutation, Purpose};
 use model::{Batch, Engine, Fisher, FisherOf, FisherPart, IGNORE, Importance};
 use runfs::Fs;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use weights::Checkpoint;
 
-const FOLDER: &str = "ewc";
+pub(crate) const FOLDER: &str = "ewc";
 const ROWS: &str = "rows.";
 const COLUMNS: &str = "columns.";
 const IMPORTANCE: &str = "importance.";
@@ -47,12 +47,15 @@ pub(crate) fn read(
 ) -> Result<Vec<General>, TrainError> {
     let one = |(i, part): (usize, &EwcPlan)| -> Result<General, TrainError> {
         let own = own_file(&plan.out, i);
+        // At a run's end the rise is measured on its data.
         if resumed
+            && part.lambda.sought().is_none()
             && fs.exists(&own)
             && let Some(hash) = Checkpoint::open_file(&own)?.metadata().get(DATA)
         {
             return Ok(General { data: None, hash: hash.clone() });
         }
+        let plan_seed = plan.train.seed;
         let (plan, seed, was) = match &part.of {
             EwcOf::File(path) => {
                 return Ok(General { data: None, hash: runfs::sha256_file(path)? });
@@ -70,6 +73,9 @@ pub(crate) fn read(
         if prepared.train.is_empty() {
             let (rows, aside) = (prepared.train_counts.rows, prepared.train_counts.aside);
             return Err(TrainError::NoExamples { what: "general", rows, aside });
+        }
+        if part.lambda.sought().is_some() {
+            probe::rows(&prepared.train, part, plan_seed)?;
         }
         Ok(General { data: Some(prepared.train), hash: prepared.data_hash })
     };
@@ -128,7 +134,8 @@ pub(crate) fn hold(
                 fisher
             }
         };
-        engine.hold(&fisher, part.lambda)?;
+        let unknown = || TrainError::Plan { field: "ewc.rise", why: "λ is still to be found".to_owned() };
+        engine.hold(&fisher, part.lambda.value().ok_or_else(unknown)?)?;
     }
     Ok(())
 }
@@ -156,7 +163,7 @@ fn measure(
     engine.begin_fisher(if matches!(part.of, EwcOf::Base(_)) { FisherOf::Base } else { FisherOf::Adapter })?;
     // What a run itself was to learn, not what it rehearsed.
     let rows = data.own_len() as u64;
-    let order = Permutation::new(rows, plan.train.seed, 0, Purpose::Shuffle);
+    let order = order(data, plan.train.seed);
     let wanted = (part.examples as u64).min(rows);
     for i in 0..wanted {
         if m.stop.load(Ordering::Relaxed) {
@@ -184,6 +191,22 @@ fn measure(
 fn up_to(targets: &[i32], most: Option<usize>) -> usize {
     let supervised = targets.iter().enumerate().filter(|(_, t)| **t != IGNORE);
     most.and_then(|most| supervised.skip(most).map(|(i, _)| i).next()).unwrap_or(targets.len())
+}
+
+/// Its first rows are those that F is measured on.
+pub(crate) fn order(data: &Dataset, seed: u64) -> Permutation {
+    Permutation::new(data.own_len() as u64, seed, 0, Purpose::Shuffle)
+}
+
+/// What the engine's weights would cost now with λ = 1 for this part alone. It is held alone from then on.
+///
+/// # Errors
+/// What reading its Fisher and the engine refuse.
+pub(crate) fn penalty(engine: &mut Engine, plan: &Plan, part: usize, model_sha256: &str) -> Result<f64, TrainError> {
+    let (fisher, _) = read_file(&own_file(&plan.out, part), model_sha256)?;
+    engine.let_go();
+    engine.hold(&fisher, 1.0)?;
+    Ok(engine.pull()?)
 }
 
 /// Online EWC (Schwarz et al. 2018): what the earlier run itself held of its adapter counts on, `decay` times as much; all

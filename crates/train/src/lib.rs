@@ -12,6 +12,7 @@ mod error;
 mod evaluate;
 mod ewc;
 mod forgotten;
+mod lambda;
 mod limits;
 mod merge;
 mod metrics;
@@ -20,6 +21,7 @@ mod mix;
 mod oracle_tests;
 mod overfit;
 mod plan;
+mod probe;
 mod publish;
 mod quantise;
 mod record;
@@ -34,14 +36,17 @@ mod written;
 pub use base::QuantizedCopy;
 pub use combine::{CombinePlan, Joined, combine};
 pub use error::TrainError;
+pub use lambda::{Tried, probe_steps};
 pub use merge::{MergePlan, Merged, merge};
 pub use metrics::{TaskLoss, ranks_by_step};
 pub use mix::{Mixed, TaskShare, earlier_run, mix};
 pub use model::{Optimizer, Precision};
 pub use overfit::Relief;
 pub use plan::{
-    AskPlan, EarlyStop, EwcOf, EwcPlan, OnOverfit, PageLanguage, Plan, RunLength, Schedule, TrainPlan, Warmup,
+    AskPlan, EarlyStop, EwcOf, EwcPlan, Lambda, OnOverfit, PageLanguage, Plan, RunLength, Schedule, Sought, TrainPlan,
+    Warmup,
 };
+pub use probe::Risen;
 pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, plan_of, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};

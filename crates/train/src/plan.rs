@@ -138,10 +138,47 @@ impl OnOverfit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EwcPlan {
     pub of: EwcOf,
-    /// λ, against the mean loss per supervised token, with F the mean of squared gradients of examples' mean losses.
-    pub lambda: f64,
+    pub lambda: Lambda,
     /// Examples that F is measured on, at most.
     pub examples: usize,
+}
+
+/// λ, against the mean loss per supervised token, with F the mean of squared gradients of examples' mean losses.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Lambda {
+    Given(f64),
+    Sought(Sought),
+}
+
+/// A λ that is found on short probes before the first step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sought {
+    /// By what part of itself the loss on what is held may rise: 0.02 is from 1.50 to 1.53 nats.
+    pub rise: f64,
+    /// Steps of a probe; None: see [`crate::probe_steps`].
+    #[serde(default)]
+    pub steps: Option<u64>,
+    /// What the run has found; None before.
+    #[serde(default)]
+    pub found: Option<f64>,
+}
+
+impl Lambda {
+    /// None while it is still to be found.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Lambda::Given(lambda) => Some(*lambda),
+            Lambda::Sought(sought) => sought.found,
+        }
+    }
+
+    pub fn sought(&self) -> Option<&Sought> {
+        match self {
+            Lambda::Given(_) => None,
+            Lambda::Sought(sought) => Some(sought),
+        }
+    }
 }
 
 /// What is held, and what F is measured on.
@@ -218,7 +255,18 @@ impl Plan {
         require(t.eval_every.is_none_or(|n| n >= 1), "train.eval_every", "at least 1 step")?;
         require(t.threads.is_none_or(|n| n >= 1), "train.threads", "at least 1")?;
         for part in &self.ewc {
-            require(part.lambda.is_finite() && part.lambda >= 0.0, "ewc.lambda", "a number from 0 on")?;
+            let known = part.lambda.value().unwrap_or_default();
+            require(known.is_finite() && known >= 0.0, "ewc.lambda", "a number from 0 on")?;
+            if let Some(sought) = part.lambda.sought() {
+                require(sought.rise > 0.0 && sought.rise < 1.0, "ewc.rise", "a share between 0 and 1")?;
+                require(sought.steps.is_none_or(|n| n >= 1), "ewc.probe_steps", "at least 1")?;
+                let measurable = !matches!(part.of, EwcOf::File(_));
+                require(
+                    measurable,
+                    "ewc.rise",
+                    "a file has no rows to measure it on; name ewc.general, or give ewc.lambda",
+                )?;
+            }
             require(part.examples >= 1, "ewc.examples", "at least 1")?;
             if let EwcOf::Run { decay, .. } = part.of {
                 require((0.0..=1.0).contains(&decay), "ewc.decay", "from 0 to 1")?;
@@ -226,6 +274,8 @@ impl Plan {
                 require(goes_on, "ewc.run", "holds the adapter that adapter.start_from names; name that run's")?;
             }
         }
+        let sought = self.ewc.iter().filter(|part| part.lambda.sought().is_some()).count();
+        require(sought <= 1, "ewc.rise", "in one part alone; give the others ewc.lambda")?;
         if let Some(replay) = &self.data.replay {
             require(replay.share > 0.0 && replay.share < 1.0, "replay.share", "a share between 0 and 1")?;
             require(

@@ -6,16 +6,18 @@ use crate::checkpoint::{self, Identity, Loaded, Progress};
 use crate::evaluate::EvalLimits;
 use crate::ewc::{self, General, Measuring};
 use crate::forgotten::Rehearsal;
+use crate::lambda;
 use crate::limits::{self, Fit, Layers};
 use crate::metrics::{self, Records, TaskLoss};
 use crate::mix::{self, TaskShare};
 use crate::overfit::{self, Relief};
+use crate::probe::{self, After, Search};
 use crate::publish::{self, publish_result, result_name};
 use crate::record::{self, Facts};
 use crate::steps::{self, Ended, Training};
 use crate::unseen::Gap;
 use crate::written::{self, ToWrite};
-use crate::{Plan, RunLength, TrainError};
+use crate::{Lambda, Plan, Risen, RunLength, Sought, TrainError, Tried};
 use data::{DataError, Origin, Prepared, TextPipeline};
 use model::{AdaSchedule, Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
@@ -24,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run tells while it goes; the command line draws it, tests collect it.
 pub enum Event<'a> {
-    /// A phase begins: "data", "hash", "check", "quantise", "model", "write", "fisher", "train", "evaluate", "save"; "merge", "compare".
+    /// A phase begins: "data", "hash", "check", "quantise", "model", "write", "probe", "fisher", "train", "evaluate", "save"; "merge", "compare".
     Phase(&'a str),
     Note(String),
     Preparing {
@@ -46,6 +48,17 @@ pub enum Event<'a> {
     Writing {
         texts: u64,
         of: u64,
+    },
+    /// A step of a probe that looks for λ.
+    Probing {
+        lambda: f64,
+        step: u64,
+        steps: u64,
+    },
+    /// A probe is finished, or known from an earlier sitting; whether its rise is within what is allowed.
+    Probed {
+        tried: &'a Tried,
+        holds: bool,
     },
     /// Examples whose gradients have been squared for what is held on to.
     Measuring {
@@ -102,6 +115,9 @@ pub struct Summary {
     /// Whether that gap is beyond what chance explains.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unseen_gap_open: Option<bool>,
+    /// Where λ was found on probes: them, and what came of it.
+    #[serde(rename = "ewc_rise", skip_serializing_if = "Option::is_none")]
+    pub risen: Option<Risen>,
     /// Over all training steps, validation and saving left out.
     pub tokens_per_second: f64,
     /// Of this process; 0 where the system does not tell.
@@ -159,7 +175,16 @@ pub fn resume(dir: &Path, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(Eve
         on(Event::Note("no checkpoint was published before the interruption: beginning at step 1".to_owned()));
     }
     let setting = Setting { fs, stop };
-    go(set_up(plan, found, setting, on)?, setting, on)
+    match set_up(plan, found, setting, on) {
+        Ok(ready) => go(ready, setting, on),
+        Err(e) => {
+            // As after `run`: no step was taken, and a changed plan goes on from what was probed.
+            if matches!(e, TrainError::NoLambda { .. }) {
+                let _ = fs.remove_file(&dir.join(record::PLAN));
+            }
+            Err(e)
+        }
+    }
 }
 
 /// The plan of the run in `dir`.
@@ -218,6 +243,7 @@ pub fn preview(plan: &Plan, fs: &dyn Fs, stop: &AtomicBool, on: &mut dyn FnMut(E
         RunLength::Steps(steps) => steps,
     };
     plan.rank_schedule(steps)?;
+    probe::check(plan, steps)?;
     let copy = base::look(plan, fs)?;
     let pace = match (&copy, fit.layers) {
         (Some(copy), Layers::Copied) => {
@@ -267,6 +293,8 @@ struct Ready {
     steps: u64,
     ranks: Option<AdaSchedule>,
     progress: Progress,
+    /// Where λ was found on probes.
+    after: Option<After>,
 }
 
 /// Reads the data, plans memory and disk, and only then loads the model; each refusal comes as early as it can.
@@ -286,6 +314,7 @@ fn set_up(
     let Read { prepared, general } = read;
     let steps = steps_of(&plan, &prepared);
     let ranks = plan.rank_schedule(steps)?;
+    probe::check(&plan, steps)?;
     // The cut into passes decides the order of sums, and free memory decides the cut: it is fixed here for every
     // later sitting.
     plan.train.micro_tokens = Some(fit.limits.tokens_max);
@@ -296,7 +325,7 @@ fn set_up(
         Some(model) => model,
         None => base::identify(&plan, &mut making)?,
     };
-    let identity = Identity::new(&plan, &data_hash, &model.sha256)?;
+    let mut identity = Identity::new(&plan, &data_hash, &model.sha256)?;
     if let Some(found) = &found {
         found.check(&identity)?;
     }
@@ -305,21 +334,42 @@ fn set_up(
     }
     let base = base::folder(&plan, &model, fit.layers == Layers::Copied, &mut making)?;
     on(Event::Phase("model"));
+    let model_dir = plan.model.clone();
     let relief = found.as_ref().and_then(|found| found.progress.relief.as_ref());
     let adapter = overfit::adapter_plan(&plan, relief)?;
-    let mut engine = Engine::load_copy(&base, &plan.model, &adapter, &fit.limits)?;
-    if let Some(ranks) = ranks {
-        engine.set_schedule(ranks);
-    }
+    let load = || -> Result<Engine, TrainError> {
+        let mut engine = Engine::load_copy(&base, &model_dir, &adapter, &fit.limits)?;
+        ranks.into_iter().for_each(|ranks| engine.set_schedule(ranks));
+        Ok(engine)
+    };
+    let mut engine = load()?;
     require_disk(&plan, &engine, found.is_some(), fs)?;
     let measuring = Measuring { fs, stop, model_sha256: &model.sha256, step: step_saved };
+    // A run that has begun has its λ in the plan.
+    if let (Some((part, sought)), true) = (probe::part(&plan), found.is_none()) {
+        let search = Search {
+            plan: &plan,
+            train: &prepared.train,
+            general: &general,
+            data_hash: &data_hash,
+            measuring: &measuring,
+            tokens_max: fit.limits.tokens_max,
+            steps: (steps, lambda::probe_steps(sought.steps, steps)),
+        };
+        let (lambda, as_it_begins) = probe::seek(&search, engine, &load, on)?;
+        engine = as_it_begins;
+        plan.ewc[part].lambda = Lambda::Sought(Sought { found: Some(lambda), ..sought });
+        record::write_plan(fs, &dir, &plan)?;
+        identity = Identity::new(&plan, &data_hash, &model.sha256)?;
+    }
     ewc::hold(&mut engine, &plan, &general, &measuring, on)?;
+    let after = After::of((&plan, steps), general, (&data_hash, &model.sha256), fs, on)?;
     let mut progress = Progress { settled: true, ..Progress::default() };
     if let Some(found) = found {
         found.restore(fs, &mut engine)?;
         progress = found.progress;
     }
-    Ok(Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress })
+    Ok(Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress, after })
 }
 
 fn steps_of(plan: &Plan, prepared: &Prepared) -> u64 {
@@ -414,7 +464,7 @@ fn require_disk(plan: &Plan, engine: &Engine, resumed: bool, fs: &dyn Fs) -> Res
 /// The steps, and at their end the adapter and run.json.
 fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summary, TrainError> {
     let Setting { fs, stop } = setting;
-    let Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress } = ready;
+    let Ready { plan, prepared, fit, identity, base, engine, steps, ranks, progress, after } = ready;
     let dir = plan.out.as_path();
     on(Event::Start { steps, first_step: progress.step + 1, trainable: fit.trainable, parameters: fit.parameters });
     note_long_unseen(&prepared, fit.limits.seq_len_max, &plan, on)?;
@@ -455,11 +505,14 @@ fn go(ready: Ready, setting: Setting, on: &mut dyn FnMut(Event)) -> Result<Summa
         steps::tell_unseen(&unseen.best, &unseen.first, on);
     }
 
+    let (step, limits) = (training.progress.step, training.limits);
+    let risen = after.map(|after| after.measure(&mut training.engine, limits, (stop, step), on)).transpose()?;
+
     on(Event::Phase("save"));
     let result = result_name(&training.engine);
     publish_result(&training.engine, fs, &plan.model, &dir.join(result))?;
     let seconds = metrics::seconds_trained(fs, dir)?;
-    let summary = summarise(&plan, &training.progress, result, seconds);
+    let summary = summarise(&plan, &training.progress, (result, risen), seconds);
     let facts = Facts {
         data_sha256: prepared.data_hash.clone(),
         notes: prepared.notes.clone(),
@@ -499,7 +552,12 @@ fn note_long_unseen(
     Ok(())
 }
 
-fn summarise(plan: &Plan, progress: &Progress, result: &'static str, seconds: f64) -> Summary {
+fn summarise(
+    plan: &Plan,
+    progress: &Progress,
+    (result, risen): (&'static str, Option<Risen>),
+    seconds: f64,
+) -> Summary {
     Summary {
         out: plan.out.clone(),
         result,
@@ -510,6 +568,7 @@ fn summarise(plan: &Plan, progress: &Progress, result: &'static str, seconds: f6
         best_valid_loss: progress.best.map(|b| b.valid_loss),
         unseen: progress.unseen.map(|u| u.best),
         unseen_gap_open: progress.unseen.map(|u| u.best.is_open()),
+        risen,
         tokens_per_second: metrics::rate(progress.tokens, seconds),
         peak_rss_bytes: record::peak_rss_bytes(),
         stopped_early: progress.stopped_early,

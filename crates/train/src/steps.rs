@@ -107,25 +107,13 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
     let legs = t.progress.forgotten.as_ref().map_or(&[][..], |forgotten| &forgotten.legs);
     let (segments, cursor) = (t.feed)(t.progress.cursor, legs)?;
     let sums = gradients(&mut t.engine, &segments, t.limits.tokens_max, (t.plan.train.seed, step), t.tasks.len())?;
-    let penalty = ("the penalty", sums.penalty.unwrap_or_default());
-    for (what, value) in [("the loss", sums.loss), penalty, ("the gradient norm", sums.grad_norm)] {
-        if !value.is_finite() {
-            t.engine.zero_grad()?;
-            return Err(went_bad(t, step, what, value, &segments)?);
-        }
+    if let Some((what, value)) = sums.bad() {
+        t.engine.zero_grad()?;
+        return Err(went_bad(t, step, what, value, &segments)?);
     }
     // Its moments are as old as the last relief.
     let updates = step - t.progress.relief.as_ref().map_or(0, |relief| relief.step);
-    let adamw = adamw(&t.plan.train, lr, updates, sums.grad_norm);
-    let budgets = t.ranks.and_then(|schedule| Some((schedule, t.engine.budgets()?)));
-    let what = budgets.map(|(schedule, (first, target))| schedule.after(step, first, target));
-    match what {
-        Some(Allotment::Measure { .. }) => t.engine.update_measured(&adamw)?,
-        _ => t.engine.update(&adamw)?,
-    }
-    if let Some(what) = what {
-        t.engine.allot(what)?;
-    }
+    update(&mut t.engine, &adamw(&t.plan.train, lr, updates, sums.grad_norm), t.ranks, step)?;
     let kept_ranks = t.engine.kept_ranks();
 
     let metrics = StepMetrics {
@@ -166,21 +154,30 @@ fn step(t: &mut Training, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
 }
 
 /// What the passes of a step add up to.
-struct Sums {
+pub(crate) struct Sums {
     /// Nats per supervised token of the whole step.
-    loss: f64,
+    pub loss: f64,
     /// None where nothing is held.
     penalty: Option<f64>,
-    grad_norm: f64,
+    pub grad_norm: f64,
     tokens: u64,
     targets: u64,
     /// [tasks]
     by_task: Vec<LabelSum>,
 }
 
+impl Sums {
+    /// What is NaN or infinite; nothing may be updated with it.
+    pub fn bad(&self) -> Option<(&'static str, f64)> {
+        let penalty = ("the penalty", self.penalty.unwrap_or_default());
+        let all = [("the loss", self.loss), penalty, ("the gradient norm", self.grad_norm)];
+        all.into_iter().find(|(_, value)| !value.is_finite())
+    }
+}
+
 /// Forward and backward over a step's segments. Every pass is scaled by the targets of the *whole* step, so that
 /// gradients and losses add up to the step's mean and never to a mean of means.
-fn gradients(
+pub(crate) fn gradients(
     engine: &mut Engine,
     segments: &[Segment],
     tokens_max: usize,
@@ -206,7 +203,7 @@ fn gradients(
     Ok(Sums { loss: loss / targets as f64, penalty, grad_norm: engine.grad_norm()?, tokens, targets, by_task })
 }
 
-fn adamw(plan: &TrainPlan, lr: f64, updates: u64, grad_norm: f64) -> AdamW {
+pub(crate) fn adamw(plan: &TrainPlan, lr: f64, updates: u64, grad_norm: f64) -> AdamW {
     let grad_scale = plan.clip.map_or(1.0, |max| (max / (grad_norm + CLIP_EPS)).min(1.0));
     AdamW {
         lr: lr as f32,
@@ -217,6 +214,22 @@ fn adamw(plan: &TrainPlan, lr: f64, updates: u64, grad_norm: f64) -> AdamW {
         t: u32::try_from(updates).unwrap_or(u32::MAX),
         grad_scale: grad_scale as f32,
     }
+}
+
+/// The optimiser's step, and what AdaLoRA's schedule does after it.
+pub(crate) fn update(
+    engine: &mut Engine,
+    adamw: &AdamW,
+    ranks: Option<AdaSchedule>,
+    step: u64,
+) -> Result<(), TrainError> {
+    let budgets = ranks.and_then(|schedule| Some((schedule, engine.budgets()?)));
+    let what = budgets.map(|(schedule, (first, target))| schedule.after(step, first, target));
+    match what {
+        Some(Allotment::Measure { .. }) => engine.update_measured(adamw)?,
+        _ => engine.update(adamw)?,
+    }
+    Ok(what.map_or(Ok(()), |what| engine.allot(what))?)
 }
 
 fn origin(segment: &Segment) -> String {
@@ -231,14 +244,23 @@ fn went_bad(
     value: f64,
     segments: &[Segment],
 ) -> Result<TrainError, TrainError> {
-    let rows = t.dir.join("bad_batch.json");
+    bad_batch(t.fs, t.dir, (step, what, value), segments)
+}
+
+pub(crate) fn bad_batch(
+    fs: &dyn Fs,
+    dir: &Path,
+    (step, what, value): (u64, &'static str, f64),
+    segments: &[Segment],
+) -> Result<TrainError, TrainError> {
+    let rows = dir.join("bad_batch.json");
     let list: Vec<_> = segments
         .iter()
         .map(|s| json!({"file": &*s.origin.file, "line": s.origin.line, "tokens": s.ids.len()}))
         .collect();
     // JSON has no NaN: the value is written as text.
     let report = json!({"step": step, "what": what, "value": value.to_string(), "rows": list});
-    runfs::publish_file(t.fs, &rows, format!("{report:#}\n").as_bytes())?;
+    runfs::publish_file(fs, &rows, format!("{report:#}\n").as_bytes())?;
     Ok(TrainError::NumbersWentBad { step, what, value, rows })
 }
 

@@ -92,6 +92,9 @@ fn as_text(plan: &Plan, p: &Preview) -> String {
     page.row("base", &base_line(plan));
     page.row("steps", &format!("{} of {} {}", count(p.steps), count(plan.train.batch as u64), batch_unit(plan)));
     page.row("rate", &rate_line(plan));
+    for part in &plan.ewc {
+        page.row("holds", &holds_line(part, p.steps));
+    }
     if let Some(asked) = &plan.eval {
         page.row("asks", &asks_line(asked));
     }
@@ -176,6 +179,23 @@ fn to_write_line(t: &ToWrite) -> String {
         count(t.texts),
         count(t.tokens as u64)
     )
+}
+
+/// What is held on to, and how strongly.
+fn holds_line(part: &train::EwcPlan, steps: u64) -> String {
+    let what = match &part.of {
+        train::EwcOf::Base(_) => "the base, by a Fisher of general data".to_owned(),
+        train::EwcOf::Run { dir, .. } => format!("the adapter of {}", shown_path(dir)),
+        train::EwcOf::File(path) => format!("what {} is of", shown_path(path)),
+    };
+    match part.lambda.sought() {
+        None => format!("{what}, λ = {}", part.lambda.value().unwrap_or_default()),
+        Some(sought) => format!(
+            "{what}; λ is found first, on probes of {} steps, so that the loss on held rows rises by at most {:.1} %",
+            train::probe_steps(sought.steps, steps),
+            100.0 * sought.rise
+        ),
+    }
 }
 
 /// What is asked when the training is done.

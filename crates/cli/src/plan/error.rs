@@ -26,6 +26,8 @@ pub enum PlanError {
     UnknownChoice { at: Place, key: String, got: String, choices: &'static [&'static str], nearest: Option<String> },
     #[error("{at}: `{key}` is missing")]
     Missing { at: Place, key: String },
+    #[error("{at}: `{key}` is missing, and so is `{other}`")]
+    Neither { at: Place, key: String, other: String },
     #[error("{at}: `{one}` and `{other}` exclude each other")]
     Exclusive { at: Place, one: String, other: String },
     #[error("{at}: `{key}` needs `{needs}`")]
@@ -63,6 +65,7 @@ impl PlanError {
             }
             PlanError::WrongType { key, .. } | PlanError::OutOfRange { key, .. } => format!("change `{key}`"),
             PlanError::Missing { key, .. } => format!("add `{key}` to the plan, or pass --set {key}=…"),
+            PlanError::Neither { key, other, .. } => format!("add `{key}` or `{other}` to the plan, or pass --set {key}=…"),
             PlanError::Exclusive { one, other, .. } => format!("keep `{one}` or `{other}`, not both"),
             PlanError::Needs { key, needs, .. } => format!("add `{needs}`, or take `{key}` out"),
             PlanError::MethodNotYet { method, .. } if method == "qlora" => {

@@ -12,7 +12,10 @@ use model::adapters::plan_from;
 use model::{AdaPlan, AdapterPlan, BiasTraining, InitWeights, LoraPlan, Quantize, Span, Targets};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use train::{AskPlan, EarlyStop, EwcOf, EwcPlan, OnOverfit, Plan, Precision, RunLength, Schedule, TrainPlan, Warmup};
+use train::{
+    AskPlan, EarlyStop, EwcOf, EwcPlan, Lambda, OnOverfit, Plan, Precision, RunLength, Schedule, Sought, TrainPlan,
+    Warmup,
+};
 
 const R: u64 = 8;
 const R_MAX: u64 = 4096;
@@ -629,12 +632,44 @@ impl Cx<'_> {
                 return Err(self.needs(&key("decay"), &key("run")));
             }
             Ok(EwcPlan {
-                of,
-                lambda: self.number(&key("lambda"), Some(file.lambda), 0.0, "0 or more", |x| x >= 0.0)?,
+                lambda: self.lambda(&key, (file.lambda, file.rise, file.probe_steps), &of)?,
                 examples: as_usize(self.whole(&key("examples"), file.examples, EWC_EXAMPLES, 1..=EWC_EXAMPLES_MAX)?),
+                of,
             })
         };
-        files.into_iter().enumerate().map(one).collect()
+        let parts: Vec<EwcPlan> = files.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+        let mut sought = (0..parts.len()).filter(|i| parts[*i].lambda.sought().is_some());
+        match (sought.next(), sought.next()) {
+            (Some(one), Some(other)) => {
+                let key = |i| format!("{}.rise", self.item_key("ewc", i));
+                Err(self.exclusive(&key(one), &key(other)))
+            }
+            _ => Ok(parts),
+        }
+    }
+
+    fn lambda(
+        &self,
+        key: &dyn Fn(&str) -> String,
+        (lambda, rise, steps): (Option<f64>, Option<f64>, Option<u64>),
+        of: &EwcOf,
+    ) -> Result<Lambda, PlanError> {
+        if steps.is_some() && rise.is_none() {
+            return Err(self.needs(&key("probe_steps"), &key("rise")));
+        }
+        match (lambda, rise) {
+            (Some(_), Some(_)) => Err(self.exclusive(&key("lambda"), &key("rise"))),
+            (None, None) => Err(self.neither(&key("lambda"), &key("rise"))),
+            (Some(_), None) => self.number(&key("lambda"), lambda, 0.0, "0 or more", |x| x >= 0.0).map(Lambda::Given),
+            // A Fisher alone has no rows to measure the rise on.
+            (None, Some(_)) if matches!(of, EwcOf::File(_)) => Err(self.needs(&key("rise"), &key("general"))),
+            (None, Some(_)) => Ok(Lambda::Sought(Sought {
+                rise: self
+                    .number(&key("rise"), rise, 0.0, "a share between 0 and 1, such as 0.02", |x| x > 0.0 && x < 1.0)?,
+                steps: self.optional_whole(&key("probe_steps"), steps, 1..=STEPS_MAX)?,
+                found: None,
+            })),
+        }
     }
 
     fn eval(&self, file: EvalFile) -> Result<AskPlan, PlanError> {
@@ -720,6 +755,10 @@ impl Cx<'_> {
 
     pub(super) fn missing(&self, key: &str) -> PlanError {
         PlanError::Missing { at: self.tree.place(key), key: key.into() }
+    }
+
+    fn neither(&self, key: &str, other: &str) -> PlanError {
+        PlanError::Neither { at: self.tree.place(key), key: key.into(), other: other.into() }
     }
 
     pub(super) fn needs(&self, key: &str, needs: &str) -> PlanError {

@@ -559,16 +559,28 @@ fn wrong_mixtures_and_replays_are_refused_where_they_stand() {
 
 #[test]
 fn what_is_held_on_to() {
-    use train::EwcOf;
+    use train::{EwcOf, Lambda, Sought};
     let of = |set: &str| good(SMALL, &[set]).ewc;
     let base = of("ewc={general: {path: g.jsonl}, lambda: 1e3}");
-    assert!(matches!(&base[..], [part] if part.lambda == 1e3 && part.examples == 200));
+    assert!(matches!(&base[..], [part] if part.lambda == Lambda::Given(1e3) && part.examples == 200));
     assert!(matches!(&base[0].of, EwcOf::Base(sources) if sources.len() == 1));
     let two = of("ewc=[{general: {path: g.jsonl}, lambda: 1}, {fisher: f.safetensors, lambda: 2, examples: 5}]");
     assert!(matches!(&two[1].of, EwcOf::File(_)) && two.len() == 2);
+    let sought = of("ewc=[{general: {path: g.jsonl}, rise: 0.02, probe_steps: 30}, {fisher: f, lambda: 2}]");
+    assert_eq!(sought[0].lambda, Lambda::Sought(Sought { rise: 0.02, steps: Some(30), found: None }));
     for (set, says) in [
         ("ewc={lambda: 1}", "`ewc.general` is missing"),
-        ("ewc={general: {path: g}}", "`ewc.lambda` is missing"),
+        ("ewc={general: {path: g}}", "`ewc.lambda` is missing, and so is `ewc.rise` | add `ewc.lambda` or `ewc.rise`"),
+        ("ewc={general: {path: g}, lambda: 1, rise: 0.1}", "`ewc.lambda` and `ewc.rise` exclude each other"),
+        ("ewc={general: {path: g}, rise: 2}", "`ewc.rise` must be a share between 0 and 1, such as 0.02, not 2"),
+        ("ewc={general: {path: g}, rise: 0}", "`ewc.rise` must be a share between 0 and 1"),
+        ("ewc={general: {path: g}, lambda: 1, probe_steps: 9}", "`ewc.probe_steps` needs `ewc.rise`"),
+        ("ewc={general: {path: g}, rise: 0.1, probe_steps: 0}", "`ewc.probe_steps` must be from 1 to"),
+        ("ewc={fisher: f, rise: 0.1}", "`ewc.rise` needs `ewc.general`"),
+        (
+            "ewc=[{general: {path: g}, rise: 0.1}, {general: {path: h}, rise: 0.2}]",
+            "`ewc.0.rise` and `ewc.1.rise` exclude each other",
+        ),
         ("ewc={general: {path: g}, lambda: -1}", "`ewc.lambda` must be 0 or more"),
         ("ewc={general: {path: g}, fisher: f, lambda: 1}", "`ewc.fisher`"),
         ("ewc={general: {path: g, weight: 2}, lambda: 1}", "task, weight and cap"),

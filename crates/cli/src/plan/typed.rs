@@ -173,7 +173,9 @@ pub struct EwcFile {
     pub general: Option<OneOrMany<SourceFile>>,
     pub run: Option<PathBuf>,
     pub fisher: Option<PathBuf>,
-    pub lambda: f64,
+    pub lambda: Option<f64>,
+    pub rise: Option<f64>,
+    pub probe_steps: Option<u64>,
     pub examples: Option<u64>,
     pub decay: Option<f64>,
 }

@@ -17,6 +17,13 @@ pub fn json(event: &Event<'_>) -> Value {
             json!({"event": "quantising", "bytes": bytes, "bytes_total": bytes_total})
         }
         Event::Writing { texts, of } => json!({"event": "writing", "texts": texts, "of": of}),
+        Event::Probing { lambda, step, steps } => {
+            json!({"event": "probing", "lambda": lambda, "step": step, "steps": steps})
+        }
+        Event::Probed { tried, holds } => json!({
+            "event": "probed", "lambda": tried.lambda, "general_loss": tried.general_loss, "rise": tried.rise,
+            "train_loss": tried.train_loss, "holds": holds,
+        }),
         Event::Measuring { examples, of } => json!({"event": "measuring", "examples": examples, "of": of}),
         Event::Start { steps, first_step, trainable, parameters } => json!({
             "event": "start", "steps": steps, "first_step": first_step, "trainable": trainable, "parameters": parameters,

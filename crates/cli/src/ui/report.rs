@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-use train::{Event, Summary, TaskLoss};
+use train::{Event, Risen, Summary, TaskLoss, Tried};
 use unicode_width::UnicodeWidthStr;
 
 /// How a command tells what it does.
@@ -136,6 +136,9 @@ fn summary_text(s: &Summary) -> String {
         let judged = if open { "worse beyond chance: see the note" } else { "no worse than chance explains" };
         rows.push(("unseen", format!("{means} ({judged})")));
     }
+    if let Some(risen) = &s.risen {
+        rows.push(("ewc", risen_line(risen)));
+    }
     let steps = match s.stopped_early {
         true => format!("{} (stopped early: no better for train.early_stop.patience validations)", count(s.steps)),
         false => count(s.steps),
@@ -171,6 +174,7 @@ fn phase_name(phase: &str) -> &str {
         "save" => "saving",
         "quantise" => "quantising",
         "write" => "the base writes its replay",
+        "probe" => "probing for λ",
         "fisher" => "measuring what is to be kept",
         "merge" => "merging",
         "mix" => "writing the mixture",
@@ -218,6 +222,11 @@ impl Bar {
             Event::Measuring { examples, of } => {
                 self.message(&format!("measuring what is to be kept: {} of {} examples", count(*examples), count(*of)))
             }
+            Event::Probing { lambda, step, steps } => {
+                let done = format!("step {} of {}", count(*step), count(*steps));
+                self.message(&format!("probing λ = {}: {done}", strength(*lambda)));
+            }
+            Event::Probed { tried, holds } => self.above(&probed_line(tried, *holds))?,
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.above(&start_line(*steps, *first_step, *trainable, *parameters))?;
                 let bar = ProgressBar::new(*steps).with_position(first_step.saturating_sub(1));
@@ -338,6 +347,13 @@ impl Lines {
                 }
                 format!("measured {} of {} examples", count(*examples), count(*of))
             }
+            Event::Probing { lambda, step, steps } => {
+                if !self.due() {
+                    return Ok(());
+                }
+                format!("probing λ = {}: step {} of {}", strength(*lambda), count(*step), count(*steps))
+            }
+            Event::Probed { tried, holds } => probed_line(tried, *holds),
             Event::Start { steps, first_step, trainable, parameters } => {
                 self.started = Instant::now();
                 self.first_step = *first_step;
@@ -387,6 +403,38 @@ fn start_line(steps: u64, first_step: u64, trainable: u64, parameters: u64) -> S
     format!("training {} of {} parameters for {} steps{from}", count(trainable), count(parameters), count(steps))
 }
 
+/// One row of the table of probes.
+fn probed_line(tried: &Tried, holds: bool) -> String {
+    let loss = |loss: Option<f64>| loss.map_or_else(|| "no number".to_owned(), figure);
+    let (lambda, rise) = (strength(tried.lambda), tried.rise.map(change).unwrap_or_default());
+    let mark = if holds { "  holds" } else { "" };
+    let (general, train) = (loss(tried.general_loss), loss(tried.train_loss));
+    format!("λ {lambda:<8}  general loss {general:<9} {rise:>8}  training loss {train:<9}{mark}").trim_end().to_owned()
+}
+
+/// λ as a plan takes it.
+fn strength(lambda: f64) -> String {
+    if (1e-3..1e5).contains(&lambda) || lambda == 0.0 { lambda.to_string() } else { format!("{lambda:e}") }
+}
+
+/// 0.0512 → `+5.1 %`.
+fn change(share: f64) -> String {
+    format!("{:+.1} %", 100.0 * share)
+}
+
+/// What came of a λ that was found.
+fn risen_line(r: &Risen) -> String {
+    let (after, rise) = (r.general_loss.map_or_else(|| "no number".to_owned(), figure), r.rise.map(change));
+    let judged = if r.is_within() { "within" } else { "above" };
+    format!(
+        "λ {}; general loss {} to {after}, {} ({judged} {:.1} %)",
+        strength(r.lambda),
+        figure(r.general_loss_before),
+        rise.unwrap_or_default(),
+        100.0 * r.rise_allowed
+    )
+}
+
 /// One line: tasks that do not fit are in metrics.jsonl.
 fn valid_line(step: u64, loss: f64, best: bool, unseen: Option<f64>, tasks: &[TaskLoss]) -> String {
     let mark = if best { "  (best so far)" } else { "" };
@@ -406,6 +454,33 @@ fn valid_line(step: u64, loss: f64, best: bool, unseen: Option<f64>, tasks: &[Ta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probes_and_what_came_of_them_fit_the_terminal() {
+        let tried =
+            |lambda, loss: Option<f64>| Tried { lambda, general_loss: loss, rise: loss, train_loss: Some(123.45678) };
+        assert_eq!(
+            probed_line(&Tried { rise: Some(0.0512), ..tried(5600.0, Some(1.625)) }, true),
+            "λ 5600      general loss 1.6250      +5.1 %  training loss 123.4568   holds"
+        );
+        for line in [probed_line(&tried(1.8e-11, Some(123.45678)), true), probed_line(&tried(1.8e11, None), false)] {
+            assert!(line.width() <= COLUMNS, "{line}");
+        }
+        let mut risen = Risen {
+            rise_allowed: 0.1,
+            lambda: 5.6e7,
+            probe_steps: 50,
+            rows: 200,
+            general_loss_before: 12.5,
+            general_loss: Some(13.5),
+            rise: Some(0.08),
+            probes: Vec::new(),
+        };
+        assert_eq!(risen_line(&risen), "λ 5.6e7; general loss 12.5000 to 13.5000, +8.0 % (within 10.0 %)");
+        risen.rise = Some(0.12);
+        assert!(risen_line(&risen).ends_with("+12.0 % (above 10.0 %)"));
+        assert!(risen_line(&risen).width() + 9 <= COLUMNS);
+    }
 
     #[test]
     fn a_validation_of_many_tasks_is_one_line() {

@@ -11,6 +11,7 @@ mod kills;
 mod mix;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod probe;
 mod quickstart;
 mod scan;
 mod support;

@@ -3,7 +3,7 @@
 use crate::common::{Bench, bench, json_lines, promised, source};
 use std::fs;
 use std::path::PathBuf;
-use train::{EwcOf, EwcPlan, RunLength, Schedule, TrainError, Warmup};
+use train::{EwcOf, EwcPlan, Lambda, RunLength, Schedule, TrainError, Warmup};
 
 /// Stories of the kind that the base was trained on.
 const GENERAL: [&str; 6] = [
@@ -30,7 +30,7 @@ fn general(b: &Bench) -> PathBuf {
 pub fn base_held(lambda: f64) -> Bench {
     let mut b = bench();
     let sources = vec![source(&general(&b))];
-    b.plan.ewc = vec![EwcPlan { of: EwcOf::Base(sources), lambda, examples: 4 }];
+    b.plan.ewc = vec![EwcPlan { of: EwcOf::Base(sources), lambda: Lambda::Given(lambda), examples: 4 }];
     b
 }
 
@@ -42,7 +42,7 @@ pub fn after_an_earlier_task() -> Bench {
     fs::rename(b.out(), &first).unwrap();
     b.plan.data.train = vec![source(&general(&b))];
     b.lora_mut().start_from = Some(first.join("adapter"));
-    b.plan.ewc = vec![EwcPlan { of: EwcOf::Run { dir: first, decay: 0.5 }, lambda: 1e3, examples: 100 }];
+    b.plan.ewc = vec![EwcPlan { of: EwcOf::Run { dir: first, decay: 0.5 }, lambda: Lambda::Given(1e3), examples: 100 }];
     b
 }
 

@@ -7,6 +7,7 @@ mod faults;
 mod merge;
 mod mix;
 mod overfit;
+mod probe;
 mod quantise;
 mod refusals;
 mod resume;

@@ -129,7 +129,7 @@ fn what_cannot_go_on_so_is_refused() {
         (
             |b| {
                 let of = train::EwcOf::Base(b.plan.data.train.clone());
-                b.plan.ewc = vec![train::EwcPlan { of, lambda: 1.0, examples: 4 }];
+                b.plan.ewc = vec![train::EwcPlan { of, lambda: train::Lambda::Given(1.0), examples: 4 }];
             },
             "leave out ewc",
         ),

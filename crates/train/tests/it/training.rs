@@ -66,6 +66,8 @@ fn the_folder_holds_what_it_should() {
             | Event::Preparing { .. }
             | Event::Hashing { .. }
             | Event::Measuring { .. }
+            | Event::Probing { .. }
+            | Event::Probed { .. }
             | Event::Writing { .. }
             | Event::Quantising { .. } => {}
         })
