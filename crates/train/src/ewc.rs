@@ -7,6 +7,7 @@
 use crate::batch::Segment;
 use crate::{Event, EwcOf, EwcPlan, Plan, TrainError, TrainPlan, probe, record, written};
 use data::{DataPlan, Dataset, Permutation, Purpose};
+use model::adapters::{AdapterPlan, InitWeights, LoraPlan};
 use model::{Batch, Engine, Fisher, FisherOf, FisherPart, IGNORE, Importance};
 use runfs::Fs;
 use serde_json::json;
@@ -98,6 +99,42 @@ pub(crate) struct Measuring<'a> {
     pub model_sha256: &'a str,
     /// The step that a resumed run goes on from.
     pub step: u64,
+}
+
+/// Measures what a run that goes on from an earlier adapter holds of the base: of the base as it is, which is where it is held,
+/// without that adapter. `load`: an engine with what is to be trained.
+///
+/// # Errors
+/// As [`hold`].
+pub(crate) fn measure_before(
+    plan: &Plan,
+    general: &[General],
+    m: &Measuring,
+    load: &dyn Fn(&AdapterPlan) -> Result<Engine, TrainError>,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), TrainError> {
+    let AdapterPlan::Lora(lora) = &plan.adapter else { return Ok(()) };
+    if lora.start_from.is_none() {
+        return Ok(());
+    }
+    // Whatever the method, a start that changes nothing.
+    let unchanged = LoraPlan { start_from: None, init: InitWeights::Kaiming, ..lora.as_ref().clone() };
+    let unchanged = AdapterPlan::Lora(Box::new(unchanged));
+    let mut engine = None;
+    for (i, (part, general)) in plan.ewc.iter().zip(general).enumerate() {
+        let (EwcOf::Base(_), Some(data)) = (&part.of, &general.data) else { continue };
+        let (own, key) = (own_file(&plan.out, i), key(plan, part, general, m));
+        if m.fs.exists(&own) && read_file(&own, m.model_sha256).is_ok_and(|(_, was)| was == key) {
+            continue;
+        }
+        let engine = match &mut engine {
+            Some(engine) => engine,
+            None => engine.insert(load(&unchanged)?),
+        };
+        let fisher = measure(engine, plan, (part, data), m, on)?;
+        write(m.fs, &own, &fisher, &[(KEY, &key), (BASE, m.model_sha256), (DATA, &general.hash)])?;
+    }
+    Ok(())
 }
 
 /// Measures what is not there yet, with the engine as the run begins, and holds all of it from now on.

@@ -19,6 +19,7 @@ use crate::unseen::Gap;
 use crate::written::{self, ToWrite};
 use crate::{Lambda, Plan, Risen, RunLength, Sought, TrainError, Tried};
 use data::{DataError, Origin, Prepared, TextPipeline};
+use model::adapters::AdapterPlan;
 use model::{AdaSchedule, Engine, ModelConfig, ModelError};
 use runfs::{Fs, RunFsError, RunLock, SystemClock};
 use std::path::{Path, PathBuf};
@@ -337,14 +338,16 @@ fn set_up(
     let model_dir = plan.model.clone();
     let relief = found.as_ref().and_then(|found| found.progress.relief.as_ref());
     let adapter = overfit::adapter_plan(&plan, relief)?;
-    let load = || -> Result<Engine, TrainError> {
-        let mut engine = Engine::load_copy(&base, &model_dir, &adapter, &fit.limits)?;
+    let load_with = |adapter: &AdapterPlan| -> Result<Engine, TrainError> {
+        let mut engine = Engine::load_copy(&base, &model_dir, adapter, &fit.limits)?;
         ranks.into_iter().for_each(|ranks| engine.set_schedule(ranks));
         Ok(engine)
     };
+    let load = || load_with(&adapter);
+    let measuring = Measuring { fs, stop, model_sha256: &model.sha256, step: step_saved };
+    ewc::measure_before(&plan, &general, &measuring, &load_with, on)?;
     let mut engine = load()?;
     require_disk(&plan, &engine, found.is_some(), fs)?;
-    let measuring = Measuring { fs, stop, model_sha256: &model.sha256, step: step_saved };
     // A run that has begun has its λ in the plan.
     if let (Some((part, sought)), true) = (probe::part(&plan), found.is_none()) {
         let search = Search {

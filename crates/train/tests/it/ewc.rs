@@ -72,6 +72,28 @@ fn the_base_is_held_while_a_task_is_learnt() {
     assert!(penalties.len() == 30 && penalties[0] == 0.0 && penalties[29] > 0.0, "{penalties:?}");
 }
 
+/// What matters to general data is the base's, whatever adapter a run goes on from: that is where the base is held.
+#[test]
+fn a_run_that_goes_on_measures_the_base_without_its_adapter() {
+    let mut b = base_held(1e3);
+    b.run().unwrap();
+    let first = b.temp.path().join("first");
+    fs::rename(b.out(), &first).unwrap();
+    b.lora_mut().start_from = Some(first.join("adapter"));
+    b.run().unwrap();
+    let fishers = [first, b.out().to_path_buf()]
+        .map(|run| weights::Checkpoint::open_file(&run.join("ewc/1.safetensors")).unwrap());
+    let names: Vec<&str> = fishers[0].names().collect();
+    assert!(!names.is_empty() && names == fishers[1].names().collect::<Vec<_>>());
+    for name in names {
+        let [of_first, of_second] = [0, 1].map(|i| fishers[i].get(name).unwrap().to_f32().unwrap());
+        assert!(of_first == of_second, "{name}");
+    }
+    // It is held from the first step on: the adapter has changed the base already.
+    let penalties = json_lines(&b.out().join("metrics.jsonl"));
+    assert!(penalties[0]["penalty"].as_f64().unwrap() > 0.0);
+}
+
 #[test]
 fn a_file_of_an_earlier_run_holds_the_same() {
     let mut b = base_held(1e3);

@@ -12,7 +12,7 @@ use std::ops::Range;
 #[repr(C)]
 pub(super) struct Segment {
     pub k: usize,
-    /// packed [k][m], or [k / unit][m][unit] where the kernels' unit is more than a word
+    /// packed [k][m], or [k / unit][forms][m][unit] where the kernels' unit is more than a word
     pub a: *const f32,
     /// row l starts at `l * ldb` and has all `nr` columns
     pub b: *const f32,
