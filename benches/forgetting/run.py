@@ -87,7 +87,8 @@ def texts(a):
 
 
 def settings(best, held):
-    """Way, of which source, setting, and what the plan has for it."""
+    """Way, of which source, setting, and what the plan has for it. What the base writes is replayed as it is in users' runs: each
+    run writes its own, by its own seed."""
     lr = {"train.lr": float(best)}
     for steps in STEPS:
         yield "LoRA, fewer steps", None, f"{steps} steps", {**lr, "train.steps": steps}
@@ -104,12 +105,10 @@ def settings(best, held):
 
 
 def alone_at(points, loss, source):
-    """What LoRA alone forgets at that validation loss, between two of its rates; None where it does not get there."""
-    line = sorted((p["valid"], p["rises"][source]) for p in points if p["way"] == "LoRA alone")
-    for (x, y), (x2, y2) in zip(line, line[1:]):
-        if x <= loss <= x2:
-            return y + (y2 - y) * (loss - x) / (x2 - x)
-    return None
+    """The least that LoRA alone forgets at that validation loss, between two of its rates; None where it does not get there."""
+    line = [(p["valid"], p["rises"][source]) for p in points if p["way"] == "LoRA alone"]
+    found = [y + (y2 - y) * (loss - x) / (x2 - x) for (x, y), (x2, y2) in zip(line, line[1:]) if min(x, x2) <= loss <= max(x, x2)]
+    return min(found, default=None)
 
 
 def main():

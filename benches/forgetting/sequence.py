@@ -7,11 +7,11 @@ The model inside the program learns Banking77 (its category), then GSM8K (FOLDER
 quickstart's company task; each run goes on from the adapter of the one before. Ways: nothing else; replay; EWC; both. Replay is of
 general rows and of every earlier task, as many characters of answers of each; EWC holds the base by the general rows' Fisher and the
 adapter of the run before (online). Learning rate and steps are the same in all ways. --share, --lambda-base and --lambda-run are what
-replay and EWC may have: the best of them by the validation rows of all tasks after the last, seed 0, is taken; the final tests choose
-nothing. Asked after each stage, on rows that no stage has trained on: exact answers, and of GSM8K the loss. Prints the
+replay and EWC may have: the best by the validation rows of all tasks after the last, seed 0, is taken (of λ one after the other, of the
+runs first); the final tests choose nothing. Asked after each stage, on rows that no stage has trained on: exact answers, and of GSM8K the loss. Prints the
 matrices, medians over the seeds with their range; writes DIR/matrix.json; --svg draws it. What is finished in DIR is not computed again.
 """
-import argparse, csv, itertools, json, pathlib, random, shutil, statistics, subprocess
+import argparse, csv, json, pathlib, random, shutil, statistics, subprocess
 import draw
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -94,6 +94,7 @@ def train(a, data, setting, stage, seed):
     tag = "-".join(str(x) for x in (way, share, base, run if stage > 1 else None) if x is not None)
     out = a.work / "runs" / f"{tag}-seed{seed}-{stage}"
     before = train(a, data, setting, stage - 1, seed) if stage > 1 else None
+    first = train(a, data, setting, 1, seed) if stage > 1 else None
     if (out / "run.json").exists():
         return out
     shutil.rmtree(out, ignore_errors=True)
@@ -109,7 +110,9 @@ def train(a, data, setting, stage, seed):
     if share:
         plan["replay"] = {"path": str(data / f"old-{stage}.jsonl" if before else general), "share": share}
     if base:
-        plan["ewc"] = [{"general": {"path": str(general)}, "lambda": base, "examples": 400}]
+        # The base's Fisher is that of the first stage: measured later, it would be of the base with the adapter so far.
+        held = {"fisher": str(first / "ewc/1.safetensors")} if before else {"general": {"path": str(general)}, "examples": 400}
+        plan["ewc"] = [{**held, "lambda": base}]
         if before:
             plan["ewc"].append({"run": str(before), "lambda": run, "examples": 400})
     path = a.work / "plans" / f"{out.name}.yaml"
@@ -145,7 +148,7 @@ def main():
     p.add_argument("--gsm8k", type=pathlib.Path, required=True)
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--share", type=float, nargs="+", default=[0.1, 0.25])
-    p.add_argument("--lambda-base", type=float, nargs="+", default=[1e2, 1e3])
+    p.add_argument("--lambda-base", type=float, nargs="+", default=[1e3, 1e4])
     p.add_argument("--lambda-run", type=float, nargs="+", default=[1e5, 1e6])
     p.add_argument("--svg", type=pathlib.Path)
     a = p.parse_args()
@@ -158,19 +161,26 @@ def main():
     before = ask(a, suites, "valid")["rows"]["gsm8k"]
     learnt = after(none, 0, "valid", 2)["rows"]["gsm8k"]
 
+    scores = {}
+
     def score(setting):
+        if setting in scores:
+            return scores[setting]
         rows = after(setting, 0, "valid", 3)["rows"]
         parts = {row: kept(x, before, learnt) if row == "gsm8k" else x for row, x in rows.items()}
         value = statistics.mean(parts.values())
         named = ", ".join(f"{k} {x}" for k, x in zip(("share", "λ base", "λ run"), setting[1:]) if x is not None)
         print(f"| {setting[0]} | {named} | {value:.3f} | " + " | ".join(f"{parts[row]:.3f}" for row in ROWS) + " |", flush=True)
+        scores[setting] = value
         return value
 
     print("Validation rows after the last stage, seed 0; of gsm8k the part of what its loss fell by that is left:\n")
     print("| way | setting | mean | " + " | ".join(ROWS) + " |\n|---|---|" + "---:|" * (1 + len(ROWS)))
     score(none)
     replay = max((("replay", s, None, None) for s in a.share), key=score)
-    ewc = max((("EWC", None, b, r) for b, r in itertools.product(a.lambda_base, a.lambda_run)), key=score)
+    # One λ after the other: that of the runs with the first of the base's, then that of the base.
+    run = max((("EWC", None, a.lambda_base[0], r) for r in a.lambda_run), key=score)[3]
+    ewc = max((("EWC", None, b, run) for b in a.lambda_base), key=score)
     settings = [none, replay, ewc, ("both", replay[1], ewc[2], ewc[3])]
     score(settings[-1])
 
