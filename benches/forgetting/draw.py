@@ -31,7 +31,7 @@ def page(width, height, parts):
 
 PANEL, TALL, LEFT, TOP, GAP = 470, 440, 64, 66, 76
 # What lies further right is in the table alone.
-FAR = 2.25
+FAR = 2.35
 
 
 def mark(shape, x, y, colour, title):
@@ -62,7 +62,7 @@ class Labels:
         self.points += points
 
     def put(self, points, own, words, size, far, anchors=("start", "end", "middle")):
-        wide, best = len(words) * size * 0.56, None
+        wide, best = len(words) * size * (0.66 if size > 12 else 0.56), None
         left, top, right, bottom = self.box
         for nth, (px, py) in enumerate(points):
             for reach in range(10, far, 3):
@@ -162,8 +162,8 @@ def curves(record):
 
 # --- tasks one after another ----------------------------------------------------------------------
 
-CELL, ROW, NAMES, HEAD = 84, 40, 116, 92
-SHOWN = {"banking77": "Banking77", "gsm8k": "GSM8K (loss)", "company": "company task", "general": "general skills"}
+CELL, ROW, NAMES, HEAD = 84, 44, 116, 92
+SHOWN = {"banking77": "Banking77", "gsm8k": "GSM8K", "company": "company task", "general": "general skills"}
 TITLES = {"none": "LoRA alone", "replay": "with replay", "EWC": "with EWC", "both": "with both"}
 
 
@@ -180,12 +180,13 @@ def matrix(record):
     """A panel for each way: rows are what is asked, columns when; a frame where a task has just been learnt."""
     rows, stages, base = record["rows"], record["stages"], record["base"]
     middle = {way: [{row: statistics.median(v) for row, v in stage.items()} for stage in of] for way, of in record["matrix"].items()}
+    losses = {way: [{row: statistics.median(v) for row, v in stage.items()} for stage in of] for way, of in record["losses"].items()}
     best = {row: middle["none"][stages.index(row)][row] if row in stages else base[row] for row in rows}
     start = {row: base[row] if row in stages else 0.0 for row in rows}
     wide, tall = NAMES + CELL * (1 + len(stages)), ROW * len(rows)
     width, height = 2 * wide + 76, HEAD + 2 * (tall + 88) + 16
     out = [text(20, 28, "Three tasks learnt one after another: what is left of each", 16, more=' font-weight="600"'),
-           text(20, 48, "Exact answers on rows never trained on; of GSM8K the loss, nats a token. A frame: just learnt.", 12, GREY)]
+           text(20, 48, "Exact answers and loss (nats a token) on rows never trained on; of GSM8K the loss alone. Orange frame: just learnt.", 12, GREY)]
     for i, way in enumerate(record["ways"]):
         x0, y0 = 20 + (i % 2) * (wide + 36), HEAD + (i // 2) * (tall + 88)
         note = ", ".join(f"{k} {x:g}" for k, x in zip(("share", "λ of the base", "λ of the run before"), record["settings"][i][1:]) if x)
@@ -200,9 +201,13 @@ def matrix(record):
                 value = base[row] if c == 0 else middle[way][c - 1][row]
                 fill, ink = shade((value - start[row]) / (best[row] - start[row]))
                 x = x0 + NAMES + c * CELL
-                words = f"{value:.2f}" if row == "gsm8k" else f"{100 * value:.0f} %"
+                loss = record["base_losses"][row] if c == 0 else losses[way][c - 1][row]
                 out.append(f'<rect x="{x}" y="{y}" width="{CELL - 2}" height="{ROW - 2}" fill="{fill}" stroke="#ddd"/>')
-                out.append(text(x + CELL / 2 - 1, y + ROW / 2 + 4, words, 13, ink, "middle"))
+                if row == "gsm8k":
+                    out.append(text(x + CELL / 2 - 1, y + ROW / 2 + 4, f"loss {loss:.2f}", 12, ink, "middle"))
+                else:
+                    out.append(text(x + CELL / 2 - 1, y + ROW / 2 - 2, f"{100 * value:.0f} %", 14, ink, "middle"))
+                    out.append(text(x + CELL / 2 - 1, y + ROW / 2 + 13, f"loss {loss:.2f}", 10.5, ink, "middle"))
                 if c and stages[c - 1] == row:
                     frames.append(f'<rect x="{x}" y="{y}" width="{CELL - 2}" height="{ROW - 2}" fill="none" stroke="#d55e00" stroke-width="3"/>')
         out += frames

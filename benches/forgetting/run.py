@@ -8,7 +8,7 @@ stories260K learns Banking77 (examples/banking77, its plan) in several ways, eac
 over the number of steps; with replay over its share, of general rows and of rows that the base writes itself; with EWC over λ; with
 both. All but the first at the rate at which LoRA alone has the lowest validation loss. Task: validation loss. Forgotten: the loss on
 stories after training, less that before: on stories that the base wrote, and on those of --general (texts between
-`<|endoftext|>`). What is replayed and what EWC measures are other stories than those asked. Prints a table, medians over
+`<|endoftext|>`), which are then replayed and measured, too. What is replayed and what EWC measures are other stories than those asked. Prints a table, medians over
 the seeds with their range; writes DIR/points.json; --svg draws the curves of it. What is finished in DIR is not computed again.
 """
 import argparse, json, pathlib, shutil, statistics, subprocess
@@ -137,7 +137,8 @@ def main():
         point = {"way": way, "of": of, "setting": setting, "valid": statistics.median(valids), "valids": valids,
                  "rises": [statistics.median(r) for r in zip(*rises)], "all_rises": list(zip(*rises))}
         points.append(point)
-        cells = [f"{way} of {of}" if of else way, setting, f"{point['valid']:.3f} ({min(valids):.3f}–{max(valids):.3f})"]
+        named = {None: way, OWN: f"self-written {way}" if way.startswith("replay") else f"{way} of {OWN}"}.get(of, f"{way} of {of}")
+        cells = [named, setting, f"{point['valid']:.3f} ({min(valids):.3f}–{max(valids):.3f})"]
         for i, values in enumerate(point["all_rises"]):
             cells.append(f"{point['rises'][i]:+.3f} ({min(values):+.3f}–{max(values):+.3f})")
             there = alone_at(points, point["valid"], i) if way != "LoRA alone" else None

@@ -8,7 +8,7 @@ quickstart's company task; each run goes on from the adapter of the one before. 
 general rows and of every earlier task, as many characters of answers of each; EWC holds the base by the general rows' Fisher and the
 adapter of the run before (online). Learning rate and steps are the same in all ways. --share, --lambda-base and --lambda-run are what
 replay and EWC may have: the best by the validation rows of all tasks after the last, seed 0, is taken (of λ one after the other, of the
-runs first); the final tests choose nothing. Asked after each stage, on rows that no stage has trained on: exact answers, and of GSM8K the loss. Prints the
+runs first; both together have EWC's λ); the final tests choose nothing. Asked after each stage, on rows that no stage has trained on: exact answers, and of GSM8K the loss. Prints the
 matrices, medians over the seeds with their range; writes DIR/matrix.json; --svg draws it. What is finished in DIR is not computed again.
 """
 import argparse, csv, json, pathlib, random, shutil, statistics, subprocess
@@ -123,7 +123,7 @@ def train(a, data, setting, stage, seed):
 
 
 def ask(a, suites, kind, out=None):
-    """Of each of ROWS the figure: exact answers, and of GSM8K the loss; and every suite's figures."""
+    """Of each of ROWS the figure (exact answers, and of GSM8K the loss) and the loss; and every suite's figures."""
     kept = (out or a.work) / f"asked-{kind}"
     if not (kept / "eval.json").exists():
         adapter = ["--adapter", out / "adapter", "--alone"] if out else []
@@ -133,6 +133,7 @@ def ask(a, suites, kind, out=None):
     figures = lambda of: {f["name"]: f[who]["value"] for f in of["figures"]}
     skills = {s["name"]: figures(s) for s in record["skills"]}
     return {"rows": {row: skills[row]["loss" if row == "gsm8k" else "exact"] for row in ROWS},
+            "losses": {row: skills[row]["loss"] for row in ROWS},
             "suites": {s["name"]: figures(s) for s in record["suites"]}}
 
 
@@ -149,7 +150,7 @@ def main():
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--share", type=float, nargs="+", default=[0.1, 0.25])
     p.add_argument("--lambda-base", type=float, nargs="+", default=[1e3, 1e4])
-    p.add_argument("--lambda-run", type=float, nargs="+", default=[1e5, 1e6])
+    p.add_argument("--lambda-run", type=float, nargs="+", default=[1e2, 1e3, 1e4, 1e5, 1e6])
     p.add_argument("--svg", type=pathlib.Path)
     a = p.parse_args()
     a.athanor, a.work = a.athanor.absolute(), a.work.absolute()
@@ -181,37 +182,40 @@ def main():
     # One λ after the other: that of the runs with the first of the base's, then that of the base.
     run = max((("EWC", None, a.lambda_base[0], r) for r in a.lambda_run), key=score)[3]
     ewc = max((("EWC", None, b, run) for b in a.lambda_base), key=score)
-    settings = [none, replay, ewc, ("both", replay[1], ewc[2], ewc[3])]
-    score(settings[-1])
+    both = max((("both", s, ewc[2], ewc[3]) for s in a.share), key=score)
+    settings = [none, replay, ewc, both]
 
     base = ask(a, suites, "test")
-    record = {"ways": WAYS, "stages": STAGES, "rows": ROWS, "base": base["rows"], "base_suites": base["suites"],
-              "settings": [list(s) for s in settings], "matrix": {}, "suites": {}}
+    record = {"ways": WAYS, "stages": STAGES, "rows": ROWS, "base": base["rows"], "base_losses": base["losses"],
+              "settings": [list(s) for s in settings], "matrix": {}, "losses": {}}
+    suites_of = {}
     for way, setting in zip(WAYS, settings):
         found = [[after(setting, seed, "test", stage) for stage in (1, 2, 3)] for seed in range(a.seeds)]
-        record["matrix"][way] = [{row: [of[stage]["rows"][row] for of in found] for row in ROWS} for stage in range(3)]
-        record["suites"][way] = [{s: {f: [of[stage]["suites"][s][f] for of in found] for f in base["suites"][s]}
-                                  for s in base["suites"]} for stage in range(3)]
-    print(f"\nFinal tests, {a.seeds} seeds: medians (least–most); exact answers, of gsm8k the loss:\n")
+        for key, of_rows in (("matrix", "rows"), ("losses", "losses")):
+            record[key][way] = [{row: [of[stage][of_rows][row] for of in found] for row in ROWS} for stage in range(3)]
+        suites_of[way] = {s: {f: statistics.median(of[2]["suites"][s][f] for of in found) for f in base["suites"][s]} for s in base["suites"]}
+    print(f"\nFinal tests, seeds: {a.seeds}; medians (least–most) of exact answers, of gsm8k of the loss; after the dot the loss:\n")
 
-    def cell(row, values):
+    def cell(row, values, losses):
         show = (lambda x: f"{x:.3f}") if row == "gsm8k" else (lambda x: f"{100 * x:.1f} %")
         low, high = show(min(values)), show(max(values))
-        return show(statistics.median(values)) + ("" if low == high else f" ({low.removesuffix(' %')}–{high.removesuffix(' %')})")
+        words = show(statistics.median(values)) + ("" if low == high else f" ({low.removesuffix(' %')}–{high.removesuffix(' %')})")
+        return words if row == "gsm8k" else f"{words} · {statistics.median(losses):.3f}"
 
     print("| way | asked | base | " + " | ".join(f"after {s}" for s in STAGES) + " |\n|---|---|" + "---:|" * 4)
     for way in WAYS:
         for row in ROWS:
-            cells = [cell(row, [record["base"][row]]), *(cell(row, record["matrix"][way][stage][row]) for stage in range(3))]
+            cells = [cell(row, [base["rows"][row]], [base["losses"][row]])]
+            cells += [cell(row, record["matrix"][way][stage][row], record["losses"][way][stage][row]) for stage in range(3)]
             print(f"| {way} | {row} | " + " | ".join(cells) + " |")
     print("\nAfter the last stage, by suite, exact answers and loss, medians:\n")
     print("| asked | base | " + " | ".join(WAYS) + " |\n|---|" + "---:|" * (1 + len(WAYS)))
     for suite, figures in base["suites"].items():
-        def both(of):
+        def shown(of):
             values = [f"{100 * of['exact']:.1f} %"] if "exact" in of else []
             return " · ".join([*values, f"{of['loss']:.3f}"])
-        cells = [both({f: statistics.median(x) for f, x in record["suites"][way][2][suite].items()}) for way in WAYS]
-        print(f"| {suite} | {both(figures)} | " + " | ".join(cells) + " |")
+        cells = [shown(suites_of[way][suite]) for way in WAYS]
+        print(f"| {suite} | {shown(figures)} | " + " | ".join(cells) + " |")
     (a.work / "matrix.json").write_text(json.dumps(record, indent=1))
     if a.svg:
         a.svg.write_text(draw.matrix(record))
