@@ -8,8 +8,9 @@ quickstart's company task; each run goes on from the adapter of the one before. 
 general rows and of every earlier task, as many characters of answers of each; EWC holds the base by the general rows' Fisher and the
 adapter of the run before (online). Learning rate and steps are the same in all ways. --share, --lambda-base and --lambda-run are what
 replay and EWC may have: the best by the validation rows of all tasks after the last, seed 0, is taken (of λ one after the other, of the
-runs first; both together have EWC's λ); the final tests choose nothing. Asked after each stage, on rows that no stage has trained on: exact answers, and of GSM8K the loss. Prints the
-matrices, medians over the seeds with their range; writes DIR/matrix.json; --svg draws it. What is finished in DIR is not computed again.
+runs first; both together have EWC's λ); the final tests choose nothing. Asked after each stage, on rows that no stage has trained on:
+exact answers, and of GSM8K the loss. Prints the matrices, medians over the seeds with their range; writes DIR/matrix.json; --svg draws
+it. What is finished in DIR is not computed again.
 """
 import argparse, csv, json, pathlib, random, shutil, statistics, subprocess
 import draw
@@ -170,7 +171,7 @@ def main():
         rows = after(setting, 0, "valid", 3)["rows"]
         parts = {row: kept(x, before, learnt) if row == "gsm8k" else x for row, x in rows.items()}
         value = statistics.mean(parts.values())
-        named = ", ".join(f"{k} {x}" for k, x in zip(("share", "λ base", "λ run"), setting[1:]) if x is not None)
+        named = ", ".join(f"{k} {x:g}" for k, x in zip(("share", "λ base", "λ run"), setting[1:]) if x is not None)
         print(f"| {setting[0]} | {named} | {value:.3f} | " + " | ".join(f"{parts[row]:.3f}" for row in ROWS) + " |", flush=True)
         scores[setting] = value
         return value
