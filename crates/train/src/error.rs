@@ -73,7 +73,7 @@ pub enum TrainError {
     /// However much is held.
     #[error(
         "ewc: no λ up to {} keeps the rise of the general loss within {}: in {probes} probes of {steps} steps the least was {}",
-        crate::probe::shown(*largest), crate::probe::percent(*rise), least.map_or("no number".to_owned(), crate::probe::percent)
+        crate::probe::lambda_text(*largest), crate::probe::percent(*rise), least.map_or("no number".to_owned(), crate::probe::percent)
     )]
     NoLambda { probes: usize, steps: u64, largest: f64, rise: f64, least: Option<f64> },
     #[error("{}: holds no Fisher", path.display())]

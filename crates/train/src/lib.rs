@@ -46,7 +46,7 @@ pub use plan::{
     AskPlan, EarlyStop, EwcOf, EwcPlan, Lambda, OnOverfit, PageLanguage, Plan, RunLength, Schedule, Sought, TrainPlan,
     Warmup,
 };
-pub use probe::Risen;
+pub use probe::{Risen, lambda_text};
 pub use quantise::{Quantised, quantize};
 pub use run::{Event, Preview, Summary, plan_of, preview, resume, run};
 pub use schedule::{learning_rate, warmup_steps};

@@ -373,7 +373,7 @@ impl After {
                 "warning: the general loss {rise}, of {} allowed (ewc.rise): a probe of {steps} steps shows less than the whole run. \
                  Raise ewc.probe_steps, lower ewc.rise, or set ewc.lambda above {}",
                 percent(self.rise),
-                shown(self.lambda)
+                lambda_text(self.lambda)
             )));
         }
         Ok(risen)
@@ -436,7 +436,7 @@ impl Record {
         } else {
             "the smallest that holds; the rise is measured again when the run is done"
         };
-        format!("λ = {}: {why}", shown(lambda))
+        format!("λ = {}: {why}", lambda_text(lambda))
     }
 
     fn nothing_holds(&self, rise: f64) -> TrainError {
@@ -446,8 +446,8 @@ impl Record {
     }
 }
 
-/// As a plan takes it.
-pub(crate) fn shown(lambda: f64) -> String {
+/// λ as a plan takes it.
+pub fn lambda_text(lambda: f64) -> String {
     if (1e-3..1e5).contains(&lambda) || lambda == 0.0 { lambda.to_string() } else { format!("{lambda:e}") }
 }
 

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-use train::{Event, Risen, Summary, TaskLoss, Tried};
+use train::{Event, Risen, Summary, TaskLoss, Tried, lambda_text};
 use unicode_width::UnicodeWidthStr;
 
 /// How a command tells what it does.
@@ -224,7 +224,7 @@ impl Bar {
             }
             Event::Probing { lambda, step, steps } => {
                 let done = format!("step {} of {}", count(*step), count(*steps));
-                self.message(&format!("probing λ = {}: {done}", strength(*lambda)));
+                self.message(&format!("probing λ = {}: {done}", lambda_text(*lambda)));
             }
             Event::Probed { tried, holds } => self.above(&probed_line(tried, *holds))?,
             Event::Start { steps, first_step, trainable, parameters } => {
@@ -351,7 +351,7 @@ impl Lines {
                 if !self.due() {
                     return Ok(());
                 }
-                format!("probing λ = {}: step {} of {}", strength(*lambda), count(*step), count(*steps))
+                format!("probing λ = {}: step {} of {}", lambda_text(*lambda), count(*step), count(*steps))
             }
             Event::Probed { tried, holds } => probed_line(tried, *holds),
             Event::Start { steps, first_step, trainable, parameters } => {
@@ -406,15 +406,10 @@ fn start_line(steps: u64, first_step: u64, trainable: u64, parameters: u64) -> S
 /// One row of the table of probes.
 fn probed_line(tried: &Tried, holds: bool) -> String {
     let loss = |loss: Option<f64>| loss.map_or_else(|| "no number".to_owned(), figure);
-    let (lambda, rise) = (strength(tried.lambda), tried.rise.map(change).unwrap_or_default());
+    let (lambda, rise) = (lambda_text(tried.lambda), tried.rise.map(change).unwrap_or_default());
     let mark = if holds { "  holds" } else { "" };
     let (general, train) = (loss(tried.general_loss), loss(tried.train_loss));
     format!("λ {lambda:<8}  general loss {general:<9} {rise:>8}  training loss {train:<9}{mark}").trim_end().to_owned()
-}
-
-/// λ as a plan takes it.
-fn strength(lambda: f64) -> String {
-    if (1e-3..1e5).contains(&lambda) || lambda == 0.0 { lambda.to_string() } else { format!("{lambda:e}") }
 }
 
 /// 0.0512 → `+5.1 %`.
@@ -428,7 +423,7 @@ fn risen_line(r: &Risen) -> String {
     let judged = if r.is_within() { "within" } else { "above" };
     format!(
         "λ {}; general loss {} to {after}, {} ({judged} {:.1} %)",
-        strength(r.lambda),
+        lambda_text(r.lambda),
         figure(r.general_loss_before),
         rise.unwrap_or_default(),
         100.0 * r.rise_allowed

@@ -1,7 +1,7 @@
 //! Frozen matrices. With products in f32 they are kept as their file has them: 16-bit values are exact in 16 bits and
-//! are widened where a product packs them, which costs less than reading twice the memory; bf16 stay so where tiles multiply them. With products in bf16 they
-//! are rounded to it. What is in NF4 stays so, and is unpacked where a product packs it. Where there is memory for it
-//! they are held packed ([`Form::Packed`]).
+//! are widened where a product packs them, which costs less than reading twice the memory; bf16 stay so where tiles
+//! multiply them. With products in bf16 they are rounded to it. What is in NF4 stays so, and is unpacked where a product
+//! packs it. Where there is memory for it they are held packed ([`Form::Packed`]).
 
 use super::Cpu;
 use super::buf::{Buf, Rows};

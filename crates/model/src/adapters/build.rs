@@ -388,7 +388,6 @@ impl<'a, B: Backend> Builder<'a, B> {
                 self.remember(module, kind, &weight, (a, b), (magnitude.map(|m| m.m), None), (r, scale));
                 if let Some(adapted) = self.adapted.last_mut() {
                     adapted.principal = principal;
-                    adapted.norms = magnitude.map(|m| m.norms);
                 }
                 let dropout = plan.dropout as f32;
                 Some(Lora { a, b, r, scale: scale as f32, dropout, place: init::place(module), magnitude, e: None })
@@ -556,7 +555,6 @@ impl<'a, B: Backend> Builder<'a, B> {
             magnitude,
             e,
             principal: None,
-            norms: None,
             base,
             matrix: weight.clone(),
         });

@@ -27,9 +27,8 @@ pub(super) struct Adapted<B: Backend> {
     pub b: ParamId,
     pub r: usize,
     pub scale: f64,
-    /// DoRA's, and where what is known of its matrix's rows is.
+    /// DoRA's
     pub magnitude: Option<ParamId>,
-    pub norms: Option<usize>,
     /// AdaLoRA's
     pub e: Option<ParamId>,
     /// PiSSA's start, without which the base is held.

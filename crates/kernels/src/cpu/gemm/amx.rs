@@ -176,12 +176,11 @@ macro_rules! thirds {
     };
 }
 
-/// Sums of a whole block that is far. Meanwhile D's lines are fetched, two rows a step and from the first again behind the
-/// last, and a fourth of B's next panel, as [`Segment::next`] has it. A's tiles bypass the first-level cache, in which B's
-/// panel so stays.
-unsafe fn contract_far(segments: &[Segment], d: Out, out: Out) {
-    // SAFETY: as for `contract`; fetching cannot fault.
-    unsafe {
+/// The sums of a whole block that is far, then their store. `product` fetches D's lines, two rows a step and from the first again
+/// behind the last, and a fourth of B's next panel, as [`Segment::next`] has it; A's tiles bypass the first-level cache, in which
+/// B's panel so stays.
+macro_rules! far {
+    ($segments:expr, $d:expr, $out:expr, product [$($product:literal)+]) => {
         asm!(
             "tilezero tmm0",
             "tilezero tmm1",
@@ -195,31 +194,7 @@ unsafe fn contract_far(segments: &[Segment], d: Out, out: Out) {
             "mov {next}, [{segment} + {next_at}]",
             "shr {k}, 4",
             "3:",
-            "prefetcht1 [{next}]",
-            "prefetcht1 [{next} + 64]",
-            "prefetcht1 [{next} + 128]",
-            "prefetcht1 [{next} + 192]",
-            "prefetcht1 [{next} + 256]",
-            "prefetcht1 [{next} + 320]",
-            "prefetcht1 [{next} + 384]",
-            "prefetcht1 [{next} + 448]",
-            "prefetchw [{line}]",
-            "prefetchw [{line} + 64]",
-            "prefetchw [{line} + {d_stride}]",
-            "prefetchw [{line} + {d_stride} + 64]",
-            "lea {line}, [{line} + 2*{d_stride}]",
-            "cmp {line}, {end}",
-            "cmovae {line}, {d}",
-            "tileloadd tmm6, [{b} + 2*{row}]",
-            "tileloaddt1 tmm4, [{a} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{b} + 2*{row} + 64]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloaddt1 tmm5, [{a} + {row} + 1024]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {next}, 512",
-            "add {a}, 2048",
+            $($product,)+
             "add {b}, 2048",
             "dec {k}",
             "jnz 3b",
@@ -232,18 +207,52 @@ unsafe fn contract_far(segments: &[Segment], d: Out, out: Out) {
             "lea {a}, [{a} + 8*{stride}]",
             "tilestored [{a} + {stride}], tmm2",
             "tilestored [{a} + {stride} + 64], tmm3",
-            segment = inout(reg) segments.as_ptr() => _,
-            count = inout(reg) segments.len() => _,
+            segment = inout(reg) $segments.as_ptr() => _,
+            count = inout(reg) $segments.len() => _,
             k = out(reg) _, a = out(reg) _, b = out(reg) _, next = out(reg) _, line = out(reg) _,
             row = in(reg) 64usize,
-            d = in(reg) d.to, d_stride = in(reg) d.stride, end = in(reg) d.low().wrapping_byte_add(SIDE * d.stride),
-            out = in(reg) out.to, stride = in(reg) out.stride,
+            d = in(reg) $d.to, d_stride = in(reg) $d.stride, end = in(reg) $d.low().wrapping_byte_add(SIDE * $d.stride),
+            out = in(reg) $out.to, stride = in(reg) $out.stride,
             k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
             next_at = const offset_of!(Segment, next), size = const size_of::<Segment>(),
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),
-        );
+        )
+    };
+}
+
+/// Sums of a whole block that is far: of rows in one form.
+unsafe fn contract_far(segments: &[Segment], d: Out, out: Out) {
+    // SAFETY: as for `contract`; fetching cannot fault.
+    unsafe {
+        far!(segments, d, out, product [
+            "prefetcht1 [{next}]"
+            "prefetcht1 [{next} + 64]"
+            "prefetcht1 [{next} + 128]"
+            "prefetcht1 [{next} + 192]"
+            "prefetcht1 [{next} + 256]"
+            "prefetcht1 [{next} + 320]"
+            "prefetcht1 [{next} + 384]"
+            "prefetcht1 [{next} + 448]"
+            "prefetchw [{line}]"
+            "prefetchw [{line} + 64]"
+            "prefetchw [{line} + {d_stride}]"
+            "prefetchw [{line} + {d_stride} + 64]"
+            "lea {line}, [{line} + 2*{d_stride}]"
+            "cmp {line}, {end}"
+            "cmovae {line}, {d}"
+            "tileloadd tmm6, [{b} + 2*{row}]"
+            "tileloaddt1 tmm4, [{a} + {row}]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tileloadd tmm7, [{b} + 2*{row} + 64]"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tileloaddt1 tmm5, [{a} + {row} + 1024]"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "add {next}, 512"
+            "add {a}, 2048"
+        ]);
     }
 }
 
@@ -357,80 +366,45 @@ unsafe fn contract_thirds(segments: &[Segment], rows: usize, columns: usize, out
 unsafe fn contract_thirds_far(segments: &[Segment], d: Out, out: Out) {
     // SAFETY: as for `contract`; fetching cannot fault.
     unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "mov {line}, {d}",
-            "2:",
-            "mov {k}, [{segment} + {k_at}]",
-            "mov {a}, [{segment} + {a_at}]",
-            "mov {b}, [{segment} + {b_at}]",
-            "mov {next}, [{segment} + {next_at}]",
-            "shr {k}, 4",
-            "3:",
-            "tileloadd tmm6, [{b} + 2*{row}]",
-            "tileloaddt1 tmm4, [{a} + {row}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{b} + 2*{row} + 64]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloaddt1 tmm5, [{a} + {row} + 1024]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "prefetcht1 [{next}]",
-            "prefetcht1 [{next} + 64]",
-            "prefetcht1 [{next} + 128]",
-            "prefetcht1 [{next} + 192]",
-            "tileloaddt1 tmm4, [{a} + {row} + 2048]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloaddt1 tmm5, [{a} + {row} + 3072]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "prefetcht1 [{next} + 256]",
-            "prefetcht1 [{next} + 320]",
-            "prefetcht1 [{next} + 384]",
-            "prefetcht1 [{next} + 448]",
-            "tileloaddt1 tmm4, [{a} + {row} + 4096]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloaddt1 tmm5, [{a} + {row} + 5120]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "prefetchw [{line}]",
-            "prefetchw [{line} + 64]",
-            "prefetchw [{line} + {d_stride}]",
-            "prefetchw [{line} + {d_stride} + 64]",
-            "lea {line}, [{line} + 2*{d_stride}]",
-            "cmp {line}, {end}",
-            "cmovae {line}, {d}",
-            "add {next}, 512",
-            "add {a}, 6144",
-            "add {b}, 2048",
-            "dec {k}",
-            "jnz 3b",
-            "add {segment}, {size}",
-            "dec {count}",
-            "jnz 2b",
-            "tilestored [{out} + {stride}], tmm0",
-            "tilestored [{out} + {stride} + 64], tmm1",
-            "lea {a}, [{out} + 8*{stride}]",
-            "lea {a}, [{a} + 8*{stride}]",
-            "tilestored [{a} + {stride}], tmm2",
-            "tilestored [{a} + {stride} + 64], tmm3",
-            segment = inout(reg) segments.as_ptr() => _,
-            count = inout(reg) segments.len() => _,
-            k = out(reg) _, a = out(reg) _, b = out(reg) _, next = out(reg) _, line = out(reg) _,
-            row = in(reg) 64usize,
-            d = in(reg) d.to, d_stride = in(reg) d.stride, end = in(reg) d.low().wrapping_byte_add(SIDE * d.stride),
-            out = in(reg) out.to, stride = in(reg) out.stride,
-            k_at = const offset_of!(Segment, k), a_at = const offset_of!(Segment, a), b_at = const offset_of!(Segment, b),
-            next_at = const offset_of!(Segment, next), size = const size_of::<Segment>(),
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
+        far!(segments, d, out, product [
+            "tileloadd tmm6, [{b} + 2*{row}]"
+            "tileloaddt1 tmm4, [{a} + {row}]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tileloadd tmm7, [{b} + 2*{row} + 64]"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tileloaddt1 tmm5, [{a} + {row} + 1024]"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "prefetcht1 [{next}]"
+            "prefetcht1 [{next} + 64]"
+            "prefetcht1 [{next} + 128]"
+            "prefetcht1 [{next} + 192]"
+            "tileloaddt1 tmm4, [{a} + {row} + 2048]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tileloaddt1 tmm5, [{a} + {row} + 3072]"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "prefetcht1 [{next} + 256]"
+            "prefetcht1 [{next} + 320]"
+            "prefetcht1 [{next} + 384]"
+            "prefetcht1 [{next} + 448]"
+            "tileloaddt1 tmm4, [{a} + {row} + 4096]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tileloaddt1 tmm5, [{a} + {row} + 5120]"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "prefetchw [{line}]"
+            "prefetchw [{line} + 64]"
+            "prefetchw [{line} + {d_stride}]"
+            "prefetchw [{line} + {d_stride} + 64]"
+            "lea {line}, [{line} + 2*{d_stride}]"
+            "cmp {line}, {end}"
+            "cmovae {line}, {d}"
+            "add {next}, 512"
+            "add {a}, 6144"
+        ]);
     }
 }
 
