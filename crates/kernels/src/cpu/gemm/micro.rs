@@ -14,6 +14,8 @@ pub(super) struct Segment {
     pub k: usize,
     /// packed [k][m], or [k / unit][forms][m][unit] where the kernels' unit is more than a word
     pub a: *const f32,
+    /// from one word of a row to the next, where the unit is a word: m, if it is packed
+    pub lda: usize,
     /// row l starts at `l * ldb` and has all `nr` columns
     pub b: *const f32,
     pub ldb: usize,
@@ -23,7 +25,7 @@ pub(super) struct Segment {
 
 impl Segment {
     pub(super) const NONE: Segment =
-        Segment { k: 0, a: std::ptr::null(), b: std::ptr::null(), ldb: 0, next: std::ptr::null() };
+        Segment { k: 0, a: std::ptr::null(), lda: 0, b: std::ptr::null(), ldb: 0, next: std::ptr::null() };
 }
 
 /// A block of D that fits the registers: D[m, n] (+)= alpha · A[m, k] · B[k, n], the contraction being the segments, one
@@ -185,8 +187,8 @@ unsafe fn contract<V: Simd, W: Words<V>, const M: usize, const N: usize>(acc: &m
         let (mut a, mut b) = (s.a, s.b);
         for _ in 0..s.k / 2 {
             step::<V, W, M, N>(acc, a, b);
-            step::<V, W, M, N>(acc, a.add(M), b.add(s.ldb));
-            a = a.add(2 * M);
+            step::<V, W, M, N>(acc, a.add(s.lda), b.add(s.ldb));
+            a = a.wrapping_add(2 * s.lda);
             b = b.wrapping_add(2 * s.ldb);
         }
         if s.k % 2 == 1 {

@@ -5,8 +5,7 @@
 //! - `packed`: both operands are repacked into panels that the innermost loop reads in order (Goto &
 //!   van de Geijn 2008); every size.
 //! - `thin_dots`: few columns, both contiguous along k (x·Aᵀ of a low-rank adapter): nothing is packed.
-//! - `thin_sums`: few rows or columns, the contraction runs over tokens (dyᵀ·x): the large operand is
-//!   read where it lies.
+//! - `thin_sums`: few rows or columns, the contraction runs over tokens (dyᵀ·x): nothing is packed either.
 //!
 //! An element's sum always has the same order: blocks of k in turn, within a block one after another, and a low-rank
 //! term behind the last.
@@ -39,7 +38,7 @@ use crate::{Op, PARTS_MAX, Result, Write};
 pub(super) use amx::has_tiles;
 use held::Stack;
 pub(super) use micro::{Kernels, kernels, kernels_of_thirds};
-use micro::{SLACK, Segment, Tile};
+use micro::{Segment, Tile};
 pub(super) use pack::Source;
 use std::ops::Range;
 
@@ -405,7 +404,7 @@ impl<'a> Pieces<'a> {
             let a = p.a.packed[forms * (i * p.a.words + p.first * rows)..][..forms * rows * p.words].as_ptr();
             let b = p.b[..panel].as_ptr();
             let next = b.wrapping_add(p.each + i / kern.mr % SHARES * (panel / SHARES));
-            *segment = Segment { k: p.words, a, b, ldb: kern.nr, next };
+            *segment = Segment { k: p.words, a, lda: rows, b, ldb: kern.nr, next };
         }
         &out[..self.len]
     }

@@ -2,7 +2,7 @@
 //! they are always in f32 and read the large operand where it lies.
 
 use super::micro::{DOT_COLS, DOT_ROWS, Dots, Kernels, Segment, Tile};
-use super::{Operand, Product, SLACK, Source, pack, share};
+use super::{Operand, Product, Source, pack, share};
 use crate::cpu::buf::{Rows, RowsMut};
 use crate::cpu::{Cpu, par};
 use crate::{Op, Result, Write};
@@ -77,25 +77,10 @@ pub(super) fn sums(cpu: &Cpu, p: Product, a: Rows, b: Rows, mut d: RowsMut) -> R
     Ok(())
 }
 
-/// [`sums`] where m is the small one: A is packed, B is read row by row where it lies.
+/// [`sums`] where m is the small one: both are read row by row where they lie.
 fn wide_sums(cpu: &Cpu, p: Product, a: Rows, b: Rows, d: RowsMut) -> Result<()> {
     let kern = cpu.f32_kernels();
     let (m, n) = (d.rows(), d.cols());
-    let mr = share(m, m.div_ceil(kern.mr), 1);
-    // [block of tokens][panel of mr rows][token][row]
-    let mut a_memory = cpu.scratch.take(p.k * m + SLACK)?;
-    let a_packed = a_memory.values();
-    for start in (0..p.k).step_by(TOKENS) {
-        let ks = start..(start + TOKENS).min(p.k);
-        for i in (0..m).step_by(mr) {
-            let rows = i..(i + mr).min(m);
-            let out = &mut a_packed[start * m + i * ks.len()..];
-            for (out, l) in out.chunks_exact_mut(rows.len()).zip(ks.clone()) {
-                out.copy_from_slice(&a.row(l)[rows.clone()]);
-            }
-        }
-    }
-    let a_packed = &a_packed[..p.k * m];
     let width = share(n, 2 * cpu.threads(), kern.nr);
     let tasks = n.div_ceil(width);
     let edges = tasks * TOKENS * kern.nr;
@@ -105,13 +90,14 @@ fn wide_sums(cpu: &Cpu, p: Product, a: Rows, b: Rows, d: RowsMut) -> Result<()> 
         let cols = task * width..((task + 1) * width).min(n);
         // SAFETY: tasks share no columns, and each has its row of the edges.
         let (d, mut edge) = unsafe { (d.part(0..m, cols.clone()), edge.part(task..task + 1, 0..TOKENS * kern.nr)) };
-        stripe(kern, p, mr, a_packed, b.part(0..p.k, cols), edge.row(0), d);
+        stripe(kern, p, a, b.part(0..p.k, cols), edge.row(0), d);
     });
     Ok(())
 }
 
-fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut [f32], d: RowsMut) {
+fn stripe(kern: &Kernels, p: Product, a: Rows, b: Rows, edge: &mut [f32], d: RowsMut) {
     let m = d.rows();
+    let mr = share(m, m.div_ceil(kern.mr), 1);
     for start in (0..p.k).step_by(TOKENS) {
         let ks = start..(start + TOKENS).min(p.k);
         let write = if start == 0 { p.write } else { Write::Add };
@@ -129,9 +115,9 @@ fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut 
             };
             for i in (0..m).step_by(mr) {
                 let rows = mr.min(m - i);
-                let a = a[start * m + i * ks.len()..][..rows * ks.len()].as_ptr();
+                let a = a.part(ks.clone(), i..i + rows);
                 let tile = Tile {
-                    segments: &[Segment { k: ks.len(), a, b, ldb, next: b }],
+                    segments: &[Segment { k: ks.len(), a: a.as_ptr(), lda: a.ld(), b, ldb, next: b }],
                     d: d.as_ptr().wrapping_add(i * d.ld() + j),
                     ldd: d.ld(),
                     n,
@@ -139,7 +125,7 @@ fn stripe(kern: &Kernels, p: Product, mr: usize, a: &[f32], b: Rows, edge: &mut 
                     write,
                     far: false,
                 };
-                // SAFETY: the slice of A has rows × k values, B k rows of nr, D `rows` rows of n from there on.
+                // SAFETY: the part of A has k rows of `rows` values, B k rows of nr, D `rows` rows of n from there on.
                 unsafe { (kern.tile)(rows, tile) };
             }
         }
