@@ -19,6 +19,9 @@ const T: usize = 2048;
 const H: usize = 576;
 const F: usize = 1536;
 const V: usize = 49152;
+/// Of a model with 0.5 billion parameters, whose products are timed too.
+const H5: usize = 896;
+const F5: usize = 4864;
 const RANKS: [usize; 4] = [8, 16, 32, 64];
 /// Tokens of a pass where weights are held packed.
 const SHORT: usize = 512;
@@ -144,6 +147,10 @@ impl Bench {
             ("down, a short pass", SHORT, H, F),
             ("head", HEAD_ROWS, V, H),
             ("head, a short chunk", HEAD_ROWS / 4, V, H),
+            ("qkv of 0.5B", T, 1152, H5),
+            ("o of 0.5B", T, H5, H5),
+            ("gate up of 0.5B", T, 2 * F5, H5),
+            ("down of 0.5B", T, H5, F5),
         ];
         for (name, t, out, inner) in shapes {
             for (held, form, stored) in [
