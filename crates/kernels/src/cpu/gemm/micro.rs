@@ -39,7 +39,7 @@ pub(super) struct Tile<'a> {
     pub n: usize,
     pub alpha: f32,
     pub write: Write,
-    /// whether D and B's next panel are expected beyond the core's own caches
+    /// whether D and B's next panel are expected beyond the core's own caches; A is packed then
     pub far: bool,
 }
 
@@ -208,6 +208,7 @@ unsafe fn contract_far<V: Simd, W: Words<V>, const M: usize, const N: usize>(
 ) -> *mut f32 {
     // SAFETY: as for `tile`; fetching cannot fault.
     unsafe {
+        debug_assert_eq!(s.lda, M, "A of a tile that is far is packed");
         let end = t.d.wrapping_add(M * t.ldd);
         let (mut a, mut b, mut next) = (s.a, s.b, s.next);
         for _ in 0..s.k / 2 {
